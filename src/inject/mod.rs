@@ -1,0 +1,3 @@
+//! What is put into a pod.
+
+pub mod reason;

@@ -1,0 +1,2 @@
+//! stepspan.
+fn main() {}

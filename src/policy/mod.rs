@@ -1,0 +1,5 @@
+//! Policies.
+
+/// All policies in force.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySet {}
