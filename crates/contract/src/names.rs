@@ -1,0 +1,46 @@
+//! Names that stand in pods: paths, volumes, environment variables, annotations.
+
+/// Where the shim's volume is mounted, read-only, in every step container.
+pub const MOUNT_PATH: &str = "/stepspan";
+/// The shim, on the volume that the init container fills and in our image alike.
+pub const SHIM_PATH: &str = "/stepspan/stepspan-shim";
+/// What stands between emissary's `--` and the user's argv.
+pub const SHIM_ARGV: [&str; 3] = [SHIM_PATH, "run", "--"];
+/// The volume that carries the shim.
+pub const VOLUME: &str = "stepspan";
+/// The empty volume over the init container's service-account token path.
+pub const NO_TOKEN_VOLUME: &str = "stepspan-no-token";
+/// The volume that carries the policy's CA bundle, from the annotation [`CA_ANNOTATION`].
+pub const CA_VOLUME: &str = "stepspan-ca";
+/// Where the CA bundle's volume is mounted.
+pub const CA_MOUNT_PATH: &str = "/stepspan-ca";
+/// The CA bundle (PEM) as the step and its shim see it.
+pub const CA_PATH: &str = "/stepspan-ca/ca.pem";
+/// Our init container.
+pub const INIT_CONTAINER: &str = "stepspan-init";
+/// The path at which Kubernetes mounts a service account's token.
+pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Every private variable begins with this; the shim removes them from the child's environment.
+pub const PRIVATE_PREFIX: &str = "STEPSPAN_";
+/// The serialised [`crate::Config`].
+pub const CONFIG_ENV: &str = "STEPSPAN_CONFIG";
+/// The pod's UID (downward API): unknown at admission, part of the step span's id.
+pub const POD_UID_ENV: &str = "STEPSPAN_POD_UID";
+/// The pod's name (downward API), only where admission did not know it (`generateName`).
+pub const POD_NAME_ENV: &str = "STEPSPAN_POD_NAME";
+/// Prefix of the variables that bring OTLP header values from Secrets: `STEPSPAN_HEADER_0`, ...
+pub const HEADER_ENV_PREFIX: &str = "STEPSPAN_HEADER_";
+
+/// Every annotation of ours begins with this.
+pub const ANNOTATION_PREFIX: &str = "stepspan.dev/";
+/// What was done with the pod.
+pub const STATUS_ANNOTATION: &str = "stepspan.dev/status";
+/// The CA bundle of the policy, projected into the pod by the downward API.
+pub const CA_ANNOTATION: &str = "stepspan.dev/ca-bundle";
+/// Names the values that were unknown offline.
+pub const DYNAMIC_ANNOTATION: &str = "stepspan.dev/dynamic";
+/// The default opt-out: the value `false` leaves a pod alone.
+pub const OPT_OUT_ANNOTATION: &str = "stepspan.dev/inject";
+/// The traceparent of the pod's node: trace id, node span id and the sampling decision.
+pub const TRACE_CONTEXT_ANNOTATION: &str = "trace.context";
