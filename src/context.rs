@@ -1,5 +1,56 @@
 //! Everything `review` may know besides the bytes and the policies: plain data, printable, saved with a record.
 
-/// The facts of the place a review runs in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Context {}
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The facts of the place a review runs in. The webhook fills it from its flags, `dry-run` from its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Context {
+    /// Labels of namespaces, by namespace; one that is absent is not known.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// How our own container comes into pods.
+    pub injector: Injector,
+    /// Variable names or prefixes (ending in `*`) that policies may set besides `OTEL_*`.
+    pub allow_env: Vec<String>,
+    /// Injection is paused by the operator.
+    pub paused: bool,
+    /// Names of values that expansion could not know; offline only, filled by whoever expanded.
+    pub unresolved: Vec<String>,
+}
+
+/// The image that is put into pods, and the shape of its container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Injector {
+    /// Image reference.
+    pub image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub pull_policy: String,
+    /// Architectures the image has, as `kubernetes.io/arch` names them.
+    pub architectures: Vec<String>,
+    /// OpenShift assigns user ids itself: set none.
+    pub openshift: bool,
+    /// The shim emits the metrics of its step (`metrics.owner: shim`).
+    pub shim_metrics: bool,
+}
+
+impl Default for Injector {
+    fn default() -> Self {
+        Self {
+            image: concat!("ghcr.io/stepspan/stepspan:", env!("CARGO_PKG_VERSION")).to_owned(),
+            pull_policy: "IfNotPresent".to_owned(),
+            architectures: vec!["amd64".to_owned()],
+            openshift: false,
+            shim_metrics: false,
+        }
+    }
+}
+
+impl Context {
+    /// A namespace's labels. The name label that the API server sets on every namespace is always known.
+    pub fn namespace_labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
+        self.namespaces.get(namespace)
+    }
+}

@@ -1,8 +1,15 @@
 //! stepspan makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
 //!
-//! Data goes one way: bytes -> [`admission`] -> pod -> [`policy`] -> [`inject`] -> patch -> response bytes.
+//! Data goes one way: bytes -> [`admission`] -> [`argo::StepPod`] -> [`policy`] -> [`inject`] -> [`mod@patch`] -> response bytes.
+//! All of that is the pure core: it builds and tests with `--no-default-features`, so the compiler keeps it free of servers and
+//! clients.
 
 pub mod admission;
+pub mod argo;
 pub mod context;
+pub mod identity;
 pub mod inject;
+pub mod patch;
 pub mod policy;
+pub mod text;
+pub mod yaml;

@@ -1,0 +1,243 @@
+//! What a pod brings along of its Workflow, and how it comes there.
+//!
+//! The webhook sees Workflows when they are created and adds entries to `spec.podMetadata.annotations` for what policies name;
+//! the controller itself resolves them into every pod; the pod's review reads and removes them. No cache, no look-up.
+//!
+//! - `stepspan.dev/p.NAME`, `i.NAME`: a template expression for a parameter of the Workflow, an input of the step. The expression has a
+//!   default, so a missing parameter never fails the Workflow, and a bound, so a huge one never fails the pod.
+//! - `stepspan.dev/l.NAME`, `a.NAME`: a label or annotation of the Workflow, copied; `%` and `{` are percent-escaped, so that the
+//!   controller finds no template in it.
+//!
+//! A value equal to the expression we wrote was not resolved (a template without inputs leaves it) and counts as absent.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::identity::h;
+use crate::patch::Op;
+use crate::policy::PolicySet;
+use crate::policy::spec::Source;
+use crate::policy::syntax::is_label_value;
+use stepspan_contract::names::ANNOTATION_PREFIX;
+
+/// Longest value carried, in bytes.
+const MAX_CARRIED: usize = 1024;
+/// Most entries added to one Workflow.
+const MAX_ENTRIES: usize = 64;
+/// The annotation that brings an incoming trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// What is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A parameter of the Workflow.
+    Parameter,
+    /// An input parameter of the step.
+    Input,
+    /// A label of the Workflow.
+    Label,
+    /// An annotation of the Workflow.
+    Annotation,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Parameter, Self::Input, Self::Label, Self::Annotation];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Parameter => "p.",
+            Self::Input => "i.",
+            Self::Label => "l.",
+            Self::Annotation => "a.",
+        }
+    }
+}
+
+/// The annotation that carries a value.
+pub fn key(kind: Kind, name: &str) -> String {
+    let plain = name.len() <= 55 && !name.is_empty() && is_label_value(name);
+    let name = if plain { Cow::Borrowed(name) } else { Cow::Owned(h(name, 16)) };
+    format!("{ANNOTATION_PREFIX}{}{name}", kind.prefix())
+}
+
+/// Whether an annotation is a carrier's.
+pub fn is_carrier(annotation: &str) -> bool {
+    annotation.strip_prefix(ANNOTATION_PREFIX).is_some_and(|rest| Kind::ALL.iter().any(|k| rest.starts_with(k.prefix())))
+}
+
+/// All that a pod's carrier annotations bring, by name.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Parameters of the Workflow.
+    pub parameters: BTreeMap<String, String>,
+    /// Input parameters of the step.
+    pub inputs: BTreeMap<String, String>,
+    /// Labels of the Workflow.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the Workflow.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Carried {
+    /// Reads a pod's annotations.
+    pub fn read(pod: &Value) -> Self {
+        let mut carried = Self::default();
+        let annotations = pod["metadata"]["annotations"].as_object();
+        for (annotation, value) in annotations.into_iter().flatten() {
+            let Some(rest) = annotation.strip_prefix(ANNOTATION_PREFIX) else { continue };
+            let Some(text) = value.as_str() else { continue };
+            for kind in Kind::ALL {
+                let Some(name) = rest.strip_prefix(kind.prefix()) else { continue };
+                if let Some(value) = read_value(kind, text) {
+                    carried.map_mut(kind).insert(name.to_owned(), value);
+                }
+            }
+        }
+        carried
+    }
+
+    /// The value carried for a name.
+    pub fn value(&self, kind: Kind, name: &str) -> Option<&str> {
+        let key = key(kind, name);
+        let suffix = key.strip_prefix(ANNOTATION_PREFIX)?.strip_prefix(kind.prefix())?;
+        self.map(kind).get(suffix).map(String::as_str)
+    }
+
+    fn map(&self, kind: Kind) -> &BTreeMap<String, String> {
+        match kind {
+            Kind::Parameter => &self.parameters,
+            Kind::Input => &self.inputs,
+            Kind::Label => &self.labels,
+            Kind::Annotation => &self.annotations,
+        }
+    }
+
+    fn map_mut(&mut self, kind: Kind) -> &mut BTreeMap<String, String> {
+        match kind {
+            Kind::Parameter => &mut self.parameters,
+            Kind::Input => &mut self.inputs,
+            Kind::Label => &mut self.labels,
+            Kind::Annotation => &mut self.annotations,
+        }
+    }
+}
+
+/// The patch that makes a Workflow carry what the policies of its namespace name. Touches `spec.podMetadata` alone; entries that
+/// are there already stay.
+pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op> {
+    let Some(spec) = workflow.get("spec").filter(|s| s.is_object()) else { return Vec::new() };
+    let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Value::as_object);
+    let wanted = entries(workflow, namespace, policies);
+    let fresh = wanted.into_iter().filter(|(key, _)| !existing.is_some_and(|e| e.contains_key(key)));
+    let fresh: BTreeMap<_, _> = fresh.take(MAX_ENTRIES).collect();
+    if fresh.is_empty() {
+        return Vec::new();
+    }
+    match (spec.get("podMetadata"), existing) {
+        (None | Some(Value::Null), _) => {
+            vec![Op::add("/spec/podMetadata", json!({"annotations": fresh}))]
+        }
+        (Some(Value::Object(_)), None) => vec![Op::add("/spec/podMetadata/annotations", json!(fresh))],
+        (Some(Value::Object(_)), Some(_)) => {
+            fresh.into_iter().map(|(key, value)| Op::add_in("/spec/podMetadata/annotations", &key, json!(value))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<String, String> {
+    let metadata = |field: &str| workflow["metadata"][field].as_object();
+    let mut wanted = BTreeMap::new();
+    let mut copy = |kind, from: Option<&Map<String, Value>>, name: &str| {
+        if let Some(text) = from.and_then(|m| m.get(name)).and_then(Value::as_str) {
+            wanted.insert(key(kind, name), escape(text));
+        }
+    };
+    copy(Kind::Annotation, metadata("annotations"), TRACEPARENT);
+    for source in policies.carried(namespace) {
+        match source {
+            Source::WorkflowLabel(name) => copy(Kind::Label, metadata("labels"), name),
+            Source::WorkflowAnnotation(name) => copy(Kind::Annotation, metadata("annotations"), name),
+            _ => {}
+        }
+    }
+    for source in policies.carried(namespace) {
+        let (kind, name) = match source {
+            Source::Parameter(name) => (Kind::Parameter, name),
+            Source::Input(name) => (Kind::Input, name),
+            _ => continue,
+        };
+        wanted.insert(key(kind, name), expression(kind, name));
+    }
+    wanted
+}
+
+/// The expression for a parameter or input (`text/template` of Argo: `{{=` expr-lang `}}`). Names were checked to be plain.
+fn expression(kind: Kind, name: &str) -> String {
+    let object = if kind == Kind::Parameter { "workflow" } else { "inputs" };
+    format!("{{{{=({object}.parameters['{name}'] ?? '')[0:{MAX_CARRIED}]}}}}")
+}
+
+fn read_value(kind: Kind, text: &str) -> Option<String> {
+    match kind {
+        Kind::Label | Kind::Annotation => Some(unescape(text)),
+        Kind::Parameter | Kind::Input if is_expression(kind, text) => None,
+        Kind::Parameter | Kind::Input => Some(text.to_owned()),
+    }
+    .filter(|value| !value.is_empty())
+}
+
+fn is_expression(kind: Kind, text: &str) -> bool {
+    let name = text.split('\'').nth(1);
+    name.is_some_and(|name| text == expression(kind, name))
+}
+
+fn escape(text: &str) -> String {
+    let kept = crate::text::cut(text, MAX_CARRIED);
+    kept.replace('%', "%25").replace('{', "%7B")
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("%7B", "{").replace("%25", "%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys_are_names_of_annotations() {
+        assert_eq!(key(Kind::Parameter, "repo"), "stepspan.dev/p.repo");
+        for odd in ["a/b", "x-", "", &"n".repeat(56), "é"] {
+            let key = key(Kind::Label, odd);
+            assert!(crate::policy::syntax::is_qualified_name(&key) && key.len() == 31, "{key}");
+        }
+    }
+
+    #[test]
+    fn an_expression_left_as_it_was_is_no_value() {
+        let pod = json!({"metadata": {"annotations": {
+            "stepspan.dev/i.msg": expression(Kind::Input, "msg"),
+            "stepspan.dev/p.repo": "acme/widgets",
+            "stepspan.dev/p.empty": "",
+            "stepspan.dev/l.pr": "%7B%7Bx}} 100%25",
+        }}});
+        let carried = Carried::read(&pod);
+        assert_eq!(carried.value(Kind::Input, "msg"), None);
+        assert_eq!(carried.value(Kind::Parameter, "empty"), None);
+        assert_eq!(carried.value(Kind::Parameter, "repo"), Some("acme/widgets"));
+        assert_eq!(carried.value(Kind::Label, "pr"), Some("{{x}} 100%"));
+    }
+
+    proptest! {
+        #[test]
+        fn literals_survive_and_hold_no_template(text in "\\PC{0,200}") {
+            let escaped = escape(&text);
+            prop_assert!(!escaped.contains("{{"));
+            prop_assert_eq!(unescape(&escaped), text);
+        }
+    }
+}

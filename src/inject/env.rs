@@ -1,0 +1,182 @@
+//! The OpenTelemetry variables of a step container, and what becomes of each where the step has its own.
+//!
+//! What admission can see is settled here. What it cannot see (`envFrom`, `valueFrom` in a merge) and what must not reach Argo's
+//! executor (from 4.1) is written as a rule for the shim, which sees the real values.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+use stepspan_contract::env::{Group, group, list_has_key};
+use stepspan_contract::{EnvRule, OnConflict, names};
+
+use crate::argo::{Container, StepPod};
+use crate::policy::effective::{Effective, Variable};
+use crate::policy::spec::{Preset, Scope};
+use crate::text::{list_value, unexpanded};
+
+/// Stands for the pod's name until it is known how it is written; never in a value from outside, which has no control characters.
+const POD_NAME: &str = "\u{1}";
+const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
+/// What is done with a container's environment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnvPlan {
+    /// Entries to append, in order.
+    pub append: Vec<Value>,
+    /// Entries to replace, by index.
+    pub replace: Vec<(usize, Value)>,
+    /// Variables the shim settles.
+    pub rules: Vec<EnvRule>,
+}
+
+/// Settles the variables of one container.
+pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) -> EnvPlan {
+    let theirs = Theirs::of(container);
+    let to_shim = match policy.scope {
+        Scope::Container => false,
+        Scope::Step => true,
+        Scope::Auto => pod.argo_4_1,
+    } || theirs.from_outside;
+    let ours = variables(policy, pod);
+    let dropped: Vec<Group> = ours.iter().filter_map(|v| theirs.drops(v)).collect();
+    let mut plan = EnvPlan::default();
+    for variable in &ours {
+        let entry = |value: &str| json!({"name": variable.name, "value": literal(pod, value)});
+        settle(variable, &theirs, &dropped, to_shim, entry, &mut plan);
+    }
+    plan
+}
+
+/// A value for a variable's text, where the kubelet expands `$(VAR)`.
+pub fn literal(pod: &StepPod<'_>, value: &str) -> String {
+    let reference = format!("$({})", names::POD_NAME_ENV);
+    unexpanded(value).replace(POD_NAME, pod.name.unwrap_or(&reference))
+}
+
+/// The nine baseline variables and what the policy sets besides.
+fn variables(policy: &Effective, pod: &StepPod<'_>) -> Vec<Variable> {
+    let mut all = Vec::with_capacity(12);
+    if policy.preset == Preset::Otel {
+        let attributes = format!(
+            "service.name={},deployment.environment={},k8s.namespace={},k8s.pod.name={POD_NAME}",
+            list_value(&policy.service_name),
+            list_value(&policy.environment),
+            list_value(pod.namespace),
+        );
+        let keep = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", policy.endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", policy.protocol.as_str()),
+            (SERVICE_NAME, &policy.service_name),
+            (RESOURCE_ATTRIBUTES, &attributes),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+            ("OTEL_METRICS_EXPORTER", "otlp"),
+            ("OTEL_LOGS_EXPORTER", "none"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000"),
+        ];
+        all.extend(keep.into_iter().map(|(name, value)| Variable {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            on_conflict: if name == RESOURCE_ATTRIBUTES { OnConflict::Merge } else { OnConflict::Keep },
+        }));
+        if policy.ca_bundle.is_some() {
+            let (name, value) = ("OTEL_EXPORTER_OTLP_CERTIFICATE".to_owned(), names::CA_PATH.to_owned());
+            all.push(Variable { name, value, on_conflict: OnConflict::Keep });
+        }
+    }
+    for set in &policy.set {
+        match all.iter_mut().find(|v| v.name == set.name) {
+            Some(preset) => *preset = set.clone(),
+            None => all.push(set.clone()),
+        }
+    }
+    all
+}
+
+fn settle(
+    ours: &Variable,
+    theirs: &Theirs<'_>,
+    dropped: &[Group],
+    to_shim: bool,
+    entry: impl Fn(&str) -> Value,
+    plan: &mut EnvPlan,
+) {
+    let own_group = group(&ours.name);
+    let existing = theirs.entry(&ours.name);
+    if ours.on_conflict != OnConflict::Override
+        && own_group.is_some_and(|g| dropped.contains(&g) || theirs.sets_group(g))
+    {
+        return;
+    }
+    let value = if ours.name == RESOURCE_ATTRIBUTES && theirs.sets(SERVICE_NAME) {
+        without_key(&ours.value, "service.name")
+    } else {
+        Cow::Borrowed(ours.value.as_str())
+    };
+    match (existing, ours.on_conflict) {
+        (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
+        (Some((index, _)), OnConflict::Override) if !to_shim => plan.replace.push((index, entry(&value))),
+        (None, _) if !to_shim && !theirs.refers_to(&ours.name) => plan.append.push(entry(&value)),
+        _ => plan.rules.push(EnvRule {
+            name: ours.name.clone(),
+            value: value.into_owned(),
+            on_conflict: ours.on_conflict,
+        }),
+    }
+}
+
+fn without_key<'a>(list: &'a str, key: &str) -> Cow<'a, str> {
+    let kept: Vec<&str> = list.split(',').filter(|pair| !list_has_key(pair, key)).collect();
+    Cow::Owned(kept.join(","))
+}
+
+/// The container's own environment.
+struct Theirs<'a> {
+    container: &'a Container<'a>,
+    from_outside: bool,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Theirs<'a> {
+    fn of(container: &'a Container<'a>) -> Self {
+        let from_outside = container.raw["envFrom"].as_array().is_some_and(|sources| !sources.is_empty());
+        Self { container, from_outside, texts: references(container) }
+    }
+
+    fn entry(&self, name: &str) -> Option<(usize, &'a Value)> {
+        self.container.env_entry(name)
+    }
+
+    fn sets(&self, name: &str) -> bool {
+        self.entry(name).is_some()
+    }
+
+    /// Whether the step sets a member of a group; `service.name` in a literal list is one of the service group.
+    fn sets_group(&self, wanted: Group) -> bool {
+        let in_list = || {
+            let list = self.entry(RESOURCE_ATTRIBUTES).and_then(|(_, e)| e.get("value")?.as_str());
+            list.is_some_and(|l| list_has_key(l, "service.name"))
+        };
+        self.container.env().iter().filter_map(|e| group(e.get("name")?.as_str()?)).any(|g| g == wanted)
+            || (wanted == Group::Service && in_list())
+    }
+
+    /// The group that a `skip` of ours drops.
+    fn drops(&self, ours: &Variable) -> Option<Group> {
+        (ours.on_conflict == OnConflict::Skip && self.sets(&ours.name)).then(|| group(&ours.name))?
+    }
+
+    /// Whether `$(NAME)` stands in argv or env: defining NAME on the container would change what it says.
+    fn refers_to(&self, name: &str) -> bool {
+        !self.texts.is_empty() && self.texts.iter().any(|t| t.contains(&format!("$({name})")))
+    }
+}
+
+/// All texts of a container in which the kubelet expands references, if they have any.
+pub fn references<'a>(container: &Container<'a>) -> Vec<&'a str> {
+    let raw = container.raw;
+    let words = ["command", "args"].into_iter().flat_map(|f| raw[f].as_array().into_iter().flatten());
+    let values = container.env().iter().filter_map(|e| e.get("value"));
+    words.chain(values).filter_map(Value::as_str).filter(|t| memchr::memmem::find(t.as_bytes(), b"$(").is_some()).collect()
+}

@@ -1,0 +1,78 @@
+//! Where a pod's spans belong: trace, parent, link, and the sampling decision, which is made here once.
+
+use stepspan_contract::Parent;
+
+use super::carrier::{self, Carried, Kind};
+use crate::argo::{Container, StepPod};
+use crate::identity::{SpanId, TraceId, TraceParent};
+use crate::policy::effective::Effective;
+use crate::policy::spec::{Incoming, ParentKind, TraceMode};
+
+/// The trace facts of one pod.
+#[derive(Debug, Clone)]
+pub struct PodTrace {
+    /// The trace, the pod's node span, the sampling decision: annotation `trace.context`.
+    pub context: TraceParent,
+    /// A foreign trace to link to.
+    pub link: Option<TraceParent>,
+    joined: Option<SpanId>,
+    environment: bool,
+}
+
+impl PodTrace {
+    /// `None` where the pod does not say which Workflow and node it belongs to.
+    pub fn of(pod: &StepPod<'_>, carried: &Carried, policy: &Effective) -> Option<Self> {
+        let (uid, node_id) = (pod.workflow_uid?, pod.node_id?);
+        let node_span = SpanId::of_node(uid, node_id);
+        if policy.mode == TraceMode::Argo
+            && let Some(argo) = argo_parent(pod)
+        {
+            return Some(Self { context: argo, link: None, joined: None, environment: true });
+        }
+        let text = pod.annotation(carrier::TRACEPARENT).or_else(|| carried.value(Kind::Annotation, carrier::TRACEPARENT));
+        let incoming = text.and_then(TraceParent::read);
+        let own = || TraceId::of_workflow(uid);
+        let (trace, allowed, link, joined) = match (policy.incoming, incoming) {
+            (Incoming::Parent, Some(foreign)) => (foreign.trace, foreign.sampled, None, Some(foreign.span)),
+            (Incoming::Link, link) => (own(), true, link, None),
+            _ => (own(), true, None, None),
+        };
+        let sampled = allowed && trace.sampled_at(policy.ratio);
+        Some(Self { context: TraceParent { trace, span: node_span, sampled }, link, joined, environment: false })
+    }
+
+    /// The parent of a step container's span.
+    pub fn parent(&self, policy: &Effective, uid: &str, node_id: &str) -> Parent {
+        match (policy.parent, &self.joined) {
+            _ if self.environment => Parent::Environment,
+            (ParentKind::Node, _) => Parent::Span(SpanId::of_node(uid, node_id).as_str().to_owned()),
+            (ParentKind::None, Some(foreign)) => Parent::Span(foreign.as_str().to_owned()),
+            (ParentKind::None, None) => Parent::None,
+        }
+    }
+}
+
+/// The traceparent that Argo 4.1 sets on the step container.
+fn argo_parent(pod: &StepPod<'_>) -> Option<TraceParent> {
+    let (_, entry) = pod.steps().next()?.env_entry("TRACEPARENT")?;
+    TraceParent::read(entry.get("value")?.as_str()?)
+}
+
+/// The node id of a step container: the pod's, or in a containerSet the member's own (`NodeID` of Argo's
+/// `workflow_types.go`: the Workflow's name and FNV-1a of the node's name).
+pub fn container_node_id(pod: &StepPod<'_>, container: &Container<'_>) -> String {
+    let pod_node = pod.node_id.unwrap_or_default();
+    match pod.node_name {
+        Some(node_name) if is_member(pod, container) => {
+            let name = format!("{node_name}.{}", container.name);
+            let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+            format!("{}-{hash}", pod.workflow_name)
+        }
+        _ => pod_node.to_owned(),
+    }
+}
+
+/// Whether a step container is one of a containerSet's.
+pub fn is_member(pod: &StepPod<'_>, container: &Container<'_>) -> bool {
+    container.name != crate::argo::names::MAIN_CONTAINER || pod.steps().count() > 1
+}
