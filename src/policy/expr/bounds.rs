@@ -58,12 +58,12 @@ impl Meter {
         self.charge(1 + bytes / 32)
     }
 
-    /// Pays for one attempt of a compiled regular expression on `bytes` of text.
-    pub(super) fn charge_match(&mut self, bytes: usize) -> Result<(), EvalError> {
+    /// Pays for searching `bytes` of text with a pattern that costs `price` ticks a byte.
+    pub(super) fn charge_match(&mut self, bytes: usize, price: usize) -> Result<(), EvalError> {
         if bytes > MATCHED_BYTES {
             return Err(EvalError::TextTooLongToMatch { bytes });
         }
-        self.charge(4 + bytes)
+        self.charge(4 + bytes * price)
     }
 
     /// Pays for a string of `bytes` about to be made, or refuses it.

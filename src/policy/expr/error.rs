@@ -211,9 +211,4 @@ impl EvalError {
             Self::TooCostly | Self::TextTooLong { .. } | Self::TextTooLongToMatch { .. } | Self::TooManyElements { .. }
         )
     }
-
-    /// Whether the error is about data that isn't there, which `.?` and `[?]` turn into an optional without a value.
-    pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSuchKey { .. } | Self::NoSuchElement { .. })
-    }
 }

@@ -64,11 +64,8 @@ impl<'a> Evaluation<'a> {
                 let arguments = arguments.iter().map(|node| self.node(node)).collect::<Result<Vec<_>, _>>()?;
                 functions::call(*function, &arguments, &mut self.meter)
             }
-            Node::Matches(text, regex) => match self.node(text)? {
-                Item::Text(text) => {
-                    self.meter.charge_match(text.len())?;
-                    Ok(Item::Bool(regex.is_match(&text)))
-                }
+            Node::Matches(text, pattern) => match self.node(text)? {
+                Item::Text(text) => pattern.is_match(&text, &mut self.meter).map(Item::Bool),
                 other => Err(mismatch("matches", &[&other])),
             },
             Node::Loop(of) => self.comprehension(of),
@@ -119,13 +116,13 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// A look-up whose failure is an optional without a value. Null counts as nothing to look into, as in `pod.?x.?y`
-    /// where x is null.
+    /// A look-up whose failure is an optional without a value, whatever the failure: null and other values without
+    /// keys count as maps without entries here.
     fn maybe(&mut self, of: &Item<'a>, key: &Item<'a>, pair: &'a Pair) -> Result<Item<'a>, EvalError> {
         match self.look_up(of, key, pair) {
             Ok(value) => Ok(Item::Optional(Some(Rc::new(value)))),
-            Err(error) if error.is_absence() || matches!(of, Item::Null) => Ok(Item::Optional(None)),
-            Err(error) => Err(error),
+            Err(error) if error.is_bound() => Err(error),
+            Err(_) => Ok(Item::Optional(None)),
         }
     }
 
@@ -151,15 +148,12 @@ impl<'a> Evaluation<'a> {
     }
 
     fn has(&mut self, of: &'a Node, field: &'a str) -> Result<Item<'a>, EvalError> {
-        let of = match self.node(of)? {
-            Item::Optional(None) => return Ok(Item::Bool(false)),
-            Item::Optional(Some(of)) => (*of).clone(),
-            of => of,
-        };
-        if of.type_name() != "map" {
-            return Err(mismatch("has", &[&of]));
+        match self.node(of)? {
+            Item::Optional(None) => Ok(Item::Bool(false)),
+            Item::Optional(Some(of)) => Ok(Item::Bool(of.entry(&Item::from(field), &mut self.meter)?.is_some())),
+            of if of.type_name() == "map" => Ok(Item::Bool(of.entry(&Item::from(field), &mut self.meter)?.is_some())),
+            of => Err(mismatch("has", &[&of])),
         }
-        Ok(Item::Bool(of.entry(&Item::from(field), &mut self.meter)?.is_some()))
     }
 
     fn list(&mut self, elements: &'a [(Node, bool)]) -> Result<Item<'a>, EvalError> {

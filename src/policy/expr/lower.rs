@@ -1,11 +1,11 @@
 //! The parser's tree to ours: every static bound and every name is checked here, once, when policies are loaded.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
-use regex::RegexBuilder;
 
-use super::bounds::{DEPTH, LOOPS, NODES, REGEX_BYTES};
+use super::bounds::{DEPTH, LOOPS, NODES};
 use super::error::ExpressionError;
 use super::names;
+use super::pattern::Pattern;
 use super::tree::{Function, Loop, LoopKind, Node, Operator, Pair, Style, Variable};
 
 /// Lowers a whole expression.
@@ -131,12 +131,8 @@ impl<'s> Lowering<'s> {
         let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr else {
             return Err(unsupported(column, "the pattern of `matches` must be a literal, so that it is compiled once"));
         };
-        let regex = RegexBuilder::new(pattern.inner())
-            .size_limit(REGEX_BYTES)
-            .dfa_size_limit(REGEX_BYTES)
-            .build()
-            .map_err(|error| ExpressionError::Regex { column, reason: regex_reason(&error) })?;
-        Ok(Node::Matches(Box::new(self.node(text, depth + 1)?), regex))
+        let pattern = Pattern::compile(pattern.inner()).map_err(|reason| ExpressionError::Regex { column, reason })?;
+        Ok(Node::Matches(Box::new(self.node(text, depth + 1)?), pattern))
     }
 
     fn comprehension(
@@ -237,10 +233,4 @@ fn loop_kind(name: &str) -> Option<LoopKind> {
         operators::MAP => LoopKind::Map,
         _ => return None,
     })
-}
-
-/// The last line of a regex error says what is wrong; those before it repeat the pattern.
-fn regex_reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
 }

@@ -31,6 +31,8 @@ mod functions;
 mod lower;
 mod names;
 mod parse;
+mod pattern;
+mod references;
 mod scope;
 mod tree;
 mod value;
@@ -42,6 +44,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::{EvalError, ExpressionError};
+pub use references::References;
 pub use scope::{Scope, Workflow};
 use tree::Node;
 use value::Item;
@@ -65,6 +68,11 @@ impl Expression {
     /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// What it reads of a Workflow and of a step's inputs, for whoever has to make pods carry it.
+    pub fn references(&self) -> References {
+        References::of(&self.0.root)
     }
 
     /// Evaluates a condition.

@@ -30,6 +30,10 @@ pub(super) fn unknown_function(name: &str, column: usize) -> ExpressionError {
 fn hint<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
     let distance = |candidate: &str| strsim::osa_distance(&name.to_lowercase(), &candidate.to_lowercase());
     let nearest = known.clone().map(|candidate| (distance(candidate), candidate)).min();
+    let longer = |candidate: &&str| name.len() >= 3 && candidate.to_lowercase().starts_with(&name.to_lowercase());
+    if let Some(candidate) = known.clone().find(longer) {
+        return format!("did you mean `{candidate}`?");
+    }
     match nearest {
         Some((distance, candidate)) if distance <= 1 + candidate.len() / 4 => format!("did you mean `{candidate}`?"),
         _ => format!("known are {}", known.collect::<Vec<_>>().join(", ")),

@@ -43,13 +43,15 @@ fn parse_here(source: &str) -> Result<Node, ExpressionError> {
 #[expect(clippy::cast_possible_truncation, reason = "64")]
 const MAX_PARENTHESES: u16 = 2 * DEPTH as u16;
 
-/// The first error only: those that follow are mostly its consequences.
+/// The first error of the grammar: those that follow, and those about parts left incomplete, are its consequences.
 fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
-    let Some(first) = errors.errors.first() else { return ExpressionError::Parser("no reason given") };
-    let column = column(source, first);
-    let message = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg);
-    ExpressionError::Syntax { column, message: meaning(message) }
+    let first = errors.errors.iter().find(|error| error.msg.starts_with(PREFIX)).or(errors.errors.first());
+    let Some(first) = first else { return ExpressionError::Parser("no reason given") };
+    let message = first.msg.strip_prefix(PREFIX).unwrap_or(&first.msg);
+    ExpressionError::Syntax { column: column(source, first), message: meaning(message) }
 }
+
+const PREFIX: &str = "Syntax error: ";
 
 /// The parser counts lines from 1 and columns from 1; messages about expressions count from the start of the source.
 fn column(source: &str, error: &ParseError) -> usize {
@@ -58,29 +60,51 @@ fn column(source: &str, error: &ParseError) -> usize {
     before + column.max(1)
 }
 
-/// The parser's message in fewer words.
+/// The parser's message in fewer words, and with a hint where the mistake is a common one.
 fn meaning(message: &str) -> String {
-    if message.contains("reserved identifier: namespace") {
+    if message == "reserved identifier: namespace" {
         return "`namespace` is a reserved word of CEL, write `namespaceName`".to_owned();
     }
     if message.contains("Recursion limit") {
-        return format!("nested deeper than {DEPTH} levels");
+        return format!("parentheses or brackets nested deeper than {MAX_PARENTHESES} levels");
     }
-    if let Some((found, _)) = message.split_once(" expecting ") {
-        let found = found.replace("mismatched input", "unexpected").replace("extraneous input", "unexpected");
-        return format!("{}, expected {}", found.replace("'<EOF>'", "end"), expected(message));
+    if let Some(found) = message.strip_prefix("token recognition error at: ") {
+        return unreadable(found);
     }
-    if let Some((_, rest)) = message.split_once("no viable alternative at input ") {
-        return format!("unexpected {rest}, expected an operand or an operator");
+    if let Some(found) = message.strip_prefix("no viable alternative at input ") {
+        return format!("incomplete at {found}");
+    }
+    if let Some((missing, found)) = message.strip_prefix("missing ").and_then(|rest| rest.split_once(" at ")) {
+        return format!("unexpected {}, expected {missing}", found.replace("'<EOF>'", "end"));
+    }
+    if let Some((found, expected)) = message.split_once(" expecting ") {
+        let found = found.trim_start_matches("mismatched input ").trim_start_matches("extraneous input ");
+        return format!("unexpected {}, expected {}", found.replace("'<EOF>'", "end"), wanted(found, expected));
     }
     message.chars().take(200).collect()
 }
 
-fn expected(message: &str) -> &str {
-    match message.split_once(" expecting ") {
-        Some((_, list)) if list.contains("NUM_INT") => "an operand",
-        Some((_, list)) if list.contains("<EOF>") => "an operator or the end",
-        Some((_, list)) if list.chars().count() <= 40 => list,
+/// A text that is no word of the language.
+fn unreadable(found: &str) -> String {
+    let text = found.trim_start_matches('\'').trim_end_matches('\'').trim();
+    match found.chars().nth(1) {
+        Some('=') => "`=` is not an operator, write `==`".to_owned(),
+        Some('&') => "`&` is not an operator, write `&&`".to_owned(),
+        Some('|') => "`|` is not an operator, write `||`".to_owned(),
+        Some('\'' | '"') => "a string without its end, or with an escape that is not known".to_owned(),
+        _ => format!("unexpected `{}`", text.chars().take(20).collect::<String>()),
+    }
+}
+
+fn wanted<'m>(found: &str, expected: &'m str) -> &'m str {
+    match found {
+        "'and'" => "`&&`",
+        "'or'" => "`||`",
+        "'not'" => "`!`",
+        _ if expected.contains("NUM_INT") => "an operand",
+        _ if expected.contains("<EOF>") => "an operator or the end",
+        _ if expected.contains("':'") => "an operator or `:`",
+        _ if expected.chars().count() <= 40 => expected,
         _ => "something else",
     }
 }

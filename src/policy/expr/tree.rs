@@ -1,6 +1,6 @@
 //! The compiled form of an expression: names resolved, regular expressions compiled, nothing left to look up.
 
-use regex::Regex;
+use super::pattern::Pattern;
 
 /// One node, with those it works on.
 #[derive(Debug)]
@@ -31,8 +31,38 @@ pub(super) enum Node {
     Binary(Operator, Box<Pair>),
     /// A function, and its arguments, the one before the dot first.
     Call(Function, Vec<Node>),
-    Matches(Box<Node>, Regex),
+    Matches(Box<Node>, Pattern),
     Loop(Box<Loop>),
+}
+
+impl Node {
+    /// Visits the nodes directly below this one.
+    pub(super) fn children<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Double(_) | Self::Text(_) => {}
+            Self::Variable(_) | Self::Slot(..) => {}
+            Self::Has(of, _) | Self::Not(of) | Self::Negate(of) | Self::Matches(of, _) => visit(of),
+            Self::Index(pair)
+            | Self::OptionalIndex(pair)
+            | Self::And(pair)
+            | Self::Or(pair)
+            | Self::Binary(_, pair) => {
+                visit(&pair.left);
+                visit(&pair.right);
+            }
+            Self::Conditional(parts) => parts.iter().for_each(visit),
+            Self::Call(_, arguments) => arguments.iter().for_each(visit),
+            Self::List(elements) => elements.iter().for_each(|(element, _)| visit(element)),
+            Self::Map(entries) => entries.iter().for_each(|(key, value, _)| {
+                visit(key);
+                visit(value);
+            }),
+            Self::Loop(of) => {
+                visit(&of.range);
+                of.condition.iter().chain(&of.yields).for_each(visit);
+            }
+        }
+    }
 }
 
 /// Two operands.

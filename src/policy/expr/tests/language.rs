@@ -84,7 +84,8 @@ fn loops_walk_lists_and_the_keys_of_maps() {
     // An error on one element does not count once another decides.
     holds("pod.spec.containers.exists(c, c.env[0].value == '1')");
     fails("pod.spec.containers.all(c, c.env[0].value == '1')", "no element 0 in a list of 0");
-    holds("[].all(x, x) && ![].exists(x, x) && {'a': 1, 'b': 2}.map(k, k) == ['a', 'b']");
+    holds("[].all(x, x) && ![].exists(x, x)");
+    holds("{'a': 1, 'b': 2}.map(k, k) == ['a', 'b']");
     fails("pod.metadata.name.all(c, true)", "`all` does not work on string");
 }
 
@@ -148,4 +149,25 @@ fn an_expression_is_shared_shown_and_sent() {
     assert_eq!(expression.source(), "pod.spec.priority == 7");
     assert_eq!(format!("{expression:?}"), "Expression(\"pod.spec.priority == 7\")");
     assert_eq!(expression.clone(), expression);
+}
+
+#[test]
+fn what_a_pod_has_to_carry_is_known() {
+    let references = compiled(
+        "workflow.parameters.repo + workflow.parameters[?'a/b'].orValue(inputs.msg) + workflow.labels['l'] + workflow.name",
+    )
+    .references();
+    let expected = References {
+        parameters: ["a/b".to_owned(), "repo".to_owned()].into(),
+        labels: ["l".to_owned()].into(),
+        inputs: ["msg".to_owned()].into(),
+        ..References::default()
+    };
+    assert_eq!(references, expected);
+    assert_eq!(compiled("'x' in inputs && has(inputs.y)").references().inputs, ["x".to_owned(), "y".to_owned()].into());
+    assert_eq!(compiled("workflow.annotations.?x.y").references().annotations, ["x".to_owned()].into());
+    assert!(compiled("inputs[template] == ''").references().dynamic);
+    assert!(compiled("workflow.parameters.exists(p, p == '')").references().dynamic);
+    assert!(compiled("[namespaceLabels.team].size() == 1").references().namespace_labels);
+    assert_eq!(compiled("pod.metadata.labels.inputs == template").references(), References::default());
 }

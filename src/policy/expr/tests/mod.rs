@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{EvalError, Expression, ExpressionError, Scope, Workflow};
+use super::{EvalError, Expression, ExpressionError, References, Scope, Workflow};
 
 fn pod() -> Value {
     json!({

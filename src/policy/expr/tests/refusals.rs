@@ -15,17 +15,9 @@ fn unknown_names_come_with_a_hint() {
         "column 1: unknown variable `zzzzzzzz`, known are pod, namespaceName, namespaceLabels, template, container, workflow, inputs",
     );
     refuses("[1].all(item, itm > 0)", "column 15: unknown variable `itm`, did you mean `item`?");
-    refuses(
-        "[1].all(x, x > 0) && x",
-        "column 22: unknown variable `x`, did you mean `pod`?"
-            .replace(
-                "did you mean `pod`?",
-                "known are pod, namespaceName, namespaceLabels, template, container, workflow, inputs",
-            )
-            .as_str(),
-    );
+    assert!(refused("[1].all(x, x > 0) && x").to_string().starts_with("column 22: unknown variable `x`, known are "));
     refuses("template.startWith('a')", "column 19: unknown function `startWith`, did you mean `startsWith`?");
-    refuses("template.lower()", refused("template.lower()").to_string().as_str());
+    refuses("template.lower()", "column 15: unknown function `lower`, did you mean `lowerAscii`?");
     refuses("namespace == 'a'", "column 1: `namespace` is a reserved word of CEL, write `namespaceName`");
 }
 
@@ -33,11 +25,18 @@ fn unknown_names_come_with_a_hint() {
 fn syntax_errors_say_where_and_what() {
     refuses("", "the expression is empty");
     refuses(" \n", "the expression is empty");
-    refuses("pod.", "column 5: unexpected end, expected a name");
+    refuses("pod.", "column 5: incomplete at '.'");
     refuses("pod ==", "column 7: unexpected end, expected an operand");
+    refuses("pod.metadata[", "column 14: unexpected end, expected an operand");
     refuses("(pod", "column 5: unexpected end, expected ')'");
     refuses("pod pod", "column 5: unexpected 'pod', expected an operator or the end");
-    refuses("'abc", refused("'abc").to_string().as_str());
+    refuses("pod.a ? 1", "column 10: unexpected end, expected an operator or `:`");
+    refuses("pod.a = 1", "column 7: `=` is not an operator, write `==`");
+    refuses("true and true", "column 6: unexpected 'and', expected `&&`");
+    refuses("'abc", "column 1: a string without its end, or with an escape that is not known");
+    refuses("'\\d'.size()", "column 1: a string without its end, or with an escape that is not known");
+    refuses("#", "column 1: unexpected `#`");
+    refuses("99999999999999999999", "column 1: invalid int literal");
     assert_eq!(refused("true &&\n  pod ==").column(), Some(17));
 }
 
@@ -69,7 +68,9 @@ fn what_policies_do_without_is_named() {
     refuses("1u == 1", "column 1: unsigned numbers are not supported, leave the `u` out");
     refuses("b'a' == b'a'", "column 1: bytes are not supported, write a string");
     refuses("Pod{name: 'x'} == pod", "column 4: messages are not supported, write a map");
-    refuses("type(pod) == map", refused("type(pod) == map").to_string().as_str());
+    assert!(
+        refused("type(pod) == 'map'").to_string().starts_with("column 5: unknown function `type`, known are size, ")
+    );
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn the_source_is_bounded() {
 fn nodes_are_bounded() {
     let list = |elements: usize| format!("[{}] == []", vec!["1"; elements].join(","));
     compiled(&list(197));
-    refuses(&list(198), "column 396: the expression has more than 200 parts; split it into several conditions");
+    refuses(&list(198), "column 402: the expression has more than 200 parts; split it into several conditions");
 }
 
 #[test]
@@ -136,7 +137,6 @@ fn deep_sources() -> Vec<String> {
         nest("f(", "", ""),
         nest(")", "", ""),
         nest("({[", "", ""),
-        nest("- -", "1", ""),
         nest("1||1&&", "1", ""),
     ]
 }
@@ -144,6 +144,7 @@ fn deep_sources() -> Vec<String> {
 #[test]
 fn long_prefix_and_logic_chains_are_flat() {
     compiled(&format!("{}true", "!".repeat(1000)));
+    compiled(&format!("{} 1", "-".repeat(1000)));
     compiled(&format!("true{}", "||true".repeat(60)));
 }
 
