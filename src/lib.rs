@@ -6,3 +6,4 @@ pub mod admission;
 pub mod context;
 pub mod inject;
 pub mod policy;
+pub mod yaml;
