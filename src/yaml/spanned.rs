@@ -1,0 +1,208 @@
+//! A tree that knows where each node stands, for files whose mistakes we point at.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::resolve::Scalar;
+use super::value::to_value;
+use super::walk::{self, Tree};
+use super::{Span, YamlError};
+
+/// A node and its place.
+///
+/// A node that an alias brought in keeps the place of its anchor: that is where the text to change stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where the node starts; for an empty value, where it would.
+    pub span: Span,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Null, a boolean, a number or a string; never an array or an object.
+    Scalar(Value),
+    /// A map, in the order of the file. No key occurs twice.
+    Map(Vec<(Key, Node)>),
+    /// A sequence.
+    Seq(Vec<Node>),
+}
+
+/// The key of a map, and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The key as JSON has it.
+    pub text: String,
+    /// Where the key starts.
+    pub span: Span,
+}
+
+/// A whole document with its places.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned {
+    /// The outermost node.
+    pub root: Node,
+}
+
+impl Spanned {
+    /// Reads one document by the same rules as [`read`](super::read), keeping places.
+    pub fn read(text: &str, first_line: usize) -> Result<Self, YamlError> {
+        walk::walk::<SpannedTree>(text, first_line).map(|root| Self { root })
+    }
+
+    /// The document as JSON: what [`read`](super::read) gives.
+    pub fn to_value(&self) -> Value {
+        self.root.to_value()
+    }
+
+    /// The node at a path such as `spec.match.when[0]` or `metadata.labels["a.b"]`; the empty path is the root.
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        let mut node = &self.root;
+        for step in steps(path) {
+            node = node.child(&step)?.1;
+        }
+        Some(node)
+    }
+
+    /// The best place to point at for a path: the key (or, in a sequence, the item) if it exists, else the nearest
+    /// ancestor that does.
+    pub fn span(&self, path: &str) -> Span {
+        let (mut node, mut span) = (&self.root, self.root.span);
+        for step in steps(path) {
+            let Some((at, child)) = node.child(&step) else { break };
+            (node, span) = (child, at);
+        }
+        span
+    }
+}
+
+impl Node {
+    /// The node as JSON.
+    pub fn to_value(&self) -> Value {
+        match &self.kind {
+            Kind::Scalar(value) => value.clone(),
+            Kind::Seq(items) => items.iter().map(Self::to_value).collect(),
+            Kind::Map(entries) => {
+                let mut map = Map::with_capacity(entries.len());
+                map.extend(entries.iter().map(|(key, node)| (key.text.clone(), node.to_value())));
+                Value::Object(map)
+            }
+        }
+    }
+
+    /// The value of a key, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|(_, node)| node)
+    }
+
+    fn entry(&self, key: &str) -> Option<(Span, &Self)> {
+        let Kind::Map(entries) = &self.kind else { return None };
+        entries.iter().find(|(k, _)| k.text == key).map(|(k, node)| (k.span, node))
+    }
+
+    fn child(&self, step: &Step<'_>) -> Option<(Span, &Self)> {
+        match step {
+            Step::Key(key) => self.entry(key),
+            Step::Index(index) => {
+                let Kind::Seq(items) = &self.kind else { return None };
+                items.get(*index).map(|item| (item.span, item))
+            }
+        }
+    }
+}
+
+enum Step<'a> {
+    Key(Cow<'a, str>),
+    Index(usize),
+}
+
+/// Splits `a.b[0]["c.d"]` into its steps. What is not well-formed becomes a key that is not there.
+fn steps(path: &str) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        let (step, after) = match rest.strip_prefix('[') {
+            Some(inside) => bracket(inside),
+            None => {
+                let end = rest.find(['.', '[']).unwrap_or(rest.len());
+                (Step::Key(Cow::Borrowed(&rest[..end])), &rest[end..])
+            }
+        };
+        steps.push(step);
+        rest = after.strip_prefix('.').unwrap_or(after);
+    }
+    steps
+}
+
+/// What stands in brackets: an index, or a key in JSON quotes.
+fn bracket(inside: &str) -> (Step<'_>, &str) {
+    if inside.starts_with('"') {
+        let mut stream = serde_json::Deserializer::from_str(inside).into_iter::<String>();
+        if let Some(Ok(key)) = stream.next() {
+            let after = &inside[stream.byte_offset()..];
+            return (Step::Key(Cow::Owned(key)), after.strip_prefix(']').unwrap_or(after));
+        }
+    }
+    let end = inside.find(']').unwrap_or(inside.len());
+    let after = inside.get(end + 1..).unwrap_or("");
+    let text = &inside[..end];
+    (text.parse().map_or(Step::Key(Cow::Borrowed(text)), Step::Index), after)
+}
+
+struct SpannedTree;
+
+/// Entries, and where each key is among them.
+#[derive(Default)]
+struct Entries {
+    list: Vec<(Key, Node)>,
+    places: HashMap<String, usize>,
+}
+
+impl Tree for SpannedTree {
+    type Node = Node;
+    type Map = Entries;
+
+    fn scalar(resolved: Scalar, text: Cow<'_, str>, span: Span) -> Result<Node, String> {
+        to_value(resolved, text).map(|value| Node { span, kind: Kind::Scalar(value) })
+    }
+
+    fn sequence(items: Vec<Node>, span: Span) -> Node {
+        Node { span, kind: Kind::Seq(items) }
+    }
+
+    fn map(map: Entries, span: Span) -> Node {
+        Node { span, kind: Kind::Map(map.list) }
+    }
+
+    fn insert(map: &mut Entries, text: String, span: Span, value: Node) -> Result<(), String> {
+        if let Some(&place) = map.places.get(&text) {
+            let key = Key { text: text.clone(), span };
+            map.list[place] = (key, value);
+            return Err(text);
+        }
+        map.places.insert(text.clone(), map.list.len());
+        map.list.push((Key { text, span }, value));
+        Ok(())
+    }
+
+    fn position(map: &Entries, key: &str) -> Option<usize> {
+        map.places.get(key).copied()
+    }
+
+    fn as_sequence(node: &Node) -> Option<&[Node]> {
+        if let Kind::Seq(items) = &node.kind { Some(items) } else { None }
+    }
+
+    fn is_map(node: &Node) -> bool {
+        matches!(node.kind, Kind::Map(_))
+    }
+
+    fn entries(node: Node) -> impl Iterator<Item = (String, Span, Node)> {
+        let entries = if let Kind::Map(entries) = node.kind { entries } else { Vec::new() };
+        entries.into_iter().map(|(key, node)| (key.text, key.span, node))
+    }
+}
