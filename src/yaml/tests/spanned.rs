@@ -1,0 +1,54 @@
+//! Places of nodes, and that the tree says what [`read`] says.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::write::{json as any_json, written};
+use crate::yaml::{Span, Spanned, read};
+
+const POLICY: &str = "\
+# a policy
+spec:
+  match:
+    when:
+    - one
+    - two: &x {deep: 1}
+  other: *x
+  \"a.b\": 1
+";
+
+fn at(line: usize, column: usize) -> Span {
+    Span { line, column }
+}
+
+#[test]
+fn a_path_leads_to_its_place() {
+    let tree = Spanned::read(POLICY, 11).unwrap();
+    assert_eq!(tree.span(""), at(12, 1));
+    assert_eq!(tree.span("spec"), at(12, 1));
+    assert_eq!(tree.span("spec.match.when"), at(14, 5));
+    assert_eq!(tree.span("spec.match.when[0]"), at(15, 7));
+    assert_eq!(tree.span("spec.match.when[1].two.deep"), at(16, 17));
+    assert_eq!(tree.span("spec.other"), at(17, 3));
+    assert_eq!(tree.span(r#"spec["a.b"]"#), at(18, 3));
+    assert_eq!(tree.node("spec.match.when[0]").unwrap().to_value(), json!("one"));
+    assert_eq!(tree.node("spec.other.deep").unwrap().to_value(), json!(1));
+}
+
+#[test]
+fn a_path_that_is_not_there_leads_to_its_nearest_ancestor() {
+    let tree = Spanned::read(POLICY, 1).unwrap();
+    assert_eq!(tree.span("spec.match.missing.more"), at(3, 3));
+    assert_eq!(tree.span("spec.match.when[7]"), at(4, 5));
+    assert_eq!(tree.span("spec[0]"), at(2, 1));
+    assert_eq!(tree.span("]..[[\"x"), at(2, 1));
+    assert!(tree.node("spec.match.missing").is_none());
+}
+
+proptest! {
+    #[test]
+    fn the_tree_says_what_read_says(value in any_json()) {
+        let text = written(&value);
+        prop_assert_eq!(Spanned::read(&text, 1).map(|tree| tree.to_value()), read(&text, 1));
+    }
+}
