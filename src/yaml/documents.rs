@@ -173,17 +173,19 @@ impl<R: BufRead> Documents<R> {
         self.yaml(0, Boundary::Separator)
     }
 
-    /// The offset of the first byte that is not white space. JSON is known by it; YAML keeps the white space in front
-    /// of it, which is its indentation.
+    /// Skips empty lines; the offset of the first byte that is not white space. JSON is known by it; YAML keeps the white
+    /// space in front of it, which is its indentation.
     fn first_byte(&mut self) -> io::Result<usize> {
         let mut from = 0;
         loop {
-            if let Some(i) = self.window.bytes()[from..].iter().position(|b| !b.is_ascii_whitespace()) {
-                return Ok(from + i);
-            }
-            let line_start = memchr::memrchr(b'\n', self.window.bytes()).map_or(0, |i| i + 1);
+            let found = self.window.bytes()[from..].iter().position(|b| !b.is_ascii_whitespace()).map(|i| from + i);
+            let blank = found.unwrap_or(self.window.len());
+            let line_start = memchr::memrchr(b'\n', &self.window.bytes()[..blank]).map_or(0, |i| i + 1);
             self.window.skip(line_start);
-            from = self.window.len();
+            from = blank - line_start;
+            if found.is_some() {
+                return Ok(from);
+            }
             if from > self.max || !self.window.fill()? {
                 return Ok(from);
             }

@@ -22,8 +22,8 @@ fn no_content_is_null() {
 
 #[test]
 fn keys_keep_their_order() {
-    let value = read("z: 1\na: 2\nm: {y: 1, b: 2}\n", 1).unwrap();
-    assert_eq!(value.to_string(), r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#);
+    let value = read("z: 1\na: 2\nm: {x: 1, b: 2}\n", 1).unwrap();
+    assert_eq!(value.to_string(), r#"{"z":1,"a":2,"m":{"x":1,"b":2}}"#);
 }
 
 #[test]

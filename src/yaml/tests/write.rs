@@ -33,7 +33,7 @@ pub(super) fn nasty() -> impl Strategy<Value = String> {
             "\\", "{", "}", "[", "]", ",", "&", "*", "!", "|", ">", "%", "@", "`", "=", "<<", "~", "\0", "\u{7f}",
             "\u{85}", "\u{a0}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{fffe}", "\u{ffff}", "\u{1f600}", "é", "\u{9b}",
             "{{=x}}", "$(HOME)", "\u{1b}", "yes", "1", "0", "_", ".", "e", "+", "x", "\n ", "\n\t", " \n", "\t\n",
-        ]),
+        ]).prop_map(String::from),
         1 => any::<char>().prop_map(String::from),
     ];
     prop_oneof![
