@@ -42,8 +42,10 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
 
 fn thousand_pods() -> Vec<u8> {
     let container = |name: &str| {
-        let env: Vec<Value> = (0..12).map(|i| json!({"name": format!("ARGO_VARIABLE_{i}"), "value": i.to_string()})).collect();
-        let mounts: Vec<Value> = (0..5).map(|i| json!({"mountPath": format!("/var/run/{i}"), "name": format!("volume-{i}")})).collect();
+        let env: Vec<Value> =
+            (0..12).map(|i| json!({"name": format!("ARGO_VARIABLE_{i}"), "value": i.to_string()})).collect();
+        let mounts: Vec<Value> =
+            (0..5).map(|i| json!({"mountPath": format!("/var/run/{i}"), "name": format!("volume-{i}")})).collect();
         json!({
             "name": name, "image": "quay.io/argoproj/argoexec:v3.7.3", "env": env, "volumeMounts": mounts,
             "command": ["/var/run/argo/argoexec", "emissary", "--loglevel", "info", "--", "sh", "-c"],

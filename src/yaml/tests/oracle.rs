@@ -47,11 +47,8 @@ fn ask(documents: &[String]) -> Option<Vec<Answer>> {
             return None;
         }
     }
-    let mut child = Command::new(binary)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the oracle starts");
+    let mut child =
+        Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the oracle starts");
     let mut stdin = child.stdin.take().expect("its input");
     let lines: Vec<String> = documents.iter().map(|d| serde_json::to_string(d).expect("a string is JSON")).collect();
     let feeder = std::thread::spawn(move || stdin.write_all((lines.join("\n") + "\n").as_bytes()));
@@ -147,8 +144,7 @@ fn documents_read_as_for_kubectl() {
 #[test]
 fn what_we_write_kubectl_reads() {
     let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(7), ..Config::default() });
-    let values: Vec<Value> =
-        (0..2000).map(|_| json().new_tree(&mut runner).expect("a value").current()).collect();
+    let values: Vec<Value> = (0..2000).map(|_| json().new_tree(&mut runner).expect("a value").current()).collect();
     let documents: Vec<String> = values.iter().map(written).collect();
     let Some(answers) = ask(&documents) else { return };
     for ((value, document), answer) in values.iter().zip(&documents).zip(answers) {
