@@ -117,6 +117,13 @@ enum Boundary {
     SeparatorOrJson,
 }
 
+impl Boundary {
+    /// Does a document of JSON start with this line?
+    fn is_json(self, line: &[u8]) -> bool {
+        self == Self::SeparatorOrJson && line.first() == Some(&b'{')
+    }
+}
+
 impl<R: BufRead> Iterator for Documents<R> {
     type Item = Result<Document, DocumentError>;
 
@@ -173,17 +180,19 @@ impl<R: BufRead> Documents<R> {
         self.yaml(0, Boundary::Separator)
     }
 
-    /// The offset of the first byte that is not white space. JSON is known by it; YAML keeps the white space in front
-    /// of it, which is its indentation.
+    /// Skips empty lines; the offset of the first byte that is not white space. JSON is known by it; YAML keeps the white
+    /// space in front of it, which is its indentation.
     fn first_byte(&mut self) -> io::Result<usize> {
         let mut from = 0;
         loop {
-            if let Some(i) = self.window.bytes()[from..].iter().position(|b| !b.is_ascii_whitespace()) {
-                return Ok(from + i);
-            }
-            let line_start = memchr::memrchr(b'\n', self.window.bytes()).map_or(0, |i| i + 1);
+            let found = self.window.bytes()[from..].iter().position(|b| !b.is_ascii_whitespace()).map(|i| from + i);
+            let blank = found.unwrap_or(self.window.len());
+            let line_start = memchr::memrchr(b'\n', &self.window.bytes()[..blank]).map_or(0, |i| i + 1);
             self.window.skip(line_start);
-            from = self.window.len();
+            from = blank - line_start;
+            if found.is_some() {
+                return Ok(from);
+            }
             if from > self.max || !self.window.fill()? {
                 return Ok(from);
             }
@@ -195,48 +204,56 @@ impl<R: BufRead> Documents<R> {
         let line = self.window.line();
         let mut start = from;
         loop {
-            let Some(end) = self.window.line_end(start, self.max)? else { return self.skip_yaml(line, start) };
-            let bytes = &self.window.bytes()[start..end];
-            if bytes.starts_with(b"---") {
-                let fault = self.check_separator(start, end);
+            self.window.at_least(start + 3)?;
+            let rest = &self.window.bytes()[start..];
+            if rest.starts_with(b"---") {
                 let bytes = self.window.take(start);
-                self.window.skip(end - start);
+                let fault = self.separator()?;
                 return Ok(Raw { bytes, line, format: Format::Yaml, fault });
             }
-            let next_json = boundary == Boundary::SeparatorOrJson && start > from && bytes.starts_with(b"{");
-            if next_json || start == end {
-                self.done = start == end;
+            self.done = rest.is_empty();
+            if self.done || (start > from && boundary.is_json(rest)) {
                 return Ok(Raw { bytes: self.window.take(start), line, format: Format::Yaml, fault: None });
             }
-            start = end;
-        }
-    }
-
-    /// As kubectl, allows only a comment behind `---`.
-    fn check_separator(&self, start: usize, end: usize) -> Option<YamlError> {
-        let after = self.window.bytes()[start + 3..end].trim_ascii();
-        if after.is_empty() || after[0] == b'#' {
-            return None;
-        }
-        let lines = memchr::memchr_iter(b'\n', &self.window.bytes()[..start]).count();
-        let span = Span { line: self.window.line() + lines, column: 4 };
-        let error = YamlError::at(span, "only a comment may follow `---` on its line");
-        Some(error.with_hint("kubectl refuses this; put the content on the next line"))
-    }
-
-    /// Skips a document that is too large, to behind the next separator. The line at offset `start` is the one that was
-    /// too much.
-    fn skip_yaml(&mut self, line: usize, start: usize) -> io::Result<Raw> {
-        self.window.skip(start);
-        loop {
-            self.window.at_least(3)?;
-            let separator = self.window.bytes().starts_with(b"---");
-            let more = self.window.skip_line()?;
-            if separator || !more {
-                self.done = !more;
-                return Ok(Raw::too_large(line, self.max));
+            match self.window.line_end(start, self.max)? {
+                Some(end) => start = end,
+                None => {
+                    self.window.skip(start);
+                    self.skip_to(boundary)?;
+                    return Ok(Raw::too_large(line, self.max));
+                }
             }
         }
+    }
+
+    /// Skips the line of a separator, with which the window starts. As kubectl, allows only a comment behind it.
+    fn separator(&mut self) -> io::Result<Option<YamlError>> {
+        let span = Span { line: self.window.line(), column: 4 };
+        let mut clean = true;
+        if let Some(end) = self.window.line_end(0, self.max)? {
+            clean = matches!(self.window.bytes()[3..end].trim_ascii(), [] | [b'#', ..]);
+        }
+        self.done = !self.window.skip_line()?;
+        Ok((!clean).then(|| {
+            YamlError::at(span, "only a comment may follow `---` on its line")
+                .with_hint("kubectl refuses this; put the content on the next line")
+        }))
+    }
+
+    /// Skips the line in which the window starts, and all lines to the next boundary.
+    fn skip_to(&mut self, boundary: Boundary) -> io::Result<()> {
+        while self.window.skip_line()? {
+            self.window.at_least(3)?;
+            if self.window.bytes().starts_with(b"---") {
+                self.done = !self.window.skip_line()?;
+                return Ok(());
+            }
+            if boundary.is_json(self.window.bytes()) {
+                return Ok(());
+            }
+        }
+        self.done = true;
+        Ok(())
     }
 
     /// Reads one JSON document; the window starts with its bracket.
@@ -247,16 +264,16 @@ impl<R: BufRead> Documents<R> {
         loop {
             let found = scanner.feed(&self.window.bytes()[scanned..]);
             let end = match found {
-                Found::End(end) => scanned + end,
-                Found::Broken(at) => return self.broken_json(scanned + at),
+                Found::Broken(at) if scanned + at <= self.max => return self.broken_json(scanned + at),
+                Found::End(at) | Found::Broken(at) => scanned + at,
                 Found::More => self.window.len(),
             };
-            let ended = matches!(found, Found::End(_));
             if end > self.max {
-                self.window.skip(end);
-                return if ended { Ok(Raw::too_large(line, self.max)) } else { self.skip_json(line, scanner) };
+                self.skip_json(found, end, scanner)?;
+                return Ok(Raw::too_large(line, self.max));
             }
             scanned = end;
+            let ended = matches!(found, Found::End(_));
             self.done = !ended && !self.window.fill()?;
             if ended || self.done || self.cut_short(scanned)? {
                 return Ok(Raw { bytes: self.window.take(scanned), line, format: Format::Json, fault: None });
@@ -273,8 +290,8 @@ impl<R: BufRead> Documents<R> {
         Ok(self.window.bytes()[at..].starts_with(b"---"))
     }
 
-    /// What looked like JSON is YAML, or broken. A bracket at the start of a line starts the next document, be it where
-    /// no bracket may stand, be it after what is broken.
+    /// What looked like JSON is YAML, or broken at offset `at`. A bracket at the start of a line starts the next
+    /// document, be it where no bracket may stand, be it after what is broken.
     fn broken_json(&mut self, at: usize) -> io::Result<Raw> {
         let line = self.window.line();
         let line_start = memchr::memrchr(b'\n', &self.window.bytes()[..at]).map_or(0, |i| i + 1);
@@ -284,26 +301,36 @@ impl<R: BufRead> Documents<R> {
         self.yaml(line_start, Boundary::SeparatorOrJson)
     }
 
-    /// Reads to the end of a JSON document that is too large, keeping nothing of it.
-    fn skip_json(&mut self, line: usize, mut scanner: Scanner) -> io::Result<Raw> {
+    /// Skips the rest of a JSON document that is too large. The scanner found `found` at offset `end`.
+    fn skip_json(&mut self, mut found: Found, mut end: usize, mut scanner: Scanner) -> io::Result<()> {
         loop {
-            if !self.window.fill()? {
-                self.done = true;
-                break;
-            }
-            match scanner.feed(self.window.bytes()) {
-                Found::More => self.window.skip(self.window.len()),
-                Found::End(end) => {
+            match found {
+                Found::End(_) => {
                     self.window.skip(end);
-                    break;
+                    return Ok(());
                 }
                 Found::Broken(_) => {
-                    self.yaml(0, Boundary::SeparatorOrJson)?;
-                    break;
+                    let next = self.window.bytes()[..end].ends_with(b"\n") && self.window.bytes()[end] == b'{';
+                    self.window.skip(end);
+                    return if next { Ok(()) } else { self.skip_to(Boundary::SeparatorOrJson) };
                 }
+                // One byte stays, to know the start of a line by.
+                Found::More => self.window.skip(self.window.len() - 1),
+            }
+            if !self.window.fill()? {
+                self.done = true;
+                return Ok(());
+            }
+            if self.cut_short(1)? {
+                self.window.skip(1);
+                self.separator()?;
+                return Ok(());
+            }
+            found = scanner.feed(&self.window.bytes()[1..]);
+            if let Found::End(at) | Found::Broken(at) = found {
+                end = at + 1;
             }
         }
-        Ok(Raw::too_large(line, self.max))
     }
 }
 

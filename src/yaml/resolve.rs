@@ -56,8 +56,7 @@ pub(super) fn plain(text: &str) -> Scalar {
     match HINTS[first as usize] {
         OTHER => Scalar::Text,
         WORD => word(text),
-        // `strconv.ParseFloat` here: no underscores.
-        DOT => special_float(text).or_else(|| yaml_float(text)).unwrap_or(Scalar::Text),
+        DOT => special_float(text).or_else(|| go_float(text)).unwrap_or(Scalar::Text),
         _ => special_float(text).or_else(|| number(text)).unwrap_or(Scalar::Text),
     }
 }
@@ -177,6 +176,16 @@ fn yaml_float(text: &str) -> Option<Scalar> {
     }
     // Go reports a number out of range as an error, upon which go-yaml keeps the text.
     text.parse::<f64>().ok().filter(|f| f.is_finite()).map(Scalar::Float)
+}
+
+/// `strconv.ParseFloat`: underscores must stand between digits. Elsewhere go-yaml takes them all out first.
+fn go_float(text: &str) -> Option<Scalar> {
+    if !text.contains('_') {
+        return yaml_float(text);
+    }
+    let digit = |at: Option<usize>| at.and_then(|i| text.as_bytes().get(i)).is_some_and(u8::is_ascii_digit);
+    let separate = text.match_indices('_').all(|(i, _)| digit(i.checked_sub(1)) && digit(Some(i + 1)));
+    if separate { yaml_float(&text.replace('_', "")) } else { None }
 }
 
 /// go-yaml's own `0b` rule, which comes after Go's: it lets a sign follow the prefix.

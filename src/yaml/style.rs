@@ -206,9 +206,7 @@ fn looks_numeric(bytes: &[u8]) -> bool {
         [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B', rest @ ..] => {
             rest.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'_' | b'+' | b'-'))
         }
-        [b'.', rest @ ..] if rest.len() == 3 => {
-            rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"nan")
-        }
+        [b'.', rest @ ..] if rest.len() == 3 => rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"nan"),
         // A date, with a time or without.
         [a, b, c, d, b'-', e, ..] => [a, b, c, d, e].iter().all(|b| b.is_ascii_digit()),
         _ => false,

@@ -77,8 +77,8 @@ pub(super) fn to_value(resolved: Scalar, text: Cow<'_, str>) -> Result<Value, St
         Scalar::Bool(b) => Value::Bool(b),
         Scalar::Negative(n) => Value::from(n),
         Scalar::Unsigned(n) => Value::from(n),
-        Scalar::Float(f) => number::from_float(f)
-            .map(Value::Number)
-            .ok_or_else(|| format!("`{text}` is not a number that JSON has"))?,
+        Scalar::Float(f) => {
+            number::from_float(f).map(Value::Number).ok_or_else(|| format!("`{text}` is not a number that JSON has"))?
+        }
     })
 }

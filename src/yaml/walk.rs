@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput, Tag};
 
 use super::resolve::{self, Scalar, shorten};
 use super::{Span, YamlError, number};
@@ -79,8 +79,14 @@ struct Walker<'input, T: Tree> {
 
 impl<'input, T: Tree> Walker<'input, T> {
     fn new(text: &'input str, first_line: usize) -> Self {
+        let mut options = Options::default();
+        // Another crate of the build may have compiled comment events in.
+        options.set_emit_comments(false);
+        // Our own limit is lower and has the better message; the scanner runs up to a simple key's length ahead of it.
+        options.flow_nesting_limit = 2048;
+        options.block_nesting_limit = 2048;
         Self {
-            parser: Parser::new_from_str(text),
+            parser: Parser::new_from_str_with_options(text, options),
             line_offset: first_line.saturating_sub(1),
             anchors: HashMap::new(),
             size: Size::default(),
@@ -319,7 +325,7 @@ fn is_merge(event: &Event<'_>) -> bool {
     match event {
         Event::Scalar(text, style, _, tag) if text == "<<" => match tag {
             None => *style == ScalarStyle::Plain,
-            Some(tag) => core_suffix(tag).as_deref() == Some("merge") || is_non_specific(tag),
+            Some(tag) => core_suffix(tag).as_deref() == Some("merge"),
         },
         _ => false,
     }
@@ -330,11 +336,9 @@ fn resolve_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span)
     match tag {
         None if style == ScalarStyle::Plain => Ok(resolve::plain(text)),
         None => Ok(Scalar::Text),
-        // libyaml takes `! x` for an untagged plain scalar, quoted or not.
-        Some(tag) if is_non_specific(tag) => Ok(resolve::plain(text)),
         Some(tag) => match core_suffix(tag) {
             Some(suffix) => resolve::tagged(&suffix, text).map_err(|message| YamlError::at(span, message)),
-            // An application's own tag: go-yaml keeps the text.
+            // An application's own tag, or `!` alone: go-yaml keeps the text.
             None => Ok(Scalar::Text),
         },
     }
@@ -342,8 +346,4 @@ fn resolve_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span)
 
 fn core_suffix(tag: &Tag) -> Option<Cow<'_, str>> {
     tag.suffix_in_namespace(NAMESPACE)
-}
-
-fn is_non_specific(tag: &Tag) -> bool {
-    (tag.handle().is_empty() && tag.suffix() == "!") || (tag.handle() == "!" && tag.suffix().is_empty())
 }

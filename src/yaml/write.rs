@@ -171,7 +171,9 @@ impl<W: Write> Emitter<'_, W> {
                 '\n' => b"\\n",
                 '\t' => b"\\t",
                 '\r' => b"\\r",
-                '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => b"",
+                '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                    b""
+                }
                 _ => continue,
             };
             self.buffer.extend_from_slice(&text.as_bytes()[written..at]);

@@ -25,10 +25,13 @@ fn seen(bytes: impl AsRef<[u8]>) -> Vec<String> {
 #[test]
 fn a_line_that_starts_with_three_dashes_separates() {
     assert_eq!(seen("a: 1\n---\nb: 2\n"), ["1:Yaml:a: 1\n", "3:Yaml:b: 2\n"]);
-    assert_eq!(seen("---\na: 1\n--- # note\n\n\nb: 2"), ["2:Yaml:a: 1\n", "4:Yaml:b: 2"]);
+    assert_eq!(seen("---\na: 1\n--- # note\n\n\nb: 2"), ["2:Yaml:a: 1\n", "6:Yaml:b: 2"]);
     assert_eq!(seen("a: 1\r\n---\r\nb: 2\r\n"), ["1:Yaml:a: 1\r\n", "3:Yaml:b: 2\r\n"]);
     assert_eq!(seen("a: |\n  ---\n  x\n---\nb: 2\n"), ["1:Yaml:a: |\n  ---\n  x\n", "5:Yaml:b: 2\n"]);
-    assert_eq!(seen("a: 1\n--- b\nc: 2\n"), ["line 2, column 4: only a comment may follow `---` on its line", "3:Yaml:c: 2\n"]);
+    assert_eq!(
+        seen("a: 1\n--- b\nc: 2\n"),
+        ["line 2, column 4: only a comment may follow `---` on its line", "3:Yaml:c: 2\n"]
+    );
 }
 
 #[test]
@@ -36,7 +39,8 @@ fn documents_without_content_are_left_out() {
     assert!(seen("").is_empty());
     assert!(seen("\n\n---\n# x\n---\n---\n...\n").is_empty());
     assert_eq!(seen("%YAML 1.2\n---\na: 1\n...\n---\n  # b\n"), ["3:Yaml:a: 1\n...\n"]);
-    let indices: Vec<_> = split(b"---\n---\na: 1\n---\n# x\n---\nb: 2\n").into_iter().map(|d| d.unwrap().index).collect();
+    let indices: Vec<_> =
+        split(b"---\n---\na: 1\n---\n# x\n---\nb: 2\n").into_iter().map(|d| d.unwrap().index).collect();
     assert_eq!(indices, [0, 1]);
 }
 
@@ -48,8 +52,10 @@ fn a_byte_order_mark_is_no_content() {
 
 #[test]
 fn json_documents_follow_one_another() {
-    assert_eq!(seen("{\"a\":1}{\"b\":[2]} [3]\n\n {\"c\":\"}\\\"{\"}\n"),
-        ["1:Json:{\"a\":1}", "1:Json:{\"b\":[2]}", "1:Json:[3]", "3:Json:{\"c\":\"}\\\"{\"}"]);
+    assert_eq!(
+        seen("{\"a\":1}{\"b\":[2]} [3]\n\n {\"c\":\"}\\\"{\"}\n"),
+        ["1:Json:{\"a\":1}", "1:Json:{\"b\":[2]}", "1:Json:[3]", "3:Json:{\"c\":\"}\\\"{\"}"]
+    );
     assert_eq!(seen("{\n \"a\": 1\n}\n---\nb: 2\n---\n{}\n"), ["1:Json:{\n \"a\": 1\n}", "5:Yaml:b: 2\n", "7:Json:{}"]);
 }
 
@@ -74,13 +80,15 @@ fn a_broken_document_does_not_stop_the_next_ones() {
     assert_eq!(read("{\"a\": \"open\n{\"b\":2}\n")[1..], [r#"{"b":2}"#]);
     assert_eq!(read("{\"a\": [1,\n---\nb: 2\n")[1..], [r#"{"b":2}"#]);
     assert_eq!(read("{\"a\": 1,}\n{\"b\":2}\n"), [r#"{"a":1}"#, r#"{"b":2}"#]);
-    assert_eq!(read("\n{\"a\": tru"), ["line 2, column 10: EOF while parsing a value"]);
+    assert_eq!(read("\n{\"a\": tru"), ["line 2, column 9: EOF while parsing a value"]);
 }
 
 #[test]
 fn text_that_is_not_utf8_is_refused_with_its_place() {
-    assert_eq!(seen(b"a: 1\n---\nb: \xc3\xa9\xff\n---\nc: 3\n"),
-        ["1:Yaml:a: 1\n", "line 3, column 5: the text is not UTF-8", "5:Yaml:c: 3\n"]);
+    assert_eq!(
+        seen(b"a: 1\n---\nb: \xc3\xa9\xff\n---\nc: 3\n"),
+        ["1:Yaml:a: 1\n", "line 3, column 5: the text is not UTF-8", "5:Yaml:c: 3\n"]
+    );
     let Some(Err(DocumentError::Broken(error))) = documents(&b"\xff\xfea\0"[..]).next() else { panic!("an error") };
     assert_eq!(error.hint.as_deref(), Some("the file is UTF-16: save it as UTF-8"));
 }
@@ -89,13 +97,26 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
 fn a_document_too_large_is_refused_and_skipped() {
     let big = "x".repeat(100);
     let lines = "y: 1\n".repeat(40);
-    let text = format!("a: 1\n---\nb: {big}\n---\n{lines}---\n{{\"c\":\"{big}\"}} {{\"d\":1}}\n[\n{}]\n---\ne: 2\n", "1,\n".repeat(60));
+    let text = format!(
+        "a: 1\n---\nb: {big}\n---\n{lines}---\n{{\"c\":\"{big}\"}} {{\"d\":1}}\n[\n{}]\n---\ne: 2\n",
+        "1,\n".repeat(60)
+    );
     let found: Vec<_> = documents_up_to(text.as_bytes(), 64)
         .map(|r| r.map_or_else(|e| e.to_string(), |d| format!("{}:{}", d.line, d.text)))
         .collect();
     let too_large = |line| format!("line {line}, column 1: the document that starts here is larger than 64 bytes");
-    assert_eq!(found, ["1:a: 1\n".to_owned(), too_large(3), too_large(5), too_large(46), "46:{\"d\":1}".to_owned(), too_large(47),
-        "110:e: 2\n".to_owned()]);
+    assert_eq!(
+        found,
+        [
+            "1:a: 1\n".to_owned(),
+            too_large(3),
+            too_large(5),
+            too_large(46),
+            "46:{\"d\":1}".to_owned(),
+            too_large(47),
+            "110:e: 2\n".to_owned()
+        ]
+    );
 }
 
 /// Hands out a few bytes at a time.
@@ -125,8 +146,29 @@ fn an_input_that_fails_ends_the_documents() {
 
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "---\n", "---", "--", "-", "\n", "a: 1\n", " ", "{", "}", "[", "]", "\"", "\\", ",", ":", "{\"a\":1}", "# c\n", "...\n", "é", "\r\n",
-        "|\n", "  ---\n", "\u{feff}",
+        "---\n",
+        "---",
+        "--",
+        "-",
+        "\n",
+        "a: 1\n",
+        " ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        ",",
+        ":",
+        "{\"a\":1}",
+        "# c\n",
+        "...\n",
+        "é",
+        "\r\n",
+        "|\n",
+        "  ---\n",
+        "\u{feff}",
     ]);
     prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }

@@ -20,6 +20,16 @@ struct Answer {
     strict: Option<String>,
 }
 
+impl Answer {
+    /// serde takes a JSON null for an absent field.
+    fn with_null(mut self) -> Self {
+        if self.error.is_none() {
+            self.json.get_or_insert(Value::Null);
+        }
+        self
+    }
+}
+
 /// What Go makes of each document; `None` without Go, or without its module and a network.
 fn ask(documents: &[String]) -> Option<Vec<Answer>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/yaml/oracle");
@@ -37,11 +47,8 @@ fn ask(documents: &[String]) -> Option<Vec<Answer>> {
             return None;
         }
     }
-    let mut child = Command::new(binary)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the oracle starts");
+    let mut child =
+        Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the oracle starts");
     let mut stdin = child.stdin.take().expect("its input");
     let lines: Vec<String> = documents.iter().map(|d| serde_json::to_string(d).expect("a string is JSON")).collect();
     let feeder = std::thread::spawn(move || stdin.write_all((lines.join("\n") + "\n").as_bytes()));
@@ -53,7 +60,7 @@ fn ask(documents: &[String]) -> Option<Vec<Answer>> {
         .collect::<Result<_, _>>()
         .expect("the oracle answers in JSON");
     assert_eq!(answers.len(), documents.len());
-    Some(answers)
+    Some(answers.into_iter().map(Answer::with_null).collect())
 }
 
 /// The documents on which we and Go differ.
@@ -69,12 +76,36 @@ fn differences(documents: &[String]) -> Option<Vec<String>> {
     Some(found)
 }
 
+/// What Go refuses and we do not: surrogate pairs as in JSON, odd times, tabs after a dash.
+const LENIENT: [&str; 3] =
+    ["invalid Unicode character escape code", "as a !!timestamp", "found character that cannot start any token"];
+
+/// What Go passes over in silence and we refuse: whatever follows the first document.
+const STRICT: [&str; 2] = ["a second document starts here", "did not find expected <document start>"];
+
+/// Equal, up to the last digit of floats, which serde_json may get wrong.
+fn alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
+            (a - b).abs() <= 1e-15 * a.abs()
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| alike(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
 fn difference(ours: &Result<Value, YamlError>, go: &Answer) -> Option<String> {
     match (ours, &go.json) {
-        (Ok(ours), Some(go)) if ours == go => None,
+        (Ok(ours), Some(go)) if alike(ours, go) => None,
         (Err(_), None) => None,
         // Go overwrites the first of two equal keys, or, if asked to, refuses them. We refuse them.
         (Err(error), Some(_)) if error.message.contains("is already on line") && go.strict.is_some() => None,
+        (Ok(_), None) if LENIENT.iter().any(|known| go.error.as_deref().unwrap_or("").contains(known)) => None,
+        (Err(error), Some(_)) if STRICT.iter().any(|known| error.message.contains(known)) => None,
         (Ok(ours), Some(go)) => Some(format!("we read {ours}, go reads {go}")),
         (Ok(ours), None) => Some(format!("we read {ours}, go refuses: {}", go.error.as_deref().unwrap_or(""))),
         (Err(error), Some(go)) => Some(format!("we refuse: {error}; go reads {go}")),
@@ -113,12 +144,12 @@ fn documents_read_as_for_kubectl() {
 #[test]
 fn what_we_write_kubectl_reads() {
     let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(7), ..Config::default() });
-    let values: Vec<Value> =
-        (0..2000).map(|_| json().new_tree(&mut runner).expect("a value").current()).collect();
+    let values: Vec<Value> = (0..2000).map(|_| json().new_tree(&mut runner).expect("a value").current()).collect();
     let documents: Vec<String> = values.iter().map(written).collect();
     let Some(answers) = ask(&documents) else { return };
     for ((value, document), answer) in values.iter().zip(&documents).zip(answers) {
-        assert_eq!(answer.json.as_ref(), Some(&super::write::as_kubectl(value)), "{document}\n{answer:?}");
+        let expected = super::write::as_kubectl(value);
+        assert!(answer.json.as_ref().is_some_and(|json| alike(json, &expected)), "{document}\n{answer:?}");
         assert_eq!(answer.strict, None, "{document}");
     }
 }

@@ -22,8 +22,8 @@ fn no_content_is_null() {
 
 #[test]
 fn keys_keep_their_order() {
-    let value = read("z: 1\na: 2\nm: {y: 1, b: 2}\n", 1).unwrap();
-    assert_eq!(value.to_string(), r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#);
+    let value = read("z: 1\na: 2\nm: {x: 1, b: 2}\n", 1).unwrap();
+    assert_eq!(value.to_string(), r#"{"z":1,"a":2,"m":{"x":1,"b":2}}"#);
 }
 
 #[test]
@@ -33,19 +33,28 @@ fn crlf_reads_as_lf() {
 
 #[test]
 fn errors_name_lines_of_the_file() {
-    assert_eq!(read("a: 1\nb: [\n", 41).unwrap_err().line, 43);
+    assert_eq!(read("a: 1\nb: [\n", 41).unwrap_err().line, 42);
     assert_eq!(
         read("a: 1\nb: 2\na: 3\n", 11).unwrap_err().to_string(),
         "line 13, column 1: key \"a\" is already on line 11"
     );
-    assert_eq!(error("x:\n  b: {c: 1}\n  1: a\n  '1': b\n"), "line 4, column 3: key \"1\" is already on line 3; remove one of the two");
+    assert_eq!(
+        error("x:\n  b: {c: 1}\n  1: a\n  '1': b\n"),
+        "line 4, column 3: key \"1\" is already on line 3; remove one of the two"
+    );
 }
 
 #[test]
 fn a_merge_is_no_duplicate_but_a_third_key_is() {
     assert_eq!(read("<<: {a: 1}\na: 2\n", 1), Ok(json!({"a": 2})));
-    assert_eq!(error("b: 0\n<<: {a: 1}\na: 2\na: 3\n"), "line 4, column 1: key \"a\" is already on line 3; remove one of the two");
-    assert_eq!(error("b: 0\n<<: {a: 1}\nc: 2\nc: 3\n"), "line 4, column 1: key \"c\" is already on line 3; remove one of the two");
+    assert_eq!(
+        error("b: 0\n<<: {a: 1}\na: 2\na: 3\n"),
+        "line 4, column 1: key \"a\" is already on line 3; remove one of the two"
+    );
+    assert_eq!(
+        error("b: 0\n<<: {a: 1}\nc: 2\nc: 3\n"),
+        "line 4, column 1: key \"c\" is already on line 3; remove one of the two"
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_path_leads_to_its_place() {
     assert_eq!(tree.span("spec"), at(12, 1));
     assert_eq!(tree.span("spec.match.when"), at(14, 5));
     assert_eq!(tree.span("spec.match.when[0]"), at(15, 7));
-    assert_eq!(tree.span("spec.match.when[1].two.deep"), at(16, 17));
+    assert_eq!(tree.span("spec.match.when[1].two.deep"), at(16, 16));
     assert_eq!(tree.span("spec.other"), at(17, 3));
     assert_eq!(tree.span(r#"spec["a.b"]"#), at(18, 3));
     assert_eq!(tree.node("spec.match.when[0]").unwrap().to_value(), json!("one"));
