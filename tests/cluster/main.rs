@@ -18,7 +18,12 @@
 mod cases;
 mod harness;
 
-use std::{env, process::ExitCode, sync::Arc, time::Instant};
+use std::{
+    env,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use anyhow::Result;
 use libtest_mimic::Arguments;
@@ -28,6 +33,9 @@ use crate::{
     cases::Shared,
     harness::{Cluster, tools::Tools},
 };
+
+/// The exit code of a run that a signal ended; trials then fail for want of a cluster.
+static INTERRUPTED: OnceLock<u8> = OnceLock::new();
 
 fn main() -> ExitCode {
     match run(&Arguments::from_args()) {
@@ -40,13 +48,25 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Arguments) -> Result<ExitCode> {
-    let cluster = if args.list { None } else { start(&Tools::locate())? };
+    let cluster = if args.list || !selects_any(args)? { None } else { start(&Tools::locate())? };
     let trials = cases::all(&cluster)?;
     let conclusion = libtest_mimic::run(args, trials);
+    let interrupted = INTERRUPTED.get();
     if let Some(cluster) = cluster {
-        cluster.stop(conclusion.has_failed());
+        cluster.stop(conclusion.has_failed() && interrupted.is_none());
     }
-    Ok(conclusion.exit_code())
+    Ok(interrupted.map_or_else(|| conclusion.exit_code(), |code| ExitCode::from(*code)))
+}
+
+/// Whether the filters of the command line leave a trial: `cargo test NAME` reaches this program too when NAME is
+/// another one's test, and should then start nothing.
+fn selects_any(args: &Arguments) -> Result<bool> {
+    let matches = |name: &str, filter: &String| if args.exact { name == filter } else { name.contains(filter) };
+    let selected = |name: &str| {
+        let wanted = args.filter.as_ref().is_none_or(|filter| matches(name, filter));
+        wanted && !args.skip.iter().any(|skip| matches(name, skip))
+    };
+    Ok(cases::all(&None)?.iter().any(|trial| selected(trial.name())))
 }
 
 /// The cluster, or nothing where its programs are missing and that may be.
@@ -73,11 +93,12 @@ fn stop_on_signal(cluster: &Arc<Cluster>) -> Result<()> {
     let stopped = Arc::downgrade(cluster);
     cluster.runtime().spawn(async move {
         let code = tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143 };
+        let _ = INTERRUPTED.set(code);
         eprintln!("cluster: stopping");
         if let Some(cluster) = stopped.upgrade() {
             let _ = tokio::task::spawn_blocking(move || cluster.stop(false)).await;
         }
-        std::process::exit(code);
+        std::process::exit(code.into());
     });
     Ok(())
 }

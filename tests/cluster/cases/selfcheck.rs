@@ -1,5 +1,7 @@
 //! What every other trial rests on: admission plugins judge, webhooks are called and recorded, refusals arrive whole.
 
+use std::{fs, path::Path, time::Duration};
+
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use libtest_mimic::Trial;
@@ -9,25 +11,30 @@ use super::{Shared, trial};
 use crate::harness::{
     Cluster,
     api::{JSON, YAML},
-    recorder::{Recorder, Upstream},
+    recorder::{Recorded, Recorder, Upstream},
+    wait::until,
 };
 
 const DAG: &str = include_str!("../workflows/dag.yaml");
+const LIMIT: Duration = Duration::from_mins(1);
 const POD_YAML: &[u8] = b"metadata: {generateName: p-}\nspec: {containers: [{name: main, image: x}]}\n";
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
-    let named: [(&str, fn(&Cluster) -> Result<()>); 4] = [
-        ("recorder_sees_workflow_and_pods", recorder_sees_workflow_and_pods),
-        ("webhook_that_cannot_be_reached_is_ignored", webhook_that_cannot_be_reached_is_ignored),
-        ("admission_plugins_judge_pods", admission_plugins_judge_pods),
-        ("refusals_and_raw_bytes_arrive_whole", refusals_and_raw_bytes_arrive_whole),
-    ];
-    named.map(|(name, body)| trial(cluster, format!("selfcheck::{name}"), body)).into()
+    let named = |name: &str, body: fn(&Cluster) -> Result<()>| trial(cluster, format!("selfcheck::{name}"), body);
+    vec![
+        named("recorder_sees_workflow_and_pods", recorder_sees_workflow_and_pods),
+        named("webhook_that_cannot_be_reached_is_ignored", webhook_that_cannot_be_reached_is_ignored),
+        named("admission_plugins_judge_pods", admission_plugins_judge_pods),
+        named("refusals_and_raw_bytes_arrive_whole", refusals_and_raw_bytes_arrive_whole),
+        named("held_pods_stay_pending", held_pods_stay_pending),
+        named("mutating_admission_policies_are_served", mutating_admission_policies_are_served),
+        named("other_programs_run_beside_the_cluster", other_programs_run_beside_the_cluster),
+    ]
 }
 
 fn recorder_sees_workflow_and_pods(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("recorded", &json!({"team": "build"}))?;
-    let recorder = Recorder::start(cluster, Upstream::Function(Box::new(label_everything)))?;
+    let recorder = Recorder::start(cluster, Upstream::Function(label_everything))?;
     // The second recorder stands where the webhook process will.
     let front =
         Recorder::start(cluster, Upstream::Webhook { url: recorder.url(), ca_pem: recorder.ca_pem().to_owned() })?;
@@ -49,10 +56,12 @@ fn recorder_sees_workflow_and_pods(cluster: &Cluster) -> Result<()> {
     };
     ensure!(calls.iter().filter(|call| by_argo(call)).count() == 4, "the pods were not created as Argo's own user");
 
+    let paused = json!({"metadata": {"annotations": {"stepspan.dev/paused": "true"}}});
+    cluster.api().merge_patch(&webhook.path(), &paused)?.accepted()?;
     webhook.unregister()?;
     let ended = namespace.run(DAG, "Succeeded")?;
     let untouched = |pod: &Value| pod["metadata"]["labels"]["touched"].is_null();
-    ensure!(namespace.pods(&ended)?.iter().all(untouched) && front.take().is_empty(), "still called after removal");
+    ensure!(namespace.pods(&ended)?.iter().all(untouched) && front.calls().is_empty(), "still called after removal");
     Ok(())
 }
 
@@ -81,7 +90,7 @@ fn admission_plugins_judge_pods(cluster: &Cluster) -> Result<()> {
 
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
     namespace.create_object("resourcequotas", &quota)?.accepted()?;
-    crate::harness::wait::until("the quota to be counted", std::time::Duration::from_secs(60), || {
+    until("the quota to be counted", LIMIT, || {
         let reply = cluster.api().create_bytes(&namespace.path("pods?dryRun=All"), YAML, POD_YAML.into())?;
         Ok((reply.status == 403 && reply.message().contains("exceeded quota: none")).then_some(()))
     })
@@ -89,7 +98,7 @@ fn admission_plugins_judge_pods(cluster: &Cluster) -> Result<()> {
 
 fn refusals_and_raw_bytes_arrive_whole(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("refused", &json!({}))?;
-    let recorder = Recorder::start(cluster, Upstream::Function(Box::new(break_everything)))?;
+    let recorder = Recorder::start(cluster, Upstream::Function(break_everything))?;
     let webhook = cluster.register_webhook(&namespace, &recorder.url(), recorder.ca_pem())?;
     let pod = json!({
         "metadata": {"name": "p", "labels": {"workflows.argoproj.io/workflow": "w"}},
@@ -100,12 +109,60 @@ fn refusals_and_raw_bytes_arrive_whole(cluster: &Cluster) -> Result<()> {
     ensure!(refusal.status == 500 && refusal.message().contains("nonexistent"), "{refusal:?}");
     let call = recorder.take().pop().context("the webhook was not called")?;
     ensure!(call.review()?["request"]["dryRun"] == true, "a dry run is not said to be one");
+    ensure!(call.answer()?["response"]["allowed"] == true && refusal.warnings == ["looked at"], "{refusal:?}");
+    ensure!(call.headers.iter().any(|(name, value)| name == "content-type" && value == JSON), "{:?}", call.headers);
     webhook.unregister()?;
 
     let garbage = cluster.api().create_bytes(&namespace.path("pods"), JSON, b"{\"metadata\":".to_vec())?;
     ensure!(garbage.status == 400, "{garbage:?}");
     let invalid = namespace.create_object("pods", &json!({"metadata": {"name": "p"}, "spec": {}}))?;
     ensure!(invalid.status == 422 && invalid.message().contains("spec.containers"), "{invalid:?}");
+    Ok(())
+}
+
+fn held_pods_stay_pending(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("held", &json!({}))?;
+    let held = DAG.replace(
+        "  entrypoint: review",
+        "  entrypoint: review\n  podMetadata: {annotations: {test.stepspan.dev/hold: ''}}",
+    );
+    let workflow = namespace.submit(&held)?;
+    until("the first pod", LIMIT, || Ok((!namespace.pods(&workflow)?.is_empty()).then_some(())))?;
+    let pods = cluster.api().list(&namespace.path("pods"))?;
+    ensure!(pods.len() == 1 && pods[0]["status"]["phase"] == "Pending", "{pods:?}");
+
+    // What a workflow's own account may not do is refused for want of rights, not for lack of a server.
+    let workflow_account = format!("system:serviceaccount:{}:workflow", namespace.name());
+    let refusal = cluster.api().impersonating(&workflow_account).get(&namespace.path("pods"))?;
+    ensure!(refusal.status == 403, "{refusal:?}");
+    let path = namespace.path(&format!("workflows/{}", workflow["metadata"]["name"].as_str().unwrap_or_default()));
+    cluster
+        .api()
+        .json_patch(&path, &json!([{"op": "add", "path": "/spec/shutdown", "value": "Terminate"}]))?
+        .accepted()?;
+    let ended = namespace.wait_end(&workflow)?;
+    ensure!(ended["status"]["phase"] == "Failed", "{}", ended["status"]);
+    Ok(())
+}
+
+fn mutating_admission_policies_are_served(cluster: &Cluster) -> Result<()> {
+    let served = cluster.api().get("/apis/admissionregistration.k8s.io/v1beta1")?.accepted()?;
+    let resources = served["resources"].as_array().context("no resources")?;
+    let found = resources.iter().any(|resource| resource["name"] == "mutatingadmissionpolicies");
+    ensure!(found, "{served}");
+    Ok(())
+}
+
+fn other_programs_run_beside_the_cluster(cluster: &Cluster) -> Result<()> {
+    let script = cluster.dir().join("program.sh");
+    fs::write(&script, "echo listening; trap 'echo drained; exit 0' TERM; while :; do sleep 0.05; done")?;
+    let script = script.display().to_string();
+    let mut program = cluster.spawn("program", Path::new("/bin/sh"), &[&script], &[])?;
+    until("its first line", LIMIT, || Ok(program.log().contains("listening").then_some(())))?;
+    program.ensure_running()?;
+    program.stop(LIMIT);
+    ensure!(program.exited().is_some_and(|status| status.success()), "{}", program.log_tail());
+    ensure!(program.log().ends_with("drained\n"), "{}", program.log_tail());
     Ok(())
 }
 
@@ -121,6 +178,7 @@ fn break_everything(_path: &str, review: &Value) -> Value {
 
 fn respond(review: &Value, patch: Option<&Value>) -> Value {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
+    response["warnings"] = json!(["looked at"]);
     if let Some(patch) = patch {
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(STANDARD.encode(patch.to_string()));
@@ -128,10 +186,10 @@ fn respond(review: &Value, patch: Option<&Value>) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 
-fn reviewed(call: &crate::harness::recorder::Recorded) -> Result<Value> {
+fn reviewed(call: &Recorded) -> Result<Value> {
     call.review()
 }
 
-fn paths(calls: &[crate::harness::recorder::Recorded]) -> Vec<&str> {
+fn paths(calls: &[Recorded]) -> Vec<&str> {
     calls.iter().map(|call| call.path.as_str()).collect()
 }

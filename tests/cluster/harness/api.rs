@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::{runtime::Handle, time::timeout};
 
 /// A request takes milliseconds; this only keeps a hang from being silent.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
@@ -64,7 +64,7 @@ impl Reply {
 
 impl Api {
     /// A client of `https://127.0.0.1:<port>` with a bearer token.
-    pub fn new(port: u16, authority_der: Vec<u8>, token: &str, runtime: Handle) -> Result<Self> {
+    pub fn new(port: u16, authority_der: Vec<u8>, token: &str, runtime: &Handle) -> Result<Self> {
         let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
         config.root_cert = Some(vec![authority_der]);
         config.auth_info = AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() };
@@ -105,11 +105,6 @@ impl Api {
     /// POSTs bytes as they are, for the server's own parser: [`JSON`] or [`YAML`].
     pub fn create_bytes(&self, path: &str, content_type: &str, bytes: Vec<u8>) -> Result<Reply> {
         self.send(&Method::POST, path, content_type, bytes)
-    }
-
-    /// PUTs a whole object.
-    pub fn replace(&self, path: &str, object: &Value) -> Result<Reply> {
-        self.send(&Method::PUT, path, JSON, serde_json::to_vec(object)?)
     }
 
     pub fn merge_patch(&self, path: &str, change: &Value) -> Result<Reply> {

@@ -1,7 +1,7 @@
 //! The four programs of the cluster and what they are told.
 //!
 //! Everything is bound to 127.0.0.1 on ports that were free a moment before. No admission plugin is switched off:
-//! LimitRanger, ResourceQuota, PodSecurity and ServiceAccount judge pods as they do in production.
+//! `LimitRanger`, `ResourceQuota`, `PodSecurity` and `ServiceAccount` judge pods as they do in production.
 
 use std::{
     fs,
@@ -31,8 +31,6 @@ pub struct ControlPlane {
     pub port: u16,
     etcd_client: u16,
     etcd_peer: u16,
-    /// See [`hold_healthz_port`].
-    _healthz: Option<TcpListener>,
 }
 
 impl ControlPlane {
@@ -41,7 +39,7 @@ impl ControlPlane {
         let logs = dir.join("logs");
         fs::create_dir_all(&logs)?;
         let [port, etcd_client, etcd_peer] = free_ports()?;
-        let plane = Self { dir: dir.to_owned(), logs, port, etcd_client, etcd_peer, _healthz: hold_healthz_port() };
+        let plane = Self { dir: dir.to_owned(), logs, port, etcd_client, etcd_peer };
         plane.write_secrets(authority)?;
         plane.write_kubeconfig("controller-manager", MANAGER_TOKEN)?;
         plane.write_kubeconfig("argo", ARGO_TOKEN)?;
@@ -204,7 +202,8 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// The Argo controller insists on serving its health on port 6060 of all interfaces, and carries on without where the
-/// port is taken. So the port is taken, on loopback. Should somebody else hold it, the same is achieved.
-fn hold_healthz_port() -> Option<TcpListener> {
+/// port is taken. So the port is taken, on loopback, for as long as the result lives. Should somebody else hold it, the
+/// same is achieved.
+pub fn hold_healthz_port() -> Option<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 6060)).ok()
 }

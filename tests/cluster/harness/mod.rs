@@ -25,6 +25,7 @@ pub mod webhook;
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -38,7 +39,7 @@ use tokio::runtime::{Handle, Runtime};
 use self::{
     api::Api,
     authority::Authority,
-    control_plane::{ADMIN_TOKEN, ControlPlane, argo_objects},
+    control_plane::{ADMIN_TOKEN, ControlPlane, argo_objects, hold_healthz_port},
     namespace::Namespace,
     processes::Process,
     tools::Tools,
@@ -47,7 +48,7 @@ use self::{
 };
 
 /// Start-up takes seconds; a loaded machine may take longer.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// How often a start is repeated because another program took a chosen port first.
 const PORT_RACES: usize = 3;
 
@@ -56,11 +57,12 @@ pub struct Cluster {
     api: Api,
     authority: Authority,
     dir: RunDir,
-    tools: Tools,
     /// In the order they were started; stopped from the end.
     processes: Mutex<Vec<Process>>,
     unfolding: Unfolding,
     runtime: Runtime,
+    /// See [`hold_healthz_port`].
+    _healthz: Option<TcpListener>,
 }
 
 impl Cluster {
@@ -85,8 +87,9 @@ impl Cluster {
         let dir = RunDir::create(&tools.cache)?;
         let authority = Authority::new()?;
         let plane = ControlPlane::prepare(dir.path(), &authority)?;
-        let api = Api::new(plane.port, authority.der(), ADMIN_TOKEN, runtime.handle().clone())?;
+        let api = Api::new(plane.port, authority.der(), ADMIN_TOKEN, runtime.handle())?;
 
+        let healthz = hold_healthz_port();
         let mut processes = vec![plane.start_etcd(tools)?, plane.start_api_server(tools)?];
         let started = start_rest(tools, &plane, &api, &mut processes);
         if let Err(error) = started {
@@ -95,7 +98,8 @@ impl Cluster {
             return Err(error);
         }
         let unfolding = Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log"))?;
-        Ok(Self { api, authority, dir, tools: tools.clone(), processes: Mutex::new(processes), unfolding, runtime })
+        let processes = Mutex::new(processes);
+        Ok(Self { api, authority, dir, processes, unfolding, runtime, _healthz: healthz })
     }
 
     /// The API as cluster administrator.
@@ -124,6 +128,7 @@ impl Cluster {
     }
 
     /// Starts a further program, such as the webhook under test. It ends with the calling thread at the latest.
+    /// `name` names its log and has to be the only one of its kind.
     pub fn spawn(&self, name: &str, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
         Process::spawn(name, program, args, env, &self.dir.logs())
     }
@@ -151,11 +156,6 @@ impl Cluster {
             self.dir.keep_logs();
         }
         self.dir.remove();
-    }
-
-    /// The version of Argo, such as `v3.7.3`.
-    pub fn argo_version(&self) -> &str {
-        &self.tools.argo_version
     }
 
     fn processes(&self) -> MutexGuard<'_, Vec<Process>> {

@@ -16,7 +16,7 @@ use super::{
 
 /// The service account that workflows of the samples name.
 pub const SERVICE_ACCOUNT: &str = "workflow";
-const RUN_LIMIT: Duration = Duration::from_secs(180);
+const RUN_LIMIT: Duration = Duration::from_mins(3);
 const ARGO_RESOURCES: [&str; 6] = [
     "workflows",
     "workflowtemplates",

@@ -114,7 +114,7 @@ impl Drop for Process {
 
 /// The last lines of a file.
 pub fn tail(path: &Path) -> String {
-    let text = fs::read(path).map_or_else(|error| error.to_string().into_bytes(), |bytes| bytes);
+    let text = fs::read(path).unwrap_or_else(|error| error.to_string().into_bytes());
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")

@@ -36,12 +36,15 @@ use super::Cluster;
 /// Longer than the API server waits for any webhook.
 const UPSTREAM_LIMIT: Duration = Duration::from_secs(35);
 
+/// From path and review to the answering review.
+pub type Answer = fn(&str, &Value) -> Value;
+
 /// What stands behind a recorder.
 pub enum Upstream {
     /// A webhook process at `https://127.0.0.1:<port>`, whose certificate comes from this authority.
     Webhook { url: String, ca_pem: String },
-    /// A function of path and review that yields the answering review; for tests without a process.
-    Function(Box<dyn Fn(&str, &Value) -> Value + Send + Sync>),
+    /// A plain function; for tests without a process.
+    Function(Answer),
 }
 
 /// One call of the API server.

@@ -18,7 +18,7 @@ const PREFIX: &str = "test.stepspan.dev/";
 pub struct Outcome {
     /// The template is a daemon: the pod stays.
     pub daemon: bool,
-    /// `outputs` of the WorkflowTaskResult.
+    /// `outputs` of the `WorkflowTaskResult`.
     pub outputs: Value,
     /// Names of the containers whose exit code counts.
     steps: Vec<String>,
