@@ -2,8 +2,8 @@
 //!
 //! The API server reads webhook configurations through a watch, so a new one takes effect a moment later, without any
 //! sign. The configuration therefore holds a third webhook that nobody serves and that must not fail: it covers only
-//! objects of kind ConfigMap with a label of our own. Once a dry-run of such a ConfigMap is refused, the configuration is in force;
-//! once it is accepted again, the configuration is gone.
+//! objects of kind ConfigMap with a label of our own. Once a dry-run of such a ConfigMap is refused, the configuration
+//! is in force; once it is accepted again, the configuration is gone.
 
 use std::time::Duration;
 
