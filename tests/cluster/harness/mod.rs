@@ -49,6 +49,8 @@ use self::{
 
 /// Start-up takes seconds; a loaded machine may take longer.
 const START_LIMIT: Duration = Duration::from_mins(2);
+/// Nothing is kept, so nothing need end well: an API server stopped in its first seconds would take six more.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a start is repeated because another program took a chosen port first.
 const PORT_RACES: usize = 3;
 
@@ -212,7 +214,7 @@ fn install_argo_crds(tools: &Tools, api: &Api) -> Result<()> {
 
 fn stop_in_order(processes: &mut Vec<Process>) {
     while let Some(mut process) = processes.pop() {
-        process.stop(Duration::from_secs(20));
+        process.stop(STOP_PATIENCE);
     }
 }
 
