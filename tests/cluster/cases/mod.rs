@@ -1,0 +1,34 @@
+//! The trials, by what they are about.
+
+/// Every file in `workflows/` runs to the end it declares.
+pub mod samples;
+/// The harness itself: registration, recording, unfolding.
+pub mod selfcheck;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::Cluster;
+
+/// The cluster for the trials, or nothing where its programs are missing.
+pub type Shared = Option<Arc<Cluster>>;
+
+/// All trials.
+pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
+    let mut trials = samples::trials(cluster)?;
+    trials.extend(selfcheck::trials(cluster));
+    Ok(trials)
+}
+
+/// A trial named `<group>::<name>`; ignored where there is no cluster.
+pub fn trial(cluster: &Shared, name: String, body: impl FnOnce(&Cluster) -> Result<()> + Send + 'static) -> Trial {
+    let there = cluster.is_some();
+    let cluster = cluster.clone();
+    let run = move || match cluster {
+        Some(cluster) => body(&cluster).map_err(|error| Failed::from(format!("{error:#}"))),
+        None => Err(Failed::from("the cluster's programs are missing")),
+    };
+    Trial::test(name, run).with_ignored_flag(!there)
+}

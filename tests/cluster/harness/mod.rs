@@ -1,0 +1,267 @@
+//! One real cluster for all trials: etcd, kube-apiserver, kube-controller-manager and Argo's workflow-controller.
+//!
+//! There is no node: pods are created, admitted and stored, but none runs. [`unfold`] plays the part of the kubelet
+//! and of Argo's executor, so that whole workflows reach their end. What a trial sees of pods is what the API server
+//! stored after all admission.
+//!
+//! Invariants:
+//! - All servers listen on 127.0.0.1 only; all files are under one folder, which goes with the cluster.
+//! - The programs are stopped in the order Argo, controller manager, API server, etcd (the API server takes half a
+//!   minute to go when etcd is gone first), on success, failure, panic and SIGINT alike.
+//! - Trials run in parallel on the one cluster: each takes a [`Namespace`] of its own, and webhooks are registered for
+//!   one namespace.
+//! - A limit of time is a guard against hangs, never part of what is tested.
+
+pub mod api;
+pub mod authority;
+mod control_plane;
+pub mod namespace;
+pub mod processes;
+pub mod recorder;
+pub mod tools;
+mod unfold;
+pub mod wait;
+pub mod webhook;
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tokio::runtime::{Handle, Runtime};
+
+use self::{
+    api::Api,
+    authority::Authority,
+    control_plane::{ADMIN_TOKEN, ControlPlane, argo_objects, hold_healthz_port},
+    namespace::Namespace,
+    processes::Process,
+    tools::Tools,
+    unfold::Unfolding,
+    wait::until,
+};
+
+/// Start-up takes seconds; a loaded machine may take longer.
+const START_LIMIT: Duration = Duration::from_mins(2);
+/// Nothing is kept, so nothing need end well: an API server stopped in its first seconds would take six more.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a start is repeated because another program took a chosen port first.
+const PORT_RACES: usize = 3;
+
+/// The running cluster.
+pub struct Cluster {
+    api: Api,
+    authority: Authority,
+    dir: RunDir,
+    /// In the order they were started; stopped from the end.
+    processes: Mutex<Vec<Process>>,
+    unfolding: Unfolding,
+    runtime: Runtime,
+    /// See [`hold_healthz_port`].
+    _healthz: Option<TcpListener>,
+}
+
+impl Cluster {
+    /// Starts everything and returns when workflows can be submitted. Call it on the main thread: the programs end
+    /// with the thread that started them.
+    pub fn start(tools: &Tools) -> Result<Self> {
+        // Both the client and the recorder would otherwise have to choose.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut races = 0;
+        loop {
+            match Self::start_once(tools) {
+                Err(error) if races < PORT_RACES && format!("{error:#}").contains("address already in use") => {
+                    races += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn start_once(tools: &Tools) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let dir = RunDir::create(&tools.cache)?;
+        let authority = Authority::new()?;
+        let plane = ControlPlane::prepare(dir.path(), &authority)?;
+        let api = Api::new(plane.port, authority.der(), ADMIN_TOKEN, runtime.handle())?;
+
+        let healthz = hold_healthz_port();
+        let mut processes = vec![plane.start_etcd(tools)?, plane.start_api_server(tools)?];
+        let started = start_rest(tools, &plane, &api, &mut processes);
+        if let Err(error) = started {
+            stop_in_order(&mut processes);
+            dir.keep_logs();
+            return Err(error);
+        }
+        let unfolding = Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log"))?;
+        let processes = Mutex::new(processes);
+        Ok(Self { api, authority, dir, processes, unfolding, runtime, _healthz: healthz })
+    }
+
+    /// The API as cluster administrator.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Issues certificates for servers that the API server calls.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// For servers of a test, such as [`recorder::Recorder`].
+    pub fn runtime(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// A folder for files of a test; it goes with the cluster.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A new namespace with a service account for workflows. `stem` begins its name; `labels` may be `json!({})`.
+    pub fn namespace(&self, stem: &str, labels: &serde_json::Value) -> Result<Namespace<'_>> {
+        Namespace::create(self, stem, labels)
+    }
+
+    /// Starts a further program, such as the webhook under test. It ends with the calling thread at the latest.
+    /// `name` names its log and has to be the only one of its kind.
+    pub fn spawn(&self, name: &str, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
+        Process::spawn(name, program, args, env, &self.dir.logs())
+    }
+
+    /// An error with the end of its log if one of the programs is gone.
+    pub fn ensure_running(&self) -> Result<()> {
+        self.processes().iter_mut().try_for_each(Process::ensure_running)
+    }
+
+    /// The ends of the logs that tell why a workflow does not move on.
+    pub fn tails(&self) -> String {
+        ["workflow-controller", "unfold"]
+            .map(|name| {
+                let path = self.dir.logs().join(format!("{name}.log"));
+                format!("--- end of {name}.log\n{}", processes::tail(&path))
+            })
+            .join("\n")
+    }
+
+    /// Stops everything; harmless when repeated. With `keep_logs`, the logs are left in the cache folder and named.
+    pub fn stop(&self, keep_logs: bool) {
+        self.unfolding.stop();
+        stop_in_order(&mut self.processes());
+        if keep_logs {
+            self.dir.keep_logs();
+        }
+        self.dir.remove();
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop(false);
+    }
+}
+
+fn start_rest(tools: &Tools, plane: &ControlPlane, api: &Api, processes: &mut Vec<Process>) -> Result<()> {
+    until("kube-apiserver to be ready", START_LIMIT, || {
+        processes.iter_mut().try_for_each(Process::ensure_running)?;
+        Ok(api.get("/readyz").ok().filter(api::Reply::is_success))
+    })
+    .with_context(|| processes.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n"))?;
+    processes.push(plane.start_controller_manager(tools)?);
+    install_argo_crds(tools, api)?;
+    for (path, object) in argo_objects() {
+        api.create(path, &object)?.settled().with_context(|| path.to_owned())?;
+    }
+    processes.push(plane.start_argo(tools)?);
+    Ok(())
+}
+
+fn install_argo_crds(tools: &Tools, api: &Api) -> Result<()> {
+    let collection = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&tools.argo_crds)? {
+        let manifest = fs::read_to_string(entry?.path())?;
+        let name = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("  name: "))
+            .with_context(|| format!("a CRD without a name in {}", tools.argo_crds.display()))?
+            .to_owned();
+        api.apply(&format!("{collection}/{name}"), manifest.into_bytes())?.accepted().context(name.clone())?;
+        names.push(name);
+    }
+    ensure!(!names.is_empty(), "no CRDs in {}", tools.argo_crds.display());
+    for name in names {
+        until(&format!("CRD {name} to be established"), START_LIMIT, || {
+            let crd = api.get(&format!("{collection}/{name}"))?.accepted()?;
+            let conditions = crd["status"]["conditions"].as_array();
+            let established = json!("Established");
+            let is_true = |c: &serde_json::Value| c["type"] == established && c["status"] == "True";
+            Ok(conditions.is_some_and(|all| all.iter().any(is_true)).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+fn stop_in_order(processes: &mut Vec<Process>) {
+    while let Some(mut process) = processes.pop() {
+        process.stop(STOP_PATIENCE);
+    }
+}
+
+/// `<cache>/run/<pid>`: named by the test's process, so that a later run can sweep up after a crash.
+struct RunDir {
+    path: PathBuf,
+    kept: PathBuf,
+}
+
+impl RunDir {
+    fn create(cache: &Path) -> Result<Self> {
+        let runs = cache.join("run");
+        fs::create_dir_all(&runs)?;
+        for entry in fs::read_dir(&runs)?.flatten() {
+            let owner = Path::new("/proc").join(entry.file_name());
+            if !owner.exists() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let path = runs.join(process::id().to_string());
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("logs"))?;
+        Ok(Self { path, kept: cache.join("failed-run-logs") })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    fn keep_logs(&self) {
+        let _ = fs::remove_dir_all(&self.kept);
+        if fs::rename(self.logs(), &self.kept).is_ok() {
+            eprintln!("cluster: the logs of the failed run are in {}", self.kept.display());
+        }
+    }
+
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
