@@ -64,7 +64,8 @@ impl TraceParent {
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let well_formed = is_hex(version, 2) && version != "ff" && is_hex(flags, 2) && (version != "00" || parts.next().is_none());
+        let well_formed =
+            is_hex(version, 2) && version != "ff" && is_hex(flags, 2) && (version != "00" || parts.next().is_none());
         let id = |digits: &str, length| is_hex(digits, length) && digits.bytes().any(|b| b != b'0');
         if !well_formed || !id(trace, 32) || !id(span, 16) {
             return None;

@@ -133,7 +133,18 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        let segment = prop_oneof![Just("0"), Just("1"), Just("2"), Just("-"), Just("a"), Just("b"), Just("~1"), Just("~0"), Just("01"), Just("")];
+        let segment = prop_oneof![
+            Just("0"),
+            Just("1"),
+            Just("2"),
+            Just("-"),
+            Just("a"),
+            Just("b"),
+            Just("~1"),
+            Just("~0"),
+            Just("01"),
+            Just("")
+        ];
         let path = proptest::collection::vec(segment, 1..4).prop_map(|s| format!("/{}", s.join("/")));
         (path, 0..3, document()).prop_map(|(path, kind, value)| match kind {
             0 => Op::add(path, value),

@@ -35,7 +35,9 @@ pub fn list_value(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'!' | b'#'..=b'+' | b'-'..=b':' | b'<' | b'>'..=b'[' | b']'..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            b'!' | b'#'..=b'+' | b'-'..=b':' | b'<' | b'>'..=b'[' | b']'..=b'~' if byte != b'%' => {
+                out.push(char::from(byte))
+            }
             other => {
                 out.push('%');
                 out.extend([other >> 4, other & 15].map(|n| char::from(b"0123456789ABCDEF"[usize::from(n)])));

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stepspan_contract::names;
 
 use self::request::{Request, Review};
 use crate::argo::{PodKind, StepPod};
@@ -147,7 +146,15 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         {
             request
         }
-        Ok(other) => return malformed(body, &format!("expected an AdmissionReview of {API_VERSION} with a request, found {} {}", other.api_version, other.kind)),
+        Ok(other) => {
+            return malformed(
+                body,
+                &format!(
+                    "expected an AdmissionReview of {API_VERSION} with a request, found {} {}",
+                    other.api_version, other.kind
+                ),
+            );
+        }
         Err(error) => return malformed(body, &error.to_string()),
     };
     let mut reviewed = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
@@ -258,7 +265,11 @@ fn malformed(body: &[u8], why: &str) -> Reviewed {
 fn object_name(request: &Request) -> String {
     let metadata = &request.object.0["metadata"];
     let named = |field: &str| metadata[field].as_str().filter(|n| !n.is_empty());
-    named("name").or(Some(&request.name).filter(|n| !n.is_empty()).map(String::as_str)).or(named("generateName")).unwrap_or_default().to_owned()
+    named("name")
+        .or(Some(&request.name).filter(|n| !n.is_empty()).map(String::as_str))
+        .or(named("generateName"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 struct Clock {

@@ -61,7 +61,8 @@ fn audit(reviewed: &Reviewed) -> BTreeMap<&'static str, String> {
         audit.insert("reason", reason.to_string());
     }
     if !reviewed.decision.policies.is_empty() {
-        audit.insert("policies", crate::text::clean(&reviewed.decision.policies.join(","), crate::text::MAX_ANNOTATION));
+        audit
+            .insert("policies", crate::text::clean(&reviewed.decision.policies.join(","), crate::text::MAX_ANNOTATION));
     }
     audit
 }

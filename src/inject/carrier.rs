@@ -64,7 +64,9 @@ pub fn key(kind: Kind, name: &str) -> String {
 
 /// Whether an annotation is a carrier's.
 pub fn is_carrier(annotation: &str) -> bool {
-    annotation.strip_prefix(ANNOTATION_PREFIX).is_some_and(|rest| Kind::ALL.iter().any(|k| rest.starts_with(k.prefix())))
+    annotation
+        .strip_prefix(ANNOTATION_PREFIX)
+        .is_some_and(|rest| Kind::ALL.iter().any(|k| rest.starts_with(k.prefix())))
 }
 
 /// All that a pod's carrier annotations bring, by name.
@@ -140,9 +142,10 @@ pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op>
             vec![Op::add("/spec/podMetadata", json!({"annotations": fresh}))]
         }
         (Some(Value::Object(_)), None) => vec![Op::add("/spec/podMetadata/annotations", json!(fresh))],
-        (Some(Value::Object(_)), Some(_)) => {
-            fresh.into_iter().map(|(key, value)| Op::add_in("/spec/podMetadata/annotations", &key, json!(value))).collect()
-        }
+        (Some(Value::Object(_)), Some(_)) => fresh
+            .into_iter()
+            .map(|(key, value)| Op::add_in("/spec/podMetadata/annotations", &key, json!(value)))
+            .collect(),
         _ => Vec::new(),
     }
 }

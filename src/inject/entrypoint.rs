@@ -49,7 +49,8 @@ pub fn refusal(policy: &Effective, container: &Container<'_>) -> Option<SkipReas
 pub fn is_injected(container: &Container<'_>) -> bool {
     let ours = |mount: &Value| mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH;
     let Some(start) = container.user_argv else { return false };
-    container.command().skip(start).take(names::SHIM_ARGV.len()).eq(names::SHIM_ARGV) && container.mounts().iter().any(ours)
+    container.command().skip(start).take(names::SHIM_ARGV.len()).eq(names::SHIM_ARGV)
+        && container.mounts().iter().any(ours)
 }
 
 /// The operations on one container: argv, environment, mounts.
@@ -102,9 +103,7 @@ fn env_ops(
 
 /// Variables that other variables refer to; the kubelet expands only what stands before.
 fn private_entries(injection: &Injection<'_>) -> Vec<Value> {
-    let field = |name: &str, path: &str| {
-        json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
-    };
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
     let mut entries = vec![field(names::POD_UID_ENV, "metadata.uid")];
     if injection.pod.name.is_none() {
         entries.push(field(names::POD_NAME_ENV, "metadata.name"));
@@ -180,7 +179,7 @@ fn from_env(values: &[Correlated]) -> Vec<(String, String)> {
 fn in_our_way(mount: &Value) -> bool {
     let path = mount["mountPath"].as_str().unwrap_or_default();
     let path = path.trim_end_matches('/');
-    [names::MOUNT_PATH, names::CA_MOUNT_PATH].iter().any(|ours| {
-        path.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    [names::MOUNT_PATH, names::CA_MOUNT_PATH]
+        .iter()
+        .any(|ours| path.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }

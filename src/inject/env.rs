@@ -178,5 +178,9 @@ pub fn references<'a>(container: &Container<'a>) -> Vec<&'a str> {
     let raw = container.raw;
     let words = ["command", "args"].into_iter().flat_map(|f| raw[f].as_array().into_iter().flatten());
     let values = container.env().iter().filter_map(|e| e.get("value"));
-    words.chain(values).filter_map(Value::as_str).filter(|t| memchr::memmem::find(t.as_bytes(), b"$(").is_some()).collect()
+    words
+        .chain(values)
+        .filter_map(Value::as_str)
+        .filter(|t| memchr::memmem::find(t.as_bytes(), b"$(").is_some())
+        .collect()
 }

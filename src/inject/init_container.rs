@@ -34,7 +34,7 @@ pub fn volumes(policy: &Effective, injector: &Injector, by_image: bool) -> Vec<V
         volumes.push(json!({"name": names::VOLUME, "image": image}));
     } else {
         volumes.push(json!({"name": names::VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
-        volumes.push(json!({"name": names::NO_TOKEN_VOLUME, "emptyDir": {"sizeLimit": "1Ki"}}));
+        volumes.push(json!({"name": names::NO_TOKEN_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}}));
     }
     if policy.ca_bundle.is_some() {
         let field = format!("metadata.annotations['{}']", names::CA_ANNOTATION);

@@ -57,15 +57,24 @@ impl Metadata {
     }
 
     /// The operations, and a warning for each reserved annotation that somebody else had set.
-    pub fn ops(self, pod: &StepPod<'_>, opt_out: &BTreeSet<String>, with_shim: bool, warnings: &mut Vec<String>) -> Vec<Op> {
+    pub fn ops(
+        self,
+        pod: &StepPod<'_>,
+        opt_out: &BTreeSet<String>,
+        with_shim: bool,
+        warnings: &mut Vec<String>,
+    ) -> Vec<Op> {
         let field = |name: &str| pod.raw["metadata"].get(name).and_then(Value::as_object);
         let mut ops = Vec::new();
-        let labels: Vec<_> = self.labels.into_iter().filter(|(k, _)| !field("labels").is_some_and(|l| l.contains_key(k))).collect();
+        let labels: Vec<_> =
+            self.labels.into_iter().filter(|(k, _)| !field("labels").is_some_and(|l| l.contains_key(k))).collect();
         set("/metadata/labels", field("labels"), labels, &mut ops);
 
         let existing = field("annotations");
         for name in existing.into_iter().flat_map(Map::keys) {
-            let reserved = name.starts_with(names::ANNOTATION_PREFIX) && !opt_out.contains(name) && name != names::OPT_OUT_ANNOTATION;
+            let reserved = name.starts_with(names::ANNOTATION_PREFIX)
+                && !opt_out.contains(name)
+                && name != names::OPT_OUT_ANNOTATION;
             if !reserved || self.annotations.contains_key(name) {
                 continue;
             }

@@ -54,7 +54,8 @@ pub fn plan(
     context: &Context,
 ) -> InjectionPlan {
     let mut plan = InjectionPlan::default();
-    let missing = policy.correlation.iter().zip(values).find(|(key, v)| key.required && v.value.is_none() && !v.dynamic);
+    let missing =
+        policy.correlation.iter().zip(values).find(|(key, v)| key.required && v.value.is_none() && !v.dynamic);
     if let Some((key, _)) = missing {
         return refused(pod, policy, SkipReason::Missing(key.name.clone()), plan);
     }
@@ -133,10 +134,13 @@ fn whole_pod_refusal(pod: &StepPod<'_>, context: &Context, has_trace: bool) -> O
     if !has_trace {
         return Some(SkipReason::NoWorkflowUid);
     }
-    let taken = |field: &str, ours: &[&str]| list(pod.raw, field).iter().any(|x| x["name"].as_str().is_some_and(|n| ours.contains(&n)));
+    let taken = |field: &str, ours: &[&str]| {
+        list(pod.raw, field).iter().any(|x| x["name"].as_str().is_some_and(|n| ours.contains(&n)))
+    };
     let volumes = [names::VOLUME, names::NO_TOKEN_VOLUME, names::CA_VOLUME];
     let containers = [names::INIT_CONTAINER];
-    let conflict = taken("volumes", &volumes) || taken("initContainers", &containers) || taken("containers", &containers);
+    let conflict =
+        taken("volumes", &volumes) || taken("initContainers", &containers) || taken("containers", &containers);
     conflict.then_some(SkipReason::MountConflict)
 }
 

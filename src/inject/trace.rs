@@ -29,7 +29,8 @@ impl PodTrace {
         {
             return Some(Self { context: argo, link: None, joined: None, environment: true });
         }
-        let text = pod.annotation(carrier::TRACEPARENT).or_else(|| carried.value(Kind::Annotation, carrier::TRACEPARENT));
+        let text =
+            pod.annotation(carrier::TRACEPARENT).or_else(|| carried.value(Kind::Annotation, carrier::TRACEPARENT));
         let incoming = text.and_then(TraceParent::read);
         let own = || TraceId::of_workflow(uid);
         let (trace, allowed, link, joined) = match (policy.incoming, incoming) {

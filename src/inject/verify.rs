@@ -34,7 +34,8 @@ fn metadata_fault(before: &Value, after: &Value) -> Option<String> {
         let entries = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         entries.map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum()
     };
-    (size(after) > MAX_ANNOTATIONS && size(before) <= MAX_ANNOTATIONS).then(|| "annotations are over 256 KiB".to_owned())
+    (size(after) > MAX_ANNOTATIONS && size(before) <= MAX_ANNOTATIONS)
+        .then(|| "annotations are over 256 KiB".to_owned())
 }
 
 fn spec_fault(before: &Value, after: &Value) -> Option<String> {
@@ -63,7 +64,8 @@ fn container_fault(container: &Value, volumes: &BTreeSet<&str>) -> Option<String
     if mounts().filter(ours).any(|m| m["name"].as_str().is_some_and(|n| !volumes.contains(n))) {
         return Some("a mount of ours has no volume".to_owned());
     }
-    let ours = |e: &&Value| e["name"].as_str().is_some_and(|n| n.starts_with("OTEL_") || n.starts_with(names::PRIVATE_PREFIX));
+    let ours =
+        |e: &&Value| e["name"].as_str().is_some_and(|n| n.starts_with("OTEL_") || n.starts_with(names::PRIVATE_PREFIX));
     for entry in items(container, "env").filter(ours) {
         if !entry["name"].as_str().is_some_and(is_env_name) {
             return Some(format!("env: {} is not well-formed", entry["name"]));

@@ -26,7 +26,11 @@ pub struct Rules {
 pub fn mistakes(name: &str, spec: &Spec, rules: &Rules) -> Vec<Mistake> {
     let mut found = Found(Vec::new());
     if !syntax::is_dns_subdomain(name) {
-        found.add("metadata.name", format!("`{name}` is no DNS subdomain"), Some("use lower-case letters, digits, - and ."));
+        found.add(
+            "metadata.name",
+            format!("`{name}` is no DNS subdomain"),
+            Some("use lower-case letters, digits, - and ."),
+        );
     }
     check_match(spec, &mut found);
     check_correlation(spec, &mut found);
@@ -74,7 +78,8 @@ fn check_match(spec: &Spec, found: &mut Found) {
     for (i, source) in spec.r#match.when.iter().enumerate() {
         found.expression(Path::of("spec.match.when").index(i), source);
     }
-    let selectors = [("namespaceSelector", &spec.r#match.namespace_selector), ("podSelector", &spec.r#match.pod_selector)];
+    let selectors =
+        [("namespaceSelector", &spec.r#match.namespace_selector), ("podSelector", &spec.r#match.pod_selector)];
     for (field, selector) in selectors {
         let at = Path::of("spec.match").key(field);
         for (i, requirement) in selector.iter().flat_map(|s| &s.match_expressions).enumerate() {
@@ -97,7 +102,11 @@ fn check_match(spec: &Spec, found: &mut Found) {
 
 fn label_key(path: Path, key: &str, found: &mut Found) {
     if !syntax::is_qualified_name(key) {
-        found.at(path, format!("`{key}` is no name of a label or annotation"), Some("[prefix/]name, at most 63 characters"));
+        found.at(
+            path,
+            format!("`{key}` is no name of a label or annotation"),
+            Some("[prefix/]name, at most 63 characters"),
+        );
     }
 }
 
@@ -107,7 +116,11 @@ fn written_key(path: Path, key: &str, found: &mut Found) {
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     let reserved = |domain: &str| prefix == domain || prefix.ends_with(&format!(".{domain}"));
     if ["stepspan.dev", "argoproj.io", "kubernetes.io", "k8s.io"].iter().any(|d| reserved(d)) {
-        found.at(path, format!("`{key}` is reserved"), Some("keys of stepspan, Argo and Kubernetes can't be written by policies"));
+        found.at(
+            path,
+            format!("`{key}` is reserved"),
+            Some("keys of stepspan, Argo and Kubernetes can't be written by policies"),
+        );
     }
 }
 
@@ -169,7 +182,11 @@ fn check_metadata(spec: &Spec, found: &mut Found) {
         let at = Path::of("spec.labels").key(key);
         written_key(at.clone(), key, found);
         if !syntax::is_label_value(value) {
-            found.at(at, format!("`{value}` is no label value"), Some("at most 63 letters, digits, - _ ., alphanumeric at both ends"));
+            found.at(
+                at,
+                format!("`{value}` is no label value"),
+                Some("at most 63 letters, digits, - _ ., alphanumeric at both ends"),
+            );
         }
     }
     for (key, value) in &spec.annotations {
@@ -181,11 +198,19 @@ fn check_metadata(spec: &Spec, found: &mut Found) {
 
 fn check_otlp(spec: &Spec, found: &mut Found) {
     if let Some(endpoint) = spec.otlp.endpoint.as_deref().filter(|e| !syntax::is_endpoint(e)) {
-        found.add("spec.otlp.endpoint", format!("`{endpoint}` is no endpoint"), Some("such as http://otel-collector:4317"));
+        found.add(
+            "spec.otlp.endpoint",
+            format!("`{endpoint}` is no endpoint"),
+            Some("such as http://otel-collector:4317"),
+        );
     }
     if let Some(bundle) = &spec.otlp.ca_bundle {
         if bundle.len() > MAX_CA_BUNDLE {
-            found.add("spec.otlp.caBundle", format!("{} bytes, at most {MAX_CA_BUNDLE} are allowed", bundle.len()), None);
+            found.add(
+                "spec.otlp.caBundle",
+                format!("{} bytes, at most {MAX_CA_BUNDLE} are allowed", bundle.len()),
+                None,
+            );
         } else if !bundle.is_empty() && !bundle.contains("-----BEGIN CERTIFICATE-----") {
             found.add("spec.otlp.caBundle", "no PEM certificate in it", Some("-----BEGIN CERTIFICATE----- ..."));
         }
@@ -201,10 +226,18 @@ fn check_otlp(spec: &Spec, found: &mut Found) {
             found.at(at.key("name"), format!("header `{}` stands twice", header.name), None);
         }
         if !syntax::is_dns_subdomain(&header.secret_key_ref.name) {
-            found.at(at.key("secretKeyRef").key("name"), format!("`{}` is no Secret name", header.secret_key_ref.name), None);
+            found.at(
+                at.key("secretKeyRef").key("name"),
+                format!("`{}` is no Secret name", header.secret_key_ref.name),
+                None,
+            );
         }
         if !syntax::is_secret_key(&header.secret_key_ref.key) {
-            found.at(at.key("secretKeyRef").key("key"), format!("`{}` is no key of a Secret", header.secret_key_ref.key), None);
+            found.at(
+                at.key("secretKeyRef").key("key"),
+                format!("`{}` is no key of a Secret", header.secret_key_ref.key),
+                None,
+            );
         }
     }
 }
@@ -227,7 +260,10 @@ fn check_env(spec: &Spec, rules: &Rules, found: &mut Found) {
 }
 
 fn may_set(name: &str, rules: &Rules) -> bool {
-    let never = name.starts_with("ARGO_") || name.starts_with("LD_") || name == "PATH" || name.starts_with(names::PRIVATE_PREFIX);
+    let never = name.starts_with("ARGO_")
+        || name.starts_with("LD_")
+        || name == "PATH"
+        || name.starts_with(names::PRIVATE_PREFIX);
     let allowed = |rule: &String| match rule.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => name == rule,
@@ -246,10 +282,17 @@ fn check_texts(spec: &Spec, found: &mut Found) {
     if let Some(name) = &spec.shim.span_name {
         found.text(Path::of("spec.shim.spanName"), name, 128);
         if !braces_pair(name) {
-            found.add("spec.shim.spanName", "a brace without its partner", Some("{key} stands for a correlation value"));
+            found.add(
+                "spec.shim.spanName",
+                "a brace without its partner",
+                Some("{key} stands for a correlation value"),
+            );
         }
     }
-    let durations = [("spec.initContainer.probe.timeout", &spec.init_container.probe.timeout), ("spec.shim.budget", &spec.shim.budget)];
+    let durations = [
+        ("spec.initContainer.probe.timeout", &spec.init_container.probe.timeout),
+        ("spec.shim.budget", &spec.shim.budget),
+    ];
     for (path, text) in durations {
         let Some(text) = text else { continue };
         match syntax::duration_ms(text) {

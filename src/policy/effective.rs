@@ -6,7 +6,10 @@ use stepspan_contract::{IdentityLine, OnConflict};
 
 use super::expr::Expression;
 use super::merge::{Merged, Writer};
-use super::spec::{self, Builtin, Globs, HeaderFrom, Incoming, Install, ParentKind, Position, Preset, Protocol, Scope, Source, TraceMode};
+use super::spec::{
+    self, Builtin, Globs, HeaderFrom, Incoming, Install, ParentKind, Position, Preset, Protocol, Scope, Source,
+    TraceMode,
+};
 use super::syntax::duration_ms;
 
 /// What counts for one pod: no field is open any more.

@@ -138,7 +138,14 @@ fn read_document(
             let place = error.span();
             let (line, column) = (place.line, place.column);
             let (message, hint) = (error.message, error.hint);
-            return errors.push(PolicyError { file: file.to_owned(), line, column, path: String::new(), message, hint });
+            return errors.push(PolicyError {
+                file: file.to_owned(),
+                line,
+                column,
+                path: String::new(),
+                message,
+                hint,
+            });
         }
     };
     let mut value = spanned.to_value();

@@ -85,7 +85,8 @@ fn name_list(layer: &mut Map<String, Value>) {
     if let Some(set) = layer.get_mut("env").and_then(|env| env.get_mut("set")) {
         let entries = set.as_array_mut().map(std::mem::take).unwrap_or_default();
         // One entry is one leaf (a list of one), so that value and onConflict never come from two policies.
-        let named = entries.into_iter().filter_map(|e| Some((e.get("name")?.as_str()?.to_owned(), Value::Array(vec![e]))));
+        let named =
+            entries.into_iter().filter_map(|e| Some((e.get("name")?.as_str()?.to_owned(), Value::Array(vec![e]))));
         *set = Value::Object(named.collect());
     }
 }

@@ -92,10 +92,21 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        for good in ["http://otel-collector:4317", "https://c.example.com", "http://[::1]:4317", "http://c:4318/v1/traces"] {
+        for good in
+            ["http://otel-collector:4317", "https://c.example.com", "http://[::1]:4317", "http://c:4318/v1/traces"]
+        {
             assert!(is_endpoint(good), "{good}");
         }
-        for bad in ["otel:4317", "http://", "http://c:0", "http://c:99999", "http://u@c", "http://c/$(X)", "http://c d", "ftp://c"] {
+        for bad in [
+            "otel:4317",
+            "http://",
+            "http://c:0",
+            "http://c:99999",
+            "http://u@c",
+            "http://c/$(X)",
+            "http://c d",
+            "ftp://c",
+        ] {
             assert!(!is_endpoint(bad), "{bad}");
         }
     }

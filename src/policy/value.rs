@@ -62,7 +62,9 @@ impl<'a> Asked<'a> {
 
     fn value(&self, key: &Key) -> Value {
         let found = self.ask_in_order(key);
-        let Some((label, on_pod)) = key.label.as_ref().and_then(|l| Some((l, self.pod.label(l)?))) else { return found };
+        let Some((label, on_pod)) = key.label.as_ref().and_then(|l| Some((l, self.pod.label(l)?))) else {
+            return found;
+        };
         // A label equal to the safe form of what the sources yield is one we wrote: the exact value stands behind it.
         if found.value.as_deref().and_then(text::label_value).as_deref() == Some(on_pod) || on_pod.is_empty() {
             return found;
@@ -143,7 +145,8 @@ impl<'a> Asked<'a> {
     /// A literal value counts at admission; all else (`valueFrom`, `envFrom`, `$(VAR)`, the image's own) only the shim can see.
     fn variable(&self, name: &str) -> Answer {
         let entry = self.first_step().and_then(|c| c.env_entry(name));
-        let literal = entry.and_then(|(_, e)| e.get("value")?.as_str()).filter(|v| !v.contains("$(") && !v.contains("$$"));
+        let literal =
+            entry.and_then(|(_, e)| e.get("value")?.as_str()).filter(|v| !v.contains("$(") && !v.contains("$$"));
         match literal {
             Some(value) => Answer::of(Some(value)),
             None => Answer::AtRunTime(name.to_owned()),
@@ -222,7 +225,9 @@ mod tests {
 
     #[test]
     fn stems() {
-        for (name, stem) in [("ci-x7k2q", "ci"), ("nightly-1763690745", "nightly"), ("deploy-prod", "deploy-prod"), ("wf", "wf")] {
+        for (name, stem) in
+            [("ci-x7k2q", "ci"), ("nightly-1763690745", "nightly"), ("deploy-prod", "deploy-prod"), ("wf", "wf")]
+        {
             assert_eq!(workflow_stem(name), stem);
         }
     }
