@@ -1,0 +1,4 @@
+//! Where policies come from.
+
+#[cfg(feature = "webhook")]
+pub mod store;
