@@ -1,7 +1,7 @@
 //! The floor for the throughput figures: the same accept loop, TLS and router, and an answer that costs nothing.
 //!
 //! `cargo run --release --example floor -- PORT CA_FILE`: answers every review on `https://127.0.0.1:PORT/mutate` with
-//! `allowed: true` under its uid, so that a real API server takes it too. Writes the CA's certificate to CA_FILE.
+//! `allowed: true` under its uid, so that a real API server takes it too. Writes the CA's certificate to the file.
 
 use std::{error::Error, path::PathBuf, sync::Arc};
 

@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     ports: Ports,
     #[command(flatten)]
-    tls: Tls,
+    tls: Certificates,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -59,7 +59,7 @@ struct Ports {
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
-struct Tls {
+struct Certificates {
     /// Certificate chain (PEM, leaf first), swapped without dropping a connection when the file changes
     #[arg(long, value_name = "PATH", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -123,22 +123,21 @@ struct LimitArgs {
 #[command(next_help_heading = "Logs and traces")]
 struct Log {
     /// How much to log; `debug` has the pods that are none of our business too
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log_level: LogLevel,
+    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info")]
+    level: LogLevel,
     /// Log to this file instead of stderr
-    #[arg(long, value_name = "PATH")]
-    log_file: Option<PathBuf>,
+    #[arg(long = "log-file", value_name = "PATH")]
+    file: Option<PathBuf>,
     /// Size at which a new log file is begun
-    #[arg(long, value_name = "SIZE", default_value = "10MiB", value_parser = size, requires = "log_file")]
-    log_max_size: usize,
+    #[arg(long = "log-max-size", value_name = "SIZE", default_value = "10MiB", value_parser = size, requires = "file")]
+    max_size: usize,
     /// How many old log files to keep (.1 is the newest)
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "log_file")]
-    log_keep: usize,
+    #[arg(long = "log-keep", value_name = "N", default_value_t = 3, requires = "file")]
+    keep: usize,
     /// Send a span for each review to this OTLP/gRPC endpoint
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
-    /// Send a span for each review to $OTEL_EXPORTER_OTLP_ENDPOINT [default endpoint: http://localhost:4317]
-    #[arg(long)]
+    #[arg(long, help = TRACE_HELP)]
     trace: bool,
     /// Share of reviews traced where the API server does not decide
     #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = ratio)]
@@ -152,6 +151,9 @@ enum LogLevel {
     Info,
     Debug,
 }
+
+const TRACE_HELP: &str =
+    "Send a span for each review to $OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4317 where that is unset";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -213,7 +215,7 @@ fn config(args: Args) -> Config {
 
 impl Log {
     fn level(&self) -> Level {
-        match self.log_level {
+        match self.level {
             LogLevel::Error => Level::Error,
             LogLevel::Warn => Level::Warn,
             LogLevel::Info => Level::Info,
@@ -229,9 +231,9 @@ impl Log {
     }
 
     fn target(self) -> Target {
-        match self.log_file {
+        match self.file {
             None => Target::Stderr,
-            Some(path) => Target::File { path, max_bytes: self.log_max_size as u64, keep: self.log_keep },
+            Some(path) => Target::File { path, max_bytes: self.max_size as u64, keep: self.keep },
         }
     }
 }

@@ -7,7 +7,8 @@
 //!   touched file does not.
 
 use std::{
-    fmt, fs, io,
+    fmt::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -41,12 +42,12 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A path cannot be read.
-    #[error("cannot read the policies at {path}: {source}; check the path given to --policy and its permissions")]
+    #[error("cannot read the policies at {path}: {why}; check the path given to --policy and its permissions")]
     Unreadable {
         /// The path.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// The policies are wrong; the text names every mistake.
     #[error("{0}")]
@@ -182,9 +183,18 @@ fn content_hash(paths: &[PathBuf]) -> Result<String, LoadError> {
     }
     let mut hasher = Sha256::new();
     for path in paths {
-        hash_path(&mut hasher, path, true).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
+        hash_path(&mut hasher, path, true).map_err(|why| LoadError::Unreadable { path: path.clone(), why })?;
     }
-    Ok(hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()[..6]))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn hash_path(hasher: &mut Sha256, path: &Path, named: bool) -> io::Result<()> {

@@ -94,10 +94,10 @@ enum Message {
 
 /// The log could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the log file {path}: {source}; give a path in a writable folder, or leave --log-file out")]
+#[error("cannot open the log file {path}: {why}; give a path in a writable folder, or leave --log-file out")]
 pub struct OpenError {
     path: PathBuf,
-    source: io::Error,
+    why: io::Error,
 }
 
 /// The door to the writer thread, which ends when this is dropped.
@@ -111,7 +111,7 @@ pub struct EventLog {
 impl EventLog {
     /// Opens the target and starts the writer.
     pub fn open(target: &Target, level: Level, dropped: Counter) -> Result<Self, OpenError> {
-        let fail = |path: &Path, source| OpenError { path: path.to_owned(), source };
+        let fail = |path: &Path, why| OpenError { path: path.to_owned(), why };
         let sink = match target {
             Target::Stderr => Sink::Stderr,
             Target::File { path, max_bytes, keep } => {

@@ -1,4 +1,4 @@
-//! `/metrics`: prometheus-client, OpenMetrics text.
+//! `/metrics`: prometheus-client, `OpenMetrics` text.
 //!
 //! Every label value is a `&'static str` out of an enum of ours, but for `hash` and `version`, which have one series.
 

@@ -22,6 +22,11 @@ pub(super) fn probes(health: Arc<Health>) -> Router {
         .route("/healthz", get(async || Response::new(Body::from("ok\n"))))
         .route("/readyz", get(readyz))
         .with_state(health)
+}
+
+/// Says in words what is not there; for a router with all its paths.
+pub(super) fn closed(router: Router) -> Router {
+    router
         .fallback(async || answer::refuse(StatusCode::NOT_FOUND, "stepspan: no such path", false))
         .method_not_allowed_fallback(async || {
             answer::refuse(StatusCode::METHOD_NOT_ALLOWED, "stepspan: this path has another method", false)

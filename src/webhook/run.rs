@@ -163,10 +163,12 @@ impl Webhook {
         };
         let https = Server::start(https, admission_service(app, &health, &config, &tls))?;
         let ops = Server::start(ops, ops_service(&health, &metrics))?;
-        let keeper = Keeper { health: Arc::clone(&health), events: Arc::clone(&events), changed: Notify::new() };
-        let keepers = keeper.start(&config, seams, https.address());
-        let webhook = Self { https, ops, keepers, health, events, tracer, drain: config.drain };
+        let keepers = JoinSet::new();
+        let mut webhook = Self { https, ops, keepers, health, events, tracer, drain: config.drain };
         webhook.announce();
+        let keeper =
+            Keeper { health: Arc::clone(&webhook.health), events: Arc::clone(&webhook.events), changed: Notify::new() };
+        webhook.keepers = keeper.start(&config, seams, webhook.https());
         Ok(webhook)
     }
 
@@ -227,7 +229,7 @@ fn admission_service(app: App, health: &Arc<Health>, config: &Config, tls: &Arc<
     let metrics = Arc::clone(&app.metrics);
     Service {
         transport: tls::transport(tls),
-        router: mutate::router(Arc::new(app)).merge(ops::probes(Arc::clone(health))),
+        router: ops::closed(mutate::router(Arc::new(app)).merge(ops::probes(Arc::clone(health)))),
         limits: config.limits,
         connections: metrics.connections.clone(),
         metrics,
@@ -237,7 +239,7 @@ fn admission_service(app: App, health: &Arc<Health>, config: &Config, tls: &Arc<
 fn ops_service(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Service {
     Service {
         transport: Transport::Plain,
-        router: ops::router(Arc::clone(health)),
+        router: ops::closed(ops::router(Arc::clone(health))),
         limits: Limits { connections: OPS_CONNECTIONS, ..Limits::default() },
         metrics: Arc::clone(metrics),
         connections: Gauge::default(),

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 
 use crate::webhook::tls::Pair;
 
-const LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+const LIFE: Duration = Duration::from_hours(365 * 24);
 /// For clocks that are a little behind ours.
-const BEFORE: Duration = Duration::from_secs(3600);
+const BEFORE: Duration = Duration::from_hours(1);
 
 /// The pair for `names` (DNS names or IP addresses), and the CA's certificate as PEM.
 pub(super) fn pair(names: &[String]) -> Result<(Pair, String), Error> {

@@ -69,14 +69,14 @@ pub struct Service {
 
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({flag}): {source}{}", hint(.source, .flag))]
+#[error("cannot listen on {address} ({flag}): {why}{}", hint(.why, .flag))]
 pub struct BindError {
     /// What was tried.
     pub address: SocketAddr,
     /// The flag that says otherwise.
     pub flag: &'static str,
     /// Why not.
-    pub source: io::Error,
+    pub why: io::Error,
 }
 
 fn hint(source: &io::Error, flag: &str) -> String {
@@ -96,10 +96,10 @@ pub async fn bind(address: Option<IpAddr>, port: u16, flag: &'static str) -> Res
     match TcpListener::bind((first, port)).await {
         Err(error) if address.is_none() && error.kind() != io::ErrorKind::AddrInUse => {
             let all = IpAddr::from([0, 0, 0, 0]);
-            let fail = |source| BindError { address: (all, port).into(), flag, source };
+            let fail = |why| BindError { address: (all, port).into(), flag, why };
             TcpListener::bind((all, port)).await.map_err(fail)
         }
-        done => done.map_err(|source| BindError { address: (first, port).into(), flag, source }),
+        done => done.map_err(|why| BindError { address: (first, port).into(), flag, why }),
     }
 }
 

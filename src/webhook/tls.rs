@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::{Config, TlsSource},
-    source::store::Polled,
+    source::store::{Polled, hex},
     webhook::{self_made, server::Transport, validity},
 };
 
@@ -44,14 +44,14 @@ pub struct Served {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path} ({flag}): {source}; check the path and its permissions")]
+    #[error("cannot read {path} ({flag}): {why}; check the path and its permissions")]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// The flag that names it.
         flag: &'static str,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// A file is not the PEM it should be.
     #[error("{path} ({flag}) holds no {wanted}: {why}")]
@@ -77,12 +77,12 @@ pub enum TlsError {
     #[error("cannot make the TLS configuration: {0}")]
     Other(String),
     /// The CA of a self-made certificate cannot be written.
-    #[error("cannot write the CA certificate to {path} (--write-ca): {source}; give a path in a writable folder")]
+    #[error("cannot write the CA certificate to {path} (--write-ca): {why}; give a path in a writable folder")]
     Unwritable {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
 }
 
@@ -127,7 +127,7 @@ impl TlsStore {
             TlsSource::SelfMade { names, write_ca } => {
                 let (pair, ca) = self_made::pair(names).map_err(|error| TlsError::Other(error.to_string()))?;
                 if let Some(path) = write_ca {
-                    fs::write(path, ca).map_err(|source| TlsError::Unwritable { path: path.clone(), source })?;
+                    fs::write(path, ca).map_err(|why| TlsError::Unwritable { path: path.clone(), why })?;
                 }
                 Source::Made(pair)
             }
@@ -263,7 +263,7 @@ fn chain(pem: &[u8], path: &Path, flag: &'static str) -> Result<Vec<CertificateD
 }
 
 fn read(path: &Path, flag: &'static str) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), flag, source })
+    fs::read(path).map_err(|why| TlsError::Unreadable { path: path.to_owned(), flag, why })
 }
 
 /// A hash over the bytes of all files; a file that can't be read counts as its error.
@@ -279,8 +279,4 @@ fn fingerprint(source: &Source, client_ca: Option<&Path>) -> Vec<u8> {
         hasher.update(&bytes);
     }
     hasher.finalize().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
