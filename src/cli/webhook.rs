@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn times_and_sizes_are_read_as_written() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         assert!(duration("5").unwrap_err().contains("unit"));
         assert!(duration("-5s").is_err());
         assert_eq!(size("8MiB"), Ok(8 << 20));

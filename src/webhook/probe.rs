@@ -105,7 +105,8 @@ async fn talk(address: SocketAddr, verifier: Expected) -> Result<(), String> {
     let ip = if address.ip().is_unspecified() { own } else { address.ip() };
     let failed = |error: std::io::Error| format!("dialling our own port failed: {error}");
     let stream = TcpStream::connect((ip, address.port())).await.map_err(failed)?;
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(ip.into(), stream).await.map_err(failed)?;
+    let refused = |error: std::io::Error| format!("the API server would refuse our certificate: {error}");
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(ip.into(), stream).await.map_err(refused)?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.map_err(failed)?;
     let mut status = [0; 12];
     stream.read_exact(&mut status).await.map_err(failed)?;

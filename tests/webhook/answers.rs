@@ -28,7 +28,7 @@ async fn one_connection_carries_many_requests_and_outlives_the_header_time() {
         let answer = post(&mut stream, "/mutate", &review(&uid, "Pod", &Value::Null)).await;
         assert_eq!(answer.json()["response"]["uid"], uid);
     }
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let late = post(&mut stream, "/mutate", &review("late", "Pod", &Value::Null)).await;
     assert_eq!(late.json()["response"]["uid"], "late");
     assert_eq!(rig.webhook.metrics().connections.get(), 1);

@@ -136,6 +136,11 @@ async fn slow_headers_and_silence_are_cut_off() {
     let mut silent = rig.connect().await;
     assert!(closed_after(&mut silent, SHORT).await, "a connection without a request");
 
+    let mut http2 = client(&rig.ca(), None);
+    http2.alpn_protocols = vec![b"h2".to_vec()];
+    let mut silent = connect(rig.webhook.https(), &http2).await.unwrap();
+    assert!(closed_after(&mut silent, SHORT).await, "HTTP/2 without its preface");
+
     let mut slow = rig.connect().await;
     slow.write_all(b"POST /mutate HTTP/1.1\r\nHost: loc").await.unwrap();
     assert!(closed_after(&mut slow, SHORT).await, "the first request's headers");
@@ -144,7 +149,7 @@ async fn slow_headers_and_silence_are_cut_off() {
     post(&mut kept, "/mutate", &review("first", "Pod", &Value::Null)).await;
     kept.write_all(b"POST /mutate HTTP/1.1\r\nHost: loc").await.unwrap();
     assert!(closed_after(&mut kept, SHORT).await, "a later request's headers");
-    assert_eq!(rig.failures(Cause::HeaderTimeout), 3);
+    assert_eq!(rig.failures(Cause::HeaderTimeout), 4);
     rig.settled().await;
 }
 
@@ -232,7 +237,7 @@ async fn headers_without_end_are_refused() {
 /// One of ten ways to be hostile.
 async fn attack(rig: &Rig, n: usize) {
     let good = review("h", "Pod", &Value::Null);
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         drop(TcpStream::connect(rig.webhook.https()).await.unwrap());
         return;
     }

@@ -9,6 +9,14 @@
 //! - `ops`: health, metrics, event log, traces
 //! - `process`: the binary: signals, messages, memory
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what went wrong by panicking"
+)]
+
 mod answers;
 mod drain;
 mod hostile;
