@@ -30,14 +30,15 @@ impl Server {
         let fixed = ["--tls-self-signed", "--bind", "127.0.0.1", "--https-port", "0", "--ops-port", "0"];
         let files = ["--log-file", log.to_str().unwrap(), "--write-ca", ca.to_str().unwrap()];
         let child = stepspan(&[&fixed[..], &files, more].concat()).spawn().unwrap();
+        let mut server = Self { child, start: Value::Null };
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             assert!(Instant::now() < end, "it does not start");
             std::thread::sleep(Duration::from_millis(20));
             let text = fs::read_to_string(&log).unwrap_or_default();
             if text.contains("\"action\":\"ready\"") {
-                let start = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-                return Self { child, start };
+                server.start = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+                return server;
             }
         }
     }

@@ -47,7 +47,7 @@ pub fn limits() -> Limits {
         body_timeout: Duration::from_millis(400),
         header_timeout: Duration::from_millis(400),
         handshake_timeout: Duration::from_millis(400),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         ..Limits::default()
     }
 }
@@ -253,9 +253,7 @@ pub async fn try_answer<S: AsyncReadExt + Unpin>(stream: &mut S) -> Option<Answe
             if let Some(at) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
                 break at + 4;
             }
-            if stream.read_buf(&mut bytes).await.ok().filter(|n| *n > 0).is_none() {
-                return None;
-            }
+            stream.read_buf(&mut bytes).await.ok().filter(|n| *n > 0)?;
         };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
