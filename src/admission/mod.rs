@@ -158,7 +158,6 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         Err(error) => return malformed(body, &error.to_string()),
     };
     let mut reviewed = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
-        _ if context.paused => Reviewed::unpatched(Outcome::Skipped, SkipReason::Paused),
         ("", "Pod") if !request.sub_resource.is_empty() => Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate),
         ("", "Pod") | ("argoproj.io", "Workflow") if request.operation != "CREATE" => {
             Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate)
