@@ -117,7 +117,7 @@ impl Typed {
     /// The same, one level deeper.
     fn deeper(&self) -> Self {
         let Self { text: t, number: n, list: l, any: a } = self.clone();
-        let b = self.bool();
+        let condition = self.bool();
         let text = prop_oneof![
             2 => t.clone(),
             1 => (t.clone(), t.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
@@ -125,7 +125,7 @@ impl Typed {
             1 => (t.clone(), t.clone(), t.clone()).prop_map(|(a, b, c)| format!("{a}.replace({b}, {c})")),
             1 => (t.clone(), of(&["0", "1", "2"])).prop_map(|(a, i)| format!("{a}.substring({i})")),
             1 => (a.clone(),).prop_map(|(a,)| format!("string({a})")),
-            1 => (b.clone(), t.clone(), t.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            1 => (condition.clone(), t.clone(), t.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
             1 => (l.clone(), of(&["x.name", "'-'", "x"])).prop_map(|(a, b)| format!("{a}.map(x, {b}).join('+')")),
             1 => (a.clone(), t.clone()).prop_map(|(a, b)| format!("({a}).?name.orValue({b})")),
             1 => a.clone(),
@@ -142,13 +142,13 @@ impl Typed {
             2 => l.clone(),
             1 => (l.clone(), l.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
             1 => (t.clone(), t.clone()).prop_map(|(a, b)| format!("{a}.split({b})")),
-            1 => (l.clone(), b.clone()).prop_map(|(a, b)| format!("{a}.filter(x, {b})")),
+            1 => (l.clone(), condition.clone()).prop_map(|(a, b)| format!("{a}.filter(x, {b})")),
             1 => (l.clone(), a.clone()).prop_map(|(a, b)| format!("{a}.map(x, {b})")),
             1 => (a.clone(), a.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
         ];
         let any = prop_oneof![
             3 => prop_oneof![text.clone(), number.clone(), list.clone()],
-            2 => b,
+            2 => condition,
             1 => (l.clone(), n).prop_map(|(a, i)| format!("{a}[{i}]")),
             1 => (a.clone(), of(&["name", "env", "tier", "x"])).prop_map(|(a, f)| format!("({a}).{f}")),
             1 => (a.clone(), of(&["name", "env", "tier", "x"])).prop_map(|(a, f)| format!("({a}).?{f}")),
