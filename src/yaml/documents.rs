@@ -216,7 +216,7 @@ impl<R: BufRead> Documents<R> {
                 return Ok(Raw { bytes: self.window.take(start), line, format: Format::Yaml, fault: None });
             }
             if let Some(end) = self.window.line_end(start, self.max)? {
-                start = end
+                start = end;
             } else {
                 self.window.skip(start);
                 self.skip_to(boundary)?;
