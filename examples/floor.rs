@@ -20,11 +20,14 @@ use stepspan::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let port: u16 = args.next().ok_or("usage: floor PORT CA_FILE")?.parse()?;
-    let ca: PathBuf = args.next().ok_or("usage: floor PORT CA_FILE")?.into();
+    let port = args.next().ok_or("usage: floor PORT CA_FILE")?.parse()?;
+    serve(port, args.next().ok_or("usage: floor PORT CA_FILE")?.into()).await
+}
+
+/// Serves until interrupted.
+pub async fn serve(port: u16, ca: PathBuf) -> Result<(), Box<dyn Error>> {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let config = Config { tls: TlsSource::SelfMade { names, write_ca: Some(ca) }, ..Config::default() };
-
     let router = Router::new().route("/mutate", post(constant)).layer(DefaultBodyLimit::max(config.limits.body_bytes));
     let metrics = Arc::new(Metrics::default());
     let service = Service {
