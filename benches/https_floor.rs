@@ -1,14 +1,14 @@
 //! HTTPS throughput of the admission server at 64 connections against a floor: the same stack with a constant answer.
 //!
-//! `cargo bench --bench https_floor [-- SECONDS]`. Both run as processes of their own, in turns, under the same client.
-//! Targets: at least 0.7 of the floor's rate, p99 at most 1.5 times the floor's. Prints one line a round, then the
-//! medians, their ratios and the server's memory.
+//! `cargo bench --bench https_floor [-- SECONDS]`. All run as processes of their own, in turns, under the same client:
+//! the floor, the server while paused (all but the review), the server. Targets: at least 0.7 of the floor's rate, p99
+//! at most 1.5 times the floor's. Prints one line a round, then the ratios of the medians and the server's memory.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::{
     error::Error,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -49,67 +49,85 @@ fn main() -> Outcome<()> {
 
 async fn compare(time: Duration) -> Outcome<()> {
     let dir = tempfile::tempdir()?;
-    let (floor_ca, webhook_ca) = (dir.path().join("floor.pem"), dir.path().join("webhook.pem"));
-    let [floor_port, webhook_port, ops_port] = free_ports()?.map(|port| port.to_string());
-    let mut floor = Command::new(std::env::current_exe()?);
-    floor.args(["floor", &floor_port]).arg(&floor_ca);
-    let mut webhook = Command::new(env!("CARGO_BIN_EXE_stepspan"));
-    webhook.args(["webhook", "--bind", "127.0.0.1", "--https-port", &webhook_port, "--ops-port", &ops_port]);
-    webhook.args(["--tls-self-signed", "--drain-delay", "0s", "--log-file"]).arg(dir.path().join("log"));
-    webhook.arg("--write-ca").arg(&webhook_ca);
-    let floor = Running(floor.stderr(Stdio::null()).spawn()?);
-    let webhook = Running(webhook.spawn()?);
-
+    let paused = dir.path().join("paused");
+    std::fs::write(&paused, "")?;
+    let flag = paused.to_string_lossy();
+    let sides = [
+        Side::floor(dir.path())?,
+        Side::webhook("paused", dir.path(), &["--pause-file", &flag])?,
+        Side::webhook("webhook", dir.path(), &[])?,
+    ];
     let body = review();
     println!("{} byte review, {CONNECTIONS} connections, {ROUNDS} rounds of {} s", body.len(), time.as_secs());
-    let idle = webhook.resident_kib();
-    let mut figures = [Vec::new(), Vec::new()];
+    let idle = sides[2].resident_kib();
+    let mut figures = [const { Vec::new() }; 3];
     for round in 1..=ROUNDS {
-        for (side, name, port, ca) in [(0, "floor", &floor_port, &floor_ca), (1, "webhook", &webhook_port, &webhook_ca)]
-        {
-            let figure = load(port.parse()?, ca, &body, time).await?;
-            println!("round {round}  {name:8} {:>8.0}/s  p50 {:>6.2} ms  p99 {:>6.2} ms", figure.0, figure.1, figure.2);
-            figures[side].push(figure);
+        for (side, figures) in sides.iter().zip(&mut figures) {
+            let figure = load(side.port, &side.ca, &body, time).await?;
+            let (rate, p50, p99) = figure;
+            println!("round {round}  {:8} {rate:>8.0}/s  p50 {p50:>6.2} ms  p99 {p99:>6.2} ms", side.name);
+            figures.push(figure);
         }
     }
-    let [floor_figures, webhook_figures] = figures.map(|mut side| {
+    let [floor, paused, webhook] = figures.map(|mut side| {
         side.sort_by(|a, b| a.0.total_cmp(&b.0));
         side[ROUNDS / 2]
     });
-    println!("rate:  webhook {:.2} of the floor (target 0.7)", webhook_figures.0 / floor_figures.0);
-    println!("p99:   webhook {:.2} of the floor (target 1.5 at most)", webhook_figures.2 / floor_figures.2);
-    println!("memory: {idle} KiB idle, {} KiB after the load (target 30000 idle)", webhook.resident_kib());
-    drop(floor);
+    println!("rate:   paused {:.2}, webhook {:.2} of the floor (target 0.7)", paused.0 / floor.0, webhook.0 / floor.0);
+    println!("p99:    paused {:.2}, webhook {:.2} of the floor (target 1.5)", paused.2 / floor.2, webhook.2 / floor.2);
+    println!("memory: {idle} KiB idle, {} KiB after the load (target 30000 idle)", sides[2].resident_kib());
     Ok(())
 }
 
-/// A process that is ended with its value.
-struct Running(Child);
+/// A server in a process of its own, which ends with this value.
+struct Side {
+    name: &'static str,
+    port: u16,
+    ca: PathBuf,
+    process: Child,
+}
 
-impl Running {
+impl Side {
+    fn floor(dir: &Path) -> Outcome<Self> {
+        let (port, ca) = (free_port()?, dir.join("floor.pem"));
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["floor", &port.to_string()]).arg(&ca);
+        Self::start("floor", port, ca, command)
+    }
+
+    /// The server; one that is paused does all but the review.
+    fn webhook(name: &'static str, dir: &Path, more: &[&str]) -> Outcome<Self> {
+        let (port, ca) = (free_port()?, dir.join(name).with_extension("pem"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stepspan"));
+        command.args(["webhook", "--bind", "127.0.0.1", "--ops-port", "0", "--https-port", &port.to_string()]);
+        command.args(["--tls-self-signed", "--drain-delay", "0s", "--log-file"]).arg(dir.join(name));
+        command.arg("--write-ca").arg(&ca).args(more);
+        Self::start(name, port, ca, command)
+    }
+
+    fn start(name: &'static str, port: u16, ca: PathBuf, mut command: Command) -> Outcome<Self> {
+        let process = command.stderr(Stdio::null()).spawn()?;
+        Ok(Self { name, port, ca, process })
+    }
+
     fn resident_kib(&self) -> u64 {
         std::thread::sleep(Duration::from_secs(1));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse().unwrap_or_default()
     }
 }
 
-impl Drop for Running {
+impl Drop for Side {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
-fn free_ports() -> Outcome<[u16; 3]> {
-    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(listeners) {
-        *port = listener?.local_addr()?.port();
-    }
-    Ok(ports)
+fn free_port() -> Outcome<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Requests a second, p50 and p99 in milliseconds, of a closed loop on all connections.
@@ -119,8 +137,8 @@ async fn load(port: u16, ca: &Path, body: &[u8], time: Duration) -> Outcome<(f64
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
-    let mut request = format!("POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
-    let request: Arc<[u8]> = [std::mem::take(&mut request).as_bytes(), body].concat().into();
+    let head = format!("POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    let request: Arc<[u8]> = [head.as_bytes(), body].concat().into();
 
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
