@@ -6,10 +6,13 @@
 
 pub mod admission;
 pub mod argo;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod context;
 pub mod identity;
 pub mod inject;
 pub mod patch;
 pub mod policy;
+pub mod source;
 pub mod text;
 pub mod yaml;
