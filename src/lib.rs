@@ -6,7 +6,7 @@
 
 pub mod admission;
 pub mod argo;
-#[cfg(feature = "webhook")]
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "webhook")]
 pub mod config;

@@ -1,6 +1,8 @@
 //! Every sample workflow with the webhook in its path: it ends as without us, each pod is injected or skipped as its kind
 //! says, and `stepspan dry-run` of what the API server sent gives what the API server stored.
 
+use std::{env, fs, path::Path};
+
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -28,11 +30,22 @@ fn with_the_webhook(cluster: &Cluster, sample: &Sample) -> Result<()> {
         is_as_its_kind_says(pod).with_context(|| format!("pod {}", pod["metadata"]["name"]))?;
     }
     let calls = stepspan.recorder.take();
+    keep(&sample.stem, &calls)?;
     let mut compared = 0;
     for call in &calls {
         compared += usize::from(offline_equals_online(cluster, &namespace, &stepspan, call, &pods)?);
     }
     ensure!(compared == pods.len(), "{compared} of {} pods were compared", pods.len());
+    Ok(())
+}
+
+/// With `STEPSPAN_RECORD=<folder>` (`make record`), what the API server sent is kept there: the input of benches and cases.
+fn keep(stem: &str, calls: &[Recorded]) -> Result<()> {
+    let Some(folder) = env::var_os("STEPSPAN_RECORD") else { return Ok(()) };
+    for (n, call) in calls.iter().enumerate() {
+        let kind = call.review()?["request"]["kind"]["kind"].as_str().unwrap_or_default().to_lowercase();
+        fs::write(Path::new(&folder).join(format!("{stem}-{n}-{kind}.json")), &call.request)?;
+    }
     Ok(())
 }
 
@@ -57,7 +70,7 @@ fn is_as_its_kind_says(pod: &Value) -> Result<()> {
         let name = container["name"].as_str().unwrap_or_default();
         let wanted = expected == "injected" && members.contains(&name);
         ensure!(has_shim(container) == wanted, "container {name}: shim is {}, not {wanted}", has_shim(container));
-        ensure!(env(container, "OTEL_SERVICE_NAME").is_some() == wanted, "container {name}: environment");
+        ensure!(variable(container, "OTEL_SERVICE_NAME").is_some() == wanted, "container {name}: environment");
     }
     if expected == "injected" {
         let node = annotations["trace.context"].as_str().context("no trace.context")?;
@@ -111,11 +124,11 @@ fn lasting(pod: &Value) -> Value {
 fn template(pod: &Value) -> Value {
     let containers =
         ["initContainers", "containers"].into_iter().flat_map(|f| pod["spec"][f].as_array().into_iter().flatten());
-    let text = containers.filter_map(|c| env(c, "ARGO_TEMPLATE")).find_map(|e| e["value"].as_str());
+    let text = containers.filter_map(|c| variable(c, "ARGO_TEMPLATE")).find_map(|e| e["value"].as_str());
     text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
 }
 
-fn env<'a>(container: &'a Value, name: &str) -> Option<&'a Value> {
+fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a Value> {
     container["env"].as_array()?.iter().find(|e| e["name"] == name)
 }
 
