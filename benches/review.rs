@@ -1,7 +1,12 @@
 //! From a review's bytes to its answer's bytes, beside the parse of the same bytes to a `serde_json::Value`.
 //!
 //! `cargo bench --bench review`: prints medians of interleaved rounds and their ratios, never a verdict.
-#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a bench: it prints, and stops where something is wrong")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench: it prints, and stops where something is wrong"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -21,9 +26,13 @@ fn main() {
     let hundred = policies(100);
     let context = Context::default();
     let answer = |set: &PolicySet| black_box(review(black_box(REVIEW), set, &context).response().unwrap().len());
-    let parse = || black_box(serde_json::from_slice::<serde_json::Value>(black_box(REVIEW)).unwrap().is_object().into());
-    let sides: [(&str, &dyn Fn() -> usize); 3] =
-        [("parse to Value", &parse), ("review, 1 policy", &|| answer(&one)), ("review, 100 policies, 1 matches", &|| answer(&hundred))];
+    let parse =
+        || black_box(serde_json::from_slice::<serde_json::Value>(black_box(REVIEW)).unwrap().is_object().into());
+    let sides: [(&str, &dyn Fn() -> usize); 3] = [
+        ("parse to Value", &parse),
+        ("review, 1 policy", &|| answer(&one)),
+        ("review, 100 policies, 1 matches", &|| answer(&hundred)),
+    ];
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); sides.len()];
     for _ in 0..ROUNDS {
         for (side, times) in sides.iter().zip(&mut times) {
@@ -35,7 +44,11 @@ fn main() {
         }
     }
     let medians: Vec<f64> = times.iter_mut().map(|t| median(t).as_secs_f64() * 1e6).collect();
-    println!("review of {} bytes, {} bytes of answer, medians of {ROUNDS} interleaved rounds", REVIEW.len(), answer(&one));
+    println!(
+        "review of {} bytes, {} bytes of answer, medians of {ROUNDS} interleaved rounds",
+        REVIEW.len(),
+        answer(&one)
+    );
     for ((name, _), time) in sides.iter().zip(&medians) {
         println!("  {name:<34} {time:8.1} us   {:5.2} x parse", time / medians[0]);
     }
@@ -54,7 +67,8 @@ fn phases(set: &PolicySet, context: &Context) {
             }
         }
     }
-    let shown: Vec<_> = sums.iter().map(|(name, sum)| format!("{name} {:.1}", sum.as_secs_f64() * 1e6 / 2000.0)).collect();
+    let shown: Vec<_> =
+        sums.iter().map(|(name, sum)| format!("{name} {:.1}", sum.as_secs_f64() * 1e6 / 2000.0)).collect();
     println!("  of which, in us: {}", shown.join(", "));
 }
 

@@ -11,6 +11,7 @@ mod request;
 mod response;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -70,8 +71,8 @@ pub struct Decision {
     pub values: Vec<Correlated>,
     /// Every container that is not Argo's own.
     pub containers: Vec<ContainerDecision>,
-    /// Which policy wrote which leaf; empty where one policy alone matched and so wrote them all.
-    pub writers: BTreeMap<String, Writer>,
+    /// Which policy wrote which leaf.
+    pub writers: Arc<BTreeMap<String, Writer>>,
 }
 
 /// A part of a review and the time it took.
@@ -141,7 +142,7 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     let mut clock = Clock::start();
     let parsed = serde_json::from_slice::<Review>(body);
     clock.lap("decode");
-    let request = match parsed {
+    let mut request = match parsed {
         Ok(Review { api_version, kind, request: Some(request) })
             if kind == "AdmissionReview" && api_version == API_VERSION && !request.uid.is_empty() =>
         {
@@ -155,8 +156,8 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         ("", "Pod") | ("argoproj.io", "Workflow") if request.operation != "CREATE" => {
             Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate)
         }
-        ("", "Pod") => pod(&request, policies, context, &mut clock),
-        ("argoproj.io", "Workflow") => workflow(&request, policies, &mut clock),
+        ("", "Pod") => pod(&mut request, policies, context, &mut clock),
+        ("argoproj.io", "Workflow") => workflow(&mut request, policies, &mut clock),
         _ => Reviewed::unpatched(Outcome::Failed, SkipReason::WrongKind),
     };
     reviewed.name = object_name(&request);
@@ -168,7 +169,7 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     reviewed
 }
 
-fn pod(request: &Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
+fn pod(request: &mut Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
     let skipped = |reason| Reviewed::unpatched(Outcome::Skipped, reason);
     let raw = &request.object.0;
     let Some(pod) = StepPod::read(raw, &request.namespace) else { return skipped(SkipReason::NotArgo) };
@@ -207,31 +208,29 @@ fn pod(request: &Request, policies: &PolicySet, context: &Context, clock: &mut C
     if matches!(reviewed.reason, Some(SkipReason::Missing(_))) {
         reviewed.outcome = Outcome::Skipped;
     }
-    prove(raw, plan.ops, &mut reviewed);
+    prove(&mut request.object.0, plan.ops, &mut reviewed);
     clock.lap("patch");
     reviewed
 }
 
-fn workflow(request: &Request, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
+fn workflow(request: &mut Request, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
     let ops = carrier::carry(&request.object.0, &request.namespace, policies);
     clock.lap("plan");
     let mut reviewed = Reviewed::unpatched(Outcome::Skipped, SkipReason::NoPolicy);
     if !ops.is_empty() {
         reviewed.outcome = Outcome::Carried;
         reviewed.reason = None;
-        prove(&request.object.0, ops, &mut reviewed);
+        prove(&mut request.object.0, ops, &mut reviewed);
         clock.lap("patch");
     }
     reviewed
 }
 
-/// Gives the patch to the result if it applies and what it makes could not be refused (law 8).
-fn prove(before: &Value, ops: Vec<Op>, reviewed: &mut Reviewed) {
-    let mut after = before.clone();
-    let fault = match patch::apply(&mut after, &ops) {
-        Ok(()) => verify::fault(before, &after),
-        Err(path) => Some(format!("{path}: the patch does not apply")),
-    };
+/// Gives the patch to the result if it applies and brings in nothing that could be refused (law 8). Patches the object itself.
+fn prove(object: &mut Value, ops: Vec<Op>, reviewed: &mut Reviewed) {
+    let refused = verify::fault(object, &ops);
+    let fault =
+        refused.or_else(|| patch::apply(object, &ops).err().map(|path| format!("{path}: the patch does not apply")));
     match fault {
         None => reviewed.patch = ops,
         Some(fault) => {
