@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
 use crate::policy::load::{LoadErrors, PolicyError, PolicyFile};
-use crate::policy::PolicySet;
 
 /// Reads and compiles the policies at `paths`, each a file or a folder; the embedded default where there is no path.
 ///
@@ -68,8 +68,12 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Why a path cannot be read, and what to do about it.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
     match error.kind() {
-        io::ErrorKind::NotFound => ("no such file or folder".to_owned(), "check the path; it is relative to the current folder"),
-        io::ErrorKind::PermissionDenied => ("permission denied".to_owned(), "make it readable for this user (chmod +r)"),
+        io::ErrorKind::NotFound => {
+            ("no such file or folder".to_owned(), "check the path; it is relative to the current folder")
+        }
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), "make it readable for this user (chmod +r)")
+        }
         io::ErrorKind::InvalidData => ("not UTF-8 text".to_owned(), "save it as UTF-8"),
         _ => (error.to_string(), "check the path and its permissions"),
     }
@@ -107,7 +111,8 @@ mod tests {
             fs::write(dir.path().join(name), "").unwrap();
         }
         fs::create_dir(dir.path().join("deeper.yaml")).unwrap();
-        let names: Vec<_> = expand(dir.path()).unwrap().into_iter().map(|f| f.file_name().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            expand(dir.path()).unwrap().into_iter().map(|f| f.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.json"]);
     }
 
@@ -115,8 +120,11 @@ mod tests {
     fn every_mistake_is_told_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let broken = dir.path().join("broken.yaml");
-        fs::write(&broken, "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec: {enviroment: dev}\n")
-            .unwrap();
+        fs::write(
+            &broken,
+            "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec: {enviroment: dev}\n",
+        )
+        .unwrap();
         let missing = dir.path().join("missing.yaml");
         let LoadErrors(errors) = load(&[missing, broken], &Rules::default()).unwrap_err();
         assert_eq!(errors.len(), 2);

@@ -195,7 +195,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_read_as_documents() {
-        for text in ["", "a: 1\n", "apiVersion: v1\n", "apiVersion: v1\nitems:\n", "apiVersion: v1\nitems: []\nkind: List\n"] {
+        for text in
+            ["", "a: 1\n", "apiVersion: v1\n", "apiVersion: v1\nitems:\n", "apiVersion: v1\nitems: []\nkind: List\n"]
+        {
             let whole: Vec<_> = yaml::documents(text.as_bytes()).map(|d| d.unwrap().read().unwrap()).collect();
             let ours: Vec<_> = entries(text).into_iter().map(|e| e.unwrap().1).collect();
             assert_eq!(ours, whole, "{text:?}");

@@ -199,7 +199,11 @@ fn foreign(value: &Value, api_version: &str, kind: &str, line: usize) -> Refusal
     }
     let name = value["metadata"]["name"].as_str().map(|n| format!(" {n}")).unwrap_or_default();
     match (api_version, kind) {
-        (_, "") => refusal(line, format!("this manifest{name} has no kind"), Some("add apiVersion and kind, such as `kind: Pod`")),
+        (_, "") => refusal(
+            line,
+            format!("this manifest{name} has no kind"),
+            Some("add apiVersion and kind, such as `kind: Pod`"),
+        ),
         (_, "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow") => refusal(
             line,
             format!("{kind}{name}: this release does not expand workflows into pods yet"),
@@ -216,16 +220,10 @@ fn foreign(value: &Value, api_version: &str, kind: &str, line: usize) -> Refusal
         (version, "Pod") => {
             refusal(line, format!("Pod{name} of apiVersion {version:?}"), Some("write `apiVersion: v1`"))
         }
-        (_, "Namespace") => refusal(
-            line,
-            format!("Namespace{name} is no pod"),
-            Some("give it with --with: its labels are context"),
-        ),
-        _ => refusal(
-            line,
-            format!("{kind}{name} is no pod"),
-            Some("Pod, List and AdmissionReview are taken"),
-        ),
+        (_, "Namespace") => {
+            refusal(line, format!("Namespace{name} is no pod"), Some("give it with --with: its labels are context"))
+        }
+        _ => refusal(line, format!("{kind}{name} is no pod"), Some("Pod, List and AdmissionReview are taken")),
     }
 }
 
@@ -256,7 +254,9 @@ mod tests {
 
     #[test]
     fn finds_pods_however_they_are_written() {
-        let pod = |name: &str| format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"argo"}}}}"#);
+        let pod = |name: &str| {
+            format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"argo"}}}}"#)
+        };
         let all = |line| vec![(line, "argo".to_owned(), "a".to_owned())];
         assert_eq!(find(&pod("a")).0, all(1));
         assert_eq!(find(&format!("# c\n---\n{}", pod("a"))).0, all(3));

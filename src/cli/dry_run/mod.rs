@@ -63,10 +63,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let progress = Progress::new(total, io::stdout().is_terminal());
     let mut sheet = Sheet::new(io::stdout().lock(), stderr, args.output, palette, progress);
-    let done = pipeline::ordered(inputs, workers, move |batch| reviewer.batch(batch), |done| match sheet.take(done) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    });
+    let done = pipeline::ordered(
+        inputs,
+        workers,
+        move |batch| reviewer.batch(batch),
+        |done| match sheet.take(done) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        },
+    );
     let written = match done.context("cannot start threads")? {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => sheet.end(),

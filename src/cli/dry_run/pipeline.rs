@@ -101,13 +101,18 @@ mod tests {
     fn a_panic_costs_one_result() {
         let mut lost = Vec::new();
         let mut taken = 0;
-        let done = ordered(0..50, WORKERS, |i| assert!(i % 10 != 3, "on purpose"), |result| {
-            if result.is_none() {
-                lost.push(taken);
-            }
-            taken += 1;
-            ControlFlow::<()>::Continue(())
-        });
+        let done = ordered(
+            0..50,
+            WORKERS,
+            |i| assert!(i % 10 != 3, "on purpose"),
+            |result| {
+                if result.is_none() {
+                    lost.push(taken);
+                }
+                taken += 1;
+                ControlFlow::<()>::Continue(())
+            },
+        );
         assert!(done.unwrap().is_continue());
         assert_eq!((taken, lost), (50, vec![3, 13, 23, 33, 43]));
     }
@@ -118,12 +123,17 @@ mod tests {
         let counter = read.clone();
         let input = (0..10_000).inspect(move |_| drop(counter.fetch_add(1, Ordering::SeqCst)));
         let mut taken = 0;
-        let done = ordered(input, WORKERS, |i| i, |_| {
-            taken += 1;
-            let ahead = read.load(Ordering::SeqCst) - taken;
-            assert!(ahead <= WINDOW * WORKERS.get() + 2, "{ahead} ahead");
-            if taken == 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let done = ordered(
+            input,
+            WORKERS,
+            |i| i,
+            |_| {
+                taken += 1;
+                let ahead = read.load(Ordering::SeqCst) - taken;
+                assert!(ahead <= WINDOW * WORKERS.get() + 2, "{ahead} ahead");
+                if taken == 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         assert!(done.unwrap().is_break());
     }
 }

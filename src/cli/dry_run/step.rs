@@ -99,7 +99,9 @@ impl Reviewer {
         let reviewed = review(bytes, &self.policies, &self.context);
         if matches!(reviewed.reason, Some(SkipReason::Malformed | SkipReason::WrongKind)) {
             let message = match reviewed.reason {
-                Some(SkipReason::WrongKind) => format!("AdmissionReview of a {}: Pods and Workflows are reviewed", reviewed.kind),
+                Some(SkipReason::WrongKind) => {
+                    format!("AdmissionReview of a {}: Pods and Workflows are reviewed", reviewed.kind)
+                }
                 _ => reviewed.warnings.first().map_or_else(String::new, |w| {
                     w.strip_prefix("admitted without injection: ").unwrap_or(w).to_owned()
                 }),

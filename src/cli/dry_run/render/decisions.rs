@@ -92,7 +92,11 @@ fn decisions(step: &Step) -> Decisions<'_> {
         outcome: reviewed.outcome.label(),
         reason: reviewed.reason.as_ref().map(ToString::to_string),
         policies: &decision.policies,
-        mismatches: decision.mismatches.iter().map(|(policy, why)| Mismatch { policy, reason: why.to_string() }).collect(),
+        mismatches: decision
+            .mismatches
+            .iter()
+            .map(|(policy, why)| Mismatch { policy, reason: why.to_string() })
+            .collect(),
         containers: decision
             .containers
             .iter()

@@ -18,7 +18,8 @@ pub(super) fn write(step: Step, palette: Palette, named: bool, out: &mut Vec<u8>
     }
     if named {
         let (name, decision) = (harmless(&step.name()), &step.reviewed.decision);
-        let by = if decision.policies.is_empty() { String::new() } else { format!("  by {}", decision.policies.join(", ")) };
+        let by =
+            if decision.policies.is_empty() { String::new() } else { format!("  by {}", decision.policies.join(", ")) };
         let place = format!("  {}:{}", harmless(&step.file), step.line);
         super::line(out, &palette.paint(Tone::Strong, format!("--- {name}{place}")));
         super::line(out, &palette.paint(Tone::Strong, format!("+++ {name}  {}{by}", step.reviewed.outcome.label())));
@@ -45,9 +46,13 @@ fn hunks(before: &str, after: &str, palette: Palette, out: &mut Vec<u8>) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
         let (old, new) = (first.old_range().start..last.old_range().end, first.new_range().start..last.new_range().end);
         let range = format!("@@ -{} +{} @@", span(&old), span(&new));
-        let changed = group.iter().find(|op| !matches!(op, DiffOp::Equal { .. })).map_or(new.start, |op| op.new_range().start);
+        let changed =
+            group.iter().find(|op| !matches!(op, DiffOp::Equal { .. })).map_or(new.start, |op| op.new_range().start);
         let place = places.at(changed);
-        super::line(out, &format!("{} {}", palette.paint(Tone::Quiet, range), palette.paint(Tone::Place, harmless(&place))));
+        super::line(
+            out,
+            &format!("{} {}", palette.paint(Tone::Quiet, range), palette.paint(Tone::Place, harmless(&place))),
+        );
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
             let (sign, tone) = match change.tag() {
                 ChangeTag::Equal => (' ', Tone::Quiet),

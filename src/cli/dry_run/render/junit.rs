@@ -71,7 +71,11 @@ impl Case {
     pub fn of_refusal(file: &Arc<str>, refusal: &Refusal) -> Self {
         let title = format!("line {}", refusal.line);
         let hint = refusal.hint.as_deref().unwrap_or_default();
-        Self { suite: file.clone(), verdict: Verdict::Broken, xml: xml(&title, "", Some("error"), &refusal.message, hint) }
+        Self {
+            suite: file.clone(),
+            verdict: Verdict::Broken,
+            xml: xml(&title, "", Some("error"), &refusal.message, hint),
+        }
     }
 }
 
@@ -152,6 +156,9 @@ mod tests {
 
     #[test]
     fn whatever_a_name_holds_the_xml_is_valid() {
-        assert_eq!(escaped("a<b>&\"'\n\t\u{1b}[0m\0\u{85}é"), "a&lt;b&gt;&amp;&quot;&apos;&#10;&#9;\u{fffd}[0m\u{fffd}&#133;é");
+        assert_eq!(
+            escaped("a<b>&\"'\n\t\u{1b}[0m\0\u{85}é"),
+            "a&lt;b&gt;&amp;&quot;&apos;&#10;&#9;\u{fffd}[0m\u{fffd}&#133;é"
+        );
     }
 }

@@ -56,13 +56,18 @@ impl Tone {
 /// A text from outside that cannot move the cursor, colour the terminal or turn the line around.
 pub(crate) fn harmless(text: &str) -> String {
     let unsafe_ = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     if !text.contains(unsafe_) {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
-        if unsafe_(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if unsafe_(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     })
 }
