@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use serde_json::error::Category;
 
 use self::request::{Request, Review};
 use crate::argo::{PodKind, StepPod};
@@ -146,19 +147,10 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         {
             request
         }
-        Ok(other) => {
-            return malformed(
-                body,
-                &format!(
-                    "expected an AdmissionReview of {API_VERSION} with a request, found {} {}",
-                    other.api_version, other.kind
-                ),
-            );
-        }
-        Err(error) => return malformed(body, &error.to_string()),
+        Ok(_) => return malformed(body, "the fields do not fit"),
+        Err(error) => return malformed(body, &place(&error)),
     };
     let mut reviewed = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
-        _ if context.paused => Reviewed::unpatched(Outcome::Skipped, SkipReason::Paused),
         ("", "Pod") if !request.sub_resource.is_empty() => Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate),
         ("", "Pod") | ("argoproj.io", "Workflow") if request.operation != "CREATE" => {
             Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate)
@@ -257,9 +249,19 @@ fn malformed(body: &[u8], why: &str) -> Reviewed {
         namespace: head.namespace,
         name: head.name,
         kind: head.kind,
-        warnings: vec![format!("admitted without injection: {why}")],
+        warnings: vec![format!("admitted without injection: not an AdmissionReview of {API_VERSION}: {why}")],
         ..Reviewed::unpatched(Outcome::Failed, SkipReason::Malformed)
     }
+}
+
+/// What is wrong where, without the parser's own words: they quote the value they met.
+fn place(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Eof => "cut short",
+        Category::Data => "a field of another type",
+        Category::Syntax | Category::Io => "no JSON, or nested too deep",
+    };
+    format!("{what} at line {}, column {}", error.line(), error.column())
 }
 
 fn object_name(request: &Request) -> String {

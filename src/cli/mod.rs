@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 
 mod dry_run;
 mod schema;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 /// Makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
 #[derive(Debug, Parser)]
@@ -19,6 +21,8 @@ struct Cli {
 enum Command {
     DryRun(Box<dry_run::Args>),
     Schema(schema::Args),
+    #[cfg(feature = "webhook")]
+    Webhook(Box<webhook::Args>),
 }
 
 /// Reads the arguments, does what they say, and gives the exit code.
@@ -26,6 +30,8 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::DryRun(args) => dry_run::run(*args),
         Command::Schema(args) => schema::run(&args),
+        #[cfg(feature = "webhook")]
+        Command::Webhook(args) => webhook::run(*args),
     };
     done.unwrap_or_else(|error| {
         // Nobody is left to tell if stderr is closed.
