@@ -41,7 +41,7 @@ fn carried(workflow: &Value, policies: &[Value], context: &Context) {
     let mut stripped = first.after.clone();
     match workflow["spec"].get("podMetadata") {
         Some(had) => stripped["spec"]["podMetadata"] = had.clone(),
-        None => drop(stripped["spec"].as_object_mut().map(|s| s.shift_remove("podMetadata"))),
+        None => drop(stripped.get_mut("spec").and_then(|s| s.as_object_mut()?.shift_remove("podMetadata"))),
     }
     assert_eq!(stripped.to_string(), workflow.to_string(), "{}", first.patch);
 

@@ -28,9 +28,10 @@ fn untouched(case: &Case) {
     let outcome = case.run();
     let mut own = case.pod.clone();
     patch::apply(&mut own, &outcome.reviewed.patch).unwrap();
-    assert_eq!(own.to_string(), outcome.after.to_string(), "both appliers give one text");
+    // The crate's `remove` does not keep the order of fields; ours does, so its text is the one to look at.
+    assert_eq!(own, outcome.after, "both appliers give one pod");
 
-    let (before, after) = (object(&case.pod), object(&outcome.after));
+    let (before, after) = (object(&case.pod), object(&own));
     same_but(before, after, &["metadata", "spec"]);
     let (metadata, patched) = (object(&before["metadata"]), object(&after["metadata"]));
     same_but(metadata, patched, &["labels", "annotations"]);
@@ -40,7 +41,7 @@ fn untouched(case: &Case) {
     extended(metadata.get("labels"), patched.get("labels"), |_| false);
     let ours = |key: &str| key.starts_with("stepspan.dev/") || key == "trace.context";
     extended(metadata.get("annotations"), patched.get("annotations"), ours);
-    lists(case, &outcome.after);
+    lists(case, &own);
 }
 
 fn lists(case: &Case, after: &Value) {

@@ -40,7 +40,7 @@ fn a_lossy_label_of_ours_does_not_feed_itself() {
     pod["metadata"]["annotations"]["stepspan.dev/l.repo"] = json!("acme/widgets of ünïcödé");
     let case = Case::plain(pod);
     let after = case.run().after;
-    assert_eq!(after["metadata"]["annotations"]["stepspan.dev/repo"], "acme/widgets");
+    assert_eq!(after["metadata"]["annotations"]["stepspan.dev/repo"], "acme/widgets of ünïcödé");
     settled(&case, |_| {});
 }
 
