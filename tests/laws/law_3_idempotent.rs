@@ -44,6 +44,16 @@ fn a_lossy_label_of_ours_does_not_feed_itself() {
     settled(&case, |_| {});
 }
 
+/// The status names a step container's reason, not that of a sidecar which another webhook put in front of it.
+#[test]
+fn a_sidecar_put_first_does_not_change_the_status() {
+    let mut pod = recorded().remove(0).1;
+    pod["spec"]["containers"][1]["command"] = json!(["make"]);
+    let case = Case::plain(pod);
+    assert_eq!(case.run().after["metadata"]["annotations"]["stepspan.dev/status"], "skipped: prefix-not-proven");
+    settled(&case, |pod| interfere(pod, 0));
+}
+
 fn settled(case: &Case, between: impl Fn(&mut Value)) {
     let first = case.run();
     let mut pod = first.after.clone();
