@@ -204,7 +204,8 @@ fn user_argv(command: &[Value]) -> Option<usize> {
     let mut value_may_follow = false;
     for (index, word) in words.enumerate() {
         match word? {
-            "--" => return Some(index + 3),
+            // After a flag without `=` it may be the flag's value: the executor's parser takes it so.
+            "--" => return (!value_may_follow).then_some(index + 3),
             flag if flag.starts_with("--") => value_may_follow = !flag.contains('='),
             _ if value_may_follow => value_may_follow = false,
             _ => return None,
