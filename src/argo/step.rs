@@ -104,6 +104,8 @@ pub struct StepPod<'a> {
     pub template: Cow<'a, str>,
     /// What kind of pod it is.
     pub kind: PodKind,
+    /// The template is known to be a containerSet.
+    pub container_set: bool,
     /// How the executor comes into the pod.
     pub layout: Layout,
     /// Made by a controller of 4.1 or later.
@@ -127,6 +129,7 @@ impl<'a> StepPod<'a> {
         let kind = kind(raw, spec, &template);
         let containers = containers(spec, template_text, &template);
         let name = string(&raw["metadata"], "name").filter(|n| !n.is_empty());
+        let container_set = template.container_set.is_some();
         let template = match template.name {
             empty if empty.is_empty() => Cow::Borrowed(template_of_pod_name(name, workflow_name)),
             known => known,
@@ -141,6 +144,7 @@ impl<'a> StepPod<'a> {
             node_name: annotation(raw, names::NODE_NAME_ANNOTATION),
             template,
             kind,
+            container_set,
             layout,
             argo_4_1: layout == Layout::InitLess && kind != PodKind::Agent
                 || annotation(raw, names::TRACE_ID_ANNOTATION).is_some(),
