@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::case::{Case, list, text};
+use crate::case::{Case, list, shimmed, text};
 use crate::dice::{cases, rows};
 use crate::pods::recorded;
 use crate::validation::{faults, is_label_value, is_qualified_name, quantity};
@@ -42,6 +42,22 @@ fn a_block_device_at_our_mount_path_is_not_met() {
     pod["spec"]["volumes"].as_array_mut().unwrap().push(disk);
     pod["spec"]["containers"][1]["volumeDevices"] = json!([{"name": "disk", "devicePath": "/stepspan"}]);
     admitted(&Case::plain(pod));
+}
+
+#[test]
+fn a_mount_of_the_user_s_at_our_path_is_not_met() {
+    for path in ["stepspan", "//stepspan", "/./stepspan/", "/x/../stepspan/y", "/stepspan-ca/..//stepspan"] {
+        let mut pod = recorded().remove(0).1;
+        let mount = json!({"name": "tmp-dir-argo", "mountPath": path});
+        pod["spec"]["containers"][1]["volumeMounts"].as_array_mut().unwrap().push(mount);
+        let case = Case::plain(pod);
+        assert_eq!(case.run().after["spec"], case.pod["spec"], "{path}");
+    }
+    let mut pod = recorded().remove(0).1;
+    let mount = json!({"name": "tmp-dir-argo", "mountPath": "/stepspan/../elsewhere"});
+    pod["spec"]["containers"][1]["volumeMounts"].as_array_mut().unwrap().push(mount);
+    let case = Case::plain(pod);
+    assert_eq!(shimmed(&case.pod, &case.run().after), [1]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn selection(dice: &mut Dice<'_>) -> Value {
     let conditions = [
         "true",
         "!('tier' in pod.metadata.labels) || pod.metadata.labels.tier != 'system'",
-        "size(pod.spec.containers) > 1",
+        "size(pod.spec.restartPolicy) > 1",
         "pod.metadata.labels['no such label'] == 'x'",
         "template != 'never'",
         "workflow.name.startsWith('ci')",
