@@ -162,7 +162,8 @@ fn attributes(
         && let Some((_, step)) = attributes.iter_mut().find(|(key, _)| key == "stepName")
     {
         // Members of a containerSet are spans of their own and would all have one name.
-        *step = format!("{step}.{}", container.name);
+        let room = text::MAX_ENV.saturating_sub(container.name.len() + 1);
+        *step = format!("{}.{}", text::cut(step, room), container.name);
     }
     let own = [("workflowName", pod.workflow_name), ("namespace", pod.namespace), ("environment", &policy.environment)];
     for (key, value) in own {
