@@ -139,8 +139,8 @@ impl<'a> StepPod<'a> {
             name,
             namespace,
             workflow_name,
-            workflow_uid: workflow_uid(raw, spec),
-            node_id: annotation(raw, names::NODE_ID_ANNOTATION),
+            workflow_uid: workflow_uid(raw, spec).filter(|uid| is_id(uid)),
+            node_id: annotation(raw, names::NODE_ID_ANNOTATION).filter(|id| is_id(id)),
             node_name: annotation(raw, names::NODE_NAME_ANNOTATION),
             template,
             kind,
@@ -258,6 +258,12 @@ fn workflow_uid<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
     let from_owner = owner.and_then(|o| string(o, "uid"));
     let all = || array(spec, "initContainers").iter().chain(array(spec, "containers"));
     from_owner.or_else(|| all().find_map(|c| env_value(c, names::WORKFLOW_UID_ENV))).filter(|uid| !uid.is_empty())
+}
+
+/// Whether an id can be one of Argo's. It goes whole into a variable, where control characters could not stand: with a NUL there no
+/// container starts. So an id that would have to be cut counts as none.
+fn is_id(text: &str) -> bool {
+    text.len() <= crate::text::MAX_ENV && !text.chars().any(char::is_control)
 }
 
 /// The template in a pod name of the form `workflow-template-hash` (Argo's pod names v2), empty where it is not.

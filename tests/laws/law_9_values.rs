@@ -32,7 +32,8 @@ proptest! {
             let container = &outcome.after["spec"]["containers"][i];
             let config = config(container);
             let written = start(container).env.remove("STEPSPAN_CONFIG").unwrap();
-            prop_assert!(!String::from_utf8(written).unwrap().contains(SECRET));
+            let written = String::from_utf8(written).unwrap();
+            prop_assert!(!written.contains(SECRET) && !written.chars().any(|c| c.is_control() && c != '\n'));
             prop_assert_eq!(&config.container, text(container, "name"));
             for value in &outcome.reviewed.decision.values {
                 let found = config.attributes.iter().find(|(k, _)| *k == value.key).map(|(_, v)| v.as_str());
@@ -56,6 +57,19 @@ fn hostile_values_arrive_from_every_source() {
         for source in 0..5 {
             arrives(&Dice::new(&[row, row, row / 2]).text(), source);
         }
+    }
+}
+
+/// An id is not cut, or it would be another's: a pod with one that no controller makes gets no shim.
+#[test]
+fn a_forged_node_id_does_not_reach_the_environment() {
+    for id in ["a\u{0}b", "\u{1}", &"x".repeat(10_000)] {
+        let mut pod = recorded().remove(0).1;
+        pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] = json!(id);
+        let case = Case::plain(pod);
+        let after = case.run().after;
+        assert_eq!(after["spec"], case.pod["spec"], "{id:?}");
+        assert_eq!(after["metadata"]["annotations"]["stepspan.dev/status"], "skipped: no-workflow-uid");
     }
 }
 

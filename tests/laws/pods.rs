@@ -118,7 +118,8 @@ fn metadata(dice: &mut Dice<'_>, facts: &Facts) -> Value {
 fn annotations(dice: &mut Dice<'_>, facts: &Facts) -> Value {
     let mut all = json!({"kubectl.kubernetes.io/default-container": "main"});
     if facts.kind != Kind::Agent {
-        all["workflows.argoproj.io/node-id"] = json!(facts.node_id);
+        let forged = dice.rarely() && dice.rarely();
+        all["workflows.argoproj.io/node-id"] = json!(if forged { dice.text() } else { facts.node_id.clone() });
         all["workflows.argoproj.io/node-name"] = json!(facts.node_name);
     }
     if facts.layout == Layout::Init41 || (facts.layout == Layout::InitLess && dice.often()) {
