@@ -74,7 +74,9 @@ fn defaulted(value: &str) -> bool {
 
 fn workflow(dice: &mut Dice<'_>) -> Value {
     let mut metadata = json!({"name": "ci-x7k2q"});
-    for (field, names) in [("labels", ["repo", "acme.io/slash", "pr"]), ("annotations", ["note", "repo", "traceparent"])] {
+    for (field, names) in
+        [("labels", ["repo", "acme.io/slash", "pr"]), ("annotations", ["note", "repo", "traceparent"])]
+    {
         let mut entries = serde_json::Map::new();
         for name in names {
             if dice.often() {
@@ -85,7 +87,8 @@ fn workflow(dice: &mut Dice<'_>) -> Value {
             metadata[field] = Value::Object(entries);
         }
     }
-    let mut spec = json!({"entrypoint": "main", "templates": [{"name": "main", "x": 1.0}], "arguments": {"parameters": []}});
+    let mut spec =
+        json!({"entrypoint": "main", "templates": [{"name": "main", "x": 1.0}], "arguments": {"parameters": []}});
     let existing = dice.pick(&["stepspan.dev/p.repo", "stepspan.dev/l.repo", "mine"]);
     match dice.below(8) {
         0 => {}
@@ -109,7 +112,8 @@ fn what_is_copied_is_read_back() {
     for row in 0..=255u8 {
         let value = Dice::new(&[row, row, 7]).text();
         let workflow = json!({"metadata": {"name": "w", "labels": {"repo": value}}, "spec": {}});
-        let after = outcome(&body(&workflow, "Workflow"), &workflow, &set(&[], &Context::default()), &Context::default()).after;
+        let after =
+            outcome(&body(&workflow, "Workflow"), &workflow, &set(&[], &Context::default()), &Context::default()).after;
         let mut pod = crate::pods::recorded().remove(0).1;
         let annotations = &mut pod["metadata"]["annotations"];
         annotations.as_object_mut().unwrap().shift_remove("stepspan.dev/p.repo");
@@ -120,7 +124,10 @@ fn what_is_copied_is_read_back() {
         // Cut before control characters go.
         let start = crate::law_9_values::cut(&value, 1024);
         let expected: String = start.chars().filter(|c| !c.is_control()).collect();
-        assert_eq!(repo.value.as_deref().unwrap_or("acme/widgets"), if expected.is_empty() { "acme/widgets" } else { &expected });
+        assert_eq!(
+            repo.value.as_deref().unwrap_or("acme/widgets"),
+            if expected.is_empty() { "acme/widgets" } else { &expected }
+        );
         assert!(clean.starts_with(&expected), "{}", text(&json!({}), ""));
     }
 }

@@ -72,20 +72,16 @@ pub fn expand(input: &str, known: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
                 out.push(b'$');
                 at += 2;
             }
-            b'(' => match rest.iter().position(|b| *b == b')') {
-                Some(end) => {
-                    let name = String::from_utf8_lossy(&rest[1..end]).into_owned();
-                    match known.get(&name) {
-                        Some(value) => out.extend(value),
-                        None => out.extend(&bytes[at..at + end + 2]),
-                    }
-                    at += end + 2;
-                }
-                None => {
+            b'(' => {
+                let Some(end) = rest.iter().position(|b| *b == b')') else {
                     out.extend(b"$(");
                     at += 2;
-                }
-            },
+                    continue;
+                };
+                let name = String::from_utf8_lossy(&rest[1..end]).into_owned();
+                out.extend(known.get(&name).map_or(&bytes[at..at + end + 2], Vec::as_slice));
+                at += end + 2;
+            }
             other => {
                 out.push(b'$');
                 out.extend(char::from(other).to_string().bytes());

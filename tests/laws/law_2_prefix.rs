@@ -54,8 +54,21 @@ proptest! {
 
 fn word() -> impl Strategy<Value = &'static str> {
     let words = [
-        "/var/run/argo/argoexec", "/argo-bin/bin/argoexec", "emissary", "--", "--loglevel", "info", "--gloglevel=0", "sh", "-c",
-        "---", "", "-", "--=", "/stepspan/stepspan-shim", "run",
+        "/var/run/argo/argoexec",
+        "/argo-bin/bin/argoexec",
+        "emissary",
+        "--",
+        "--loglevel",
+        "info",
+        "--gloglevel=0",
+        "sh",
+        "-c",
+        "---",
+        "",
+        "-",
+        "--=",
+        "/stepspan/stepspan-shim",
+        "run",
     ];
     let start = 0..words.len();
     start.prop_map(move |i| words[i])

@@ -68,7 +68,8 @@ fn interfere(pod: &mut Value, kind: usize) {
     let spec = &mut pod["spec"];
     match kind {
         0 => {
-            let sidecar = json!({"name": "istio-proxy", "image": "proxy", "env": [{"name": "OTEL_SERVICE_NAME", "value": "x"}]});
+            let sidecar =
+                json!({"name": "istio-proxy", "image": "proxy", "env": [{"name": "OTEL_SERVICE_NAME", "value": "x"}]});
             spec["containers"].as_array_mut().unwrap().insert(0, sidecar);
         }
         1 => {

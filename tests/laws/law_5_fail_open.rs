@@ -72,7 +72,8 @@ fn embedded() -> PolicySet {
 /// Whether there was an answer; it allows, and has the uid that another parser finds.
 fn open(bytes: &[u8], policies: &PolicySet, context: &Context) -> bool {
     let reviewed = review(bytes, policies, context);
-    let expected = serde_json::from_slice::<Value>(bytes).ok().and_then(|v| Some(v["request"]["uid"].as_str()?.to_owned()));
+    let expected =
+        serde_json::from_slice::<Value>(bytes).ok().and_then(|v| Some(v["request"]["uid"].as_str()?.to_owned()));
     match &reviewed.uid {
         None => {
             assert!(reviewed.response().is_none() && reviewed.patch.is_empty());

@@ -56,8 +56,12 @@ fn recorded_pods_get_a_restricted_init_container() {
     for (name, pod) in recorded() {
         let mut case = Case::plain(pod);
         let has_init = restricted(&case);
-        assert_eq!(has_init, name.contains("3.7") && !name.contains("agent") && !name.contains("gc") || name.contains("daemon"));
-        case.pod["spec"]["securityContext"] = json!({"runAsUser": 0, "runAsNonRoot": false, "seccompProfile": {"type": "Unconfined"}});
+        assert_eq!(
+            has_init,
+            name.contains("3.7") && !name.contains("agent") && !name.contains("gc") || name.contains("daemon")
+        );
+        case.pod["spec"]["securityContext"] =
+            json!({"runAsUser": 0, "runAsNonRoot": false, "seccompProfile": {"type": "Unconfined"}});
         restricted(&case);
     }
 }
@@ -66,7 +70,8 @@ fn recorded_pods_get_a_restricted_init_container() {
 /// that a container can fail; `false` where we added none.
 fn restricted(case: &Case) -> bool {
     let after = case.run().after;
-    let Some(container) = list(&after["spec"], "initContainers").iter().find(|c| text(c, "name") == "stepspan-init") else {
+    let Some(container) = list(&after["spec"], "initContainers").iter().find(|c| text(c, "name") == "stepspan-init")
+    else {
         return false;
     };
     let (own, pod) = (&container["securityContext"], &after["spec"]["securityContext"]);
@@ -76,7 +81,9 @@ fn restricted(case: &Case) -> bool {
     assert_eq!(own["capabilities"], json!({"drop": ["ALL"]}));
     assert_eq!(of("runAsNonRoot"), true);
     assert!(["RuntimeDefault", "Localhost"].contains(&text(&of("seccompProfile"), "type")));
-    assert!(own.get("procMount").is_none() && own.get("seLinuxOptions").is_none() && own.get("windowsOptions").is_none());
+    assert!(
+        own.get("procMount").is_none() && own.get("seLinuxOptions").is_none() && own.get("windowsOptions").is_none()
+    );
     assert_eq!(own["readOnlyRootFilesystem"], true);
     if !case.context.injector.openshift {
         assert!(of("runAsUser").as_u64().is_some_and(|user| user > 0));
@@ -89,7 +96,10 @@ fn restricted(case: &Case) -> bool {
         assert!(volume.get("emptyDir").is_some() || volume.get("downwardAPI").is_some(), "{volume}");
     }
     let token = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let over = list(container, "volumeMounts").iter().find(|m| m["mountPath"] == token).expect("an empty volume over the token");
+    let over = list(container, "volumeMounts")
+        .iter()
+        .find(|m| m["mountPath"] == token)
+        .expect("an empty volume over the token");
     assert_eq!(over["name"], "stepspan-no-token");
     true
 }

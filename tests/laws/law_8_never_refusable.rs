@@ -64,7 +64,11 @@ fn a_mount_of_the_user_s_at_our_path_is_not_met() {
 fn a_pod_full_of_annotations_is_left_alone() {
     for room in [0, 100, 1_000, 3_000] {
         let mut pod = recorded().remove(0).1;
-        let used = pod["metadata"]["annotations"].as_object().unwrap().iter().map(|(k, v)| k.len() + v.as_str().unwrap().len());
+        let used = pod["metadata"]["annotations"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| k.len() + v.as_str().unwrap().len());
         let used: usize = used.sum();
         pod["metadata"]["annotations"]["big"] = json!("x".repeat(256 * 1024 - used - 3 - room));
         admitted(&Case::plain(pod));

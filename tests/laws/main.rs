@@ -3,6 +3,14 @@
 //! Nothing here asks the evaluator how it does what it does: prefixes, quantities, hashes, the kubelet's expansion and the API
 //! server's validation are written anew from their own sources. `PROPTEST_CASES` sets the number of cases.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of this is a test"
+)]
+
 mod case;
 mod dice;
 mod kubelet;

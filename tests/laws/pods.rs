@@ -83,7 +83,8 @@ fn facts(dice: &mut Dice<'_>) -> Facts {
 }
 
 fn metadata(dice: &mut Dice<'_>, facts: &Facts) -> Value {
-    let mut labels = json!({"workflows.argoproj.io/completed": "false", "workflows.argoproj.io/workflow": facts.workflow});
+    let mut labels =
+        json!({"workflows.argoproj.io/completed": "false", "workflows.argoproj.io/workflow": facts.workflow});
     match facts.kind {
         Kind::Agent => labels["workflows.argoproj.io/component"] = json!("agent"),
         Kind::ArtifactGc => labels["workflows.argoproj.io/component"] = json!("artifact-gc"),
@@ -173,7 +174,10 @@ fn spec(dice: &mut Dice<'_>, facts: &Facts) -> Value {
     if with_init {
         let mut init = vec![argo_container("init", facts)];
         if dice.rarely() {
-            init.insert(0, json!({"name": "user-init", "image": "busybox", "resources": {}, "restartPolicy": "Always"}));
+            init.insert(
+                0,
+                json!({"name": "user-init", "image": "busybox", "resources": {}, "restartPolicy": "Always"}),
+            );
         }
         spec.insert("initContainers".to_owned(), json!(init));
     }
@@ -197,11 +201,17 @@ fn step_containers(dice: &mut Dice<'_>, facts: &Facts) -> Vec<Value> {
             }
             all
         }
-        Kind::ContainerSet => containers::SET.iter().map(|name| step_container(dice, facts, name, Step::User)).collect(),
+        Kind::ContainerSet => {
+            containers::SET.iter().map(|name| step_container(dice, facts, name, Step::User)).collect()
+        }
         Kind::Resource => vec![step_container(dice, facts, "main", Step::Executor("resource"))],
         Kind::Data => vec![step_container(dice, facts, "main", Step::Executor("data"))],
-        Kind::Agent => vec![json!({"name": "main", "image": "argoexec", "command": ["argoexec"], "args": ["agent", "main"]})],
-        Kind::ArtifactGc => vec![json!({"name": "main", "image": "argoexec", "command": ["argoexec", "artifact", "delete"]})],
+        Kind::Agent => {
+            vec![json!({"name": "main", "image": "argoexec", "command": ["argoexec"], "args": ["agent", "main"]})]
+        }
+        Kind::ArtifactGc => {
+            vec![json!({"name": "main", "image": "argoexec", "command": ["argoexec", "artifact", "delete"]})]
+        }
     }
 }
 
@@ -217,9 +227,13 @@ fn placement(dice: &mut Dice<'_>, spec: &mut Map<String, Value>) {
     }
     if dice.rarely() {
         let values = dice.pick(&[json!(["amd64"]), json!(["amd64", "s390x"])]);
-        let expression = json!({"key": "kubernetes.io/arch", "operator": dice.pick(&["In", "NotIn"]), "values": values});
-        spec.insert("affinity".to_owned(), json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-            {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}}));
+        let expression =
+            json!({"key": "kubernetes.io/arch", "operator": dice.pick(&["In", "NotIn"]), "values": values});
+        spec.insert(
+            "affinity".to_owned(),
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}}),
+        );
     }
 }
 

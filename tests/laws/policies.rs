@@ -31,9 +31,11 @@ fn policy(dice: &mut Dice<'_>, index: usize) -> Value {
     maybe(dice, "labels", |d| json!({"team": d.label_value(), "acme.io/tier": d.label_value()}));
     maybe(dice, "annotations", |d| json!({"acme.io/note": controls_removed(&d.text(), 1000), "owner": "platform"}));
     maybe(dice, "sampling", |d| json!({"ratio": d.pick(&[1.0, 0.0, 0.5, 0.001]), "keepFailed": d.often()}));
-    maybe(dice, "initContainer", |d| {
-        json!({"position": d.pick(&["last", "first"]), "probe": {"timeout": d.pick(&["300ms", "0s", "5s", "1ms"])}})
-    });
+    maybe(
+        dice,
+        "initContainer",
+        |d| json!({"position": d.pick(&["last", "first"]), "probe": {"timeout": d.pick(&["300ms", "0s", "5s", "1ms"])}}),
+    );
     maybe(dice, "shim", shim);
     maybe(dice, "traceContext", |d| {
         json!({"mode": d.pick(&["own", "argo"]), "incoming": d.pick(&["link", "parent", "ignore"]),

@@ -9,6 +9,7 @@ use crate::dice::Dice;
 pub const SET: [&str; 3] = ["a", "b", "main"];
 
 /// What a container with the prefix runs.
+#[derive(Clone, Copy)]
 pub enum Step {
     /// The user's command.
     User,
@@ -56,7 +57,7 @@ pub fn step_container(dice: &mut Dice<'_>, facts: &Facts, name: &str, step: Step
     let command = command(dice, facts, step);
     let mut container = json!({"name": name, "image": "registry.local/app:1", "command": command});
     if dice.often() {
-        let args: Vec<String> = (0..1 + dice.below(3)).map(|_| dice.text()).collect();
+        let args: Vec<String> = (0..=dice.below(3)).map(|_| dice.text()).collect();
         container["args"] = json!(args);
     }
     if !dice.rarely() {
@@ -100,7 +101,7 @@ fn command(dice: &mut Dice<'_>, facts: &Facts, step: Step) -> Vec<String> {
         6 => format!("{executor} emissary stray --loglevel info --"),
         7 => format!("{executor} emissary --loglevel info stray --"),
         8 => format!("{executor} emissary --loglevel -- --"),
-        9 => format!("./argoexec emissary --loglevel info --"),
+        9 => "./argoexec emissary --loglevel info --".to_owned(),
         _ => String::new(),
     };
     let mut words: Vec<String> = prefix.split_whitespace().map(str::to_owned).collect();
@@ -159,7 +160,8 @@ fn env(dice: &mut Dice<'_>, facts: &Facts, name: &str) -> Vec<Value> {
 
 fn mounts(dice: &mut Dice<'_>) -> Vec<Value> {
     let mut mounts = vec![json!({"name": "var-run-argo", "mountPath": "/var/run/argo"})];
-    let paths = ["/data", "/stepspan-data", "/", "/stepspan", "/stepspan/", "/stepspan/sub", "/stepspan-ca/x", "stepspan"];
+    let paths =
+        ["/data", "/stepspan-data", "/", "/stepspan", "/stepspan/", "/stepspan/sub", "/stepspan-ca/x", "stepspan"];
     let more = ["//stepspan", "/./stepspan", "/x/../stepspan", "/stepspan/../y"];
     if dice.rarely() {
         mounts.push(json!({"name": "data", "mountPath": dice.pick(&paths), "readOnly": true}));
