@@ -104,6 +104,8 @@ pub struct StepPod<'a> {
     pub template: Cow<'a, str>,
     /// What kind of pod it is.
     pub kind: PodKind,
+    /// The template is known to be a containerSet.
+    pub container_set: bool,
     /// How the executor comes into the pod.
     pub layout: Layout,
     /// Made by a controller of 4.1 or later.
@@ -127,6 +129,7 @@ impl<'a> StepPod<'a> {
         let kind = kind(raw, spec, &template);
         let containers = containers(spec, template_text, &template);
         let name = string(&raw["metadata"], "name").filter(|n| !n.is_empty());
+        let container_set = template.container_set.is_some();
         let template = match template.name {
             empty if empty.is_empty() => Cow::Borrowed(template_of_pod_name(name, workflow_name)),
             known => known,
@@ -136,11 +139,12 @@ impl<'a> StepPod<'a> {
             name,
             namespace,
             workflow_name,
-            workflow_uid: workflow_uid(raw, spec),
-            node_id: annotation(raw, names::NODE_ID_ANNOTATION),
+            workflow_uid: workflow_uid(raw, spec).filter(|uid| is_id(uid)),
+            node_id: annotation(raw, names::NODE_ID_ANNOTATION).filter(|id| is_id(id)),
             node_name: annotation(raw, names::NODE_NAME_ANNOTATION),
             template,
             kind,
+            container_set,
             layout,
             argo_4_1: layout == Layout::InitLess && kind != PodKind::Agent
                 || annotation(raw, names::TRACE_ID_ANNOTATION).is_some(),
@@ -204,7 +208,8 @@ fn user_argv(command: &[Value]) -> Option<usize> {
     let mut value_may_follow = false;
     for (index, word) in words.enumerate() {
         match word? {
-            "--" => return Some(index + 3),
+            // After a flag without `=` it may be the flag's value: the executor's parser takes it so.
+            "--" => return (!value_may_follow).then_some(index + 3),
             flag if flag.starts_with("--") => value_may_follow = !flag.contains('='),
             _ if value_may_follow => value_may_follow = false,
             _ => return None,
@@ -253,6 +258,12 @@ fn workflow_uid<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
     let from_owner = owner.and_then(|o| string(o, "uid"));
     let all = || array(spec, "initContainers").iter().chain(array(spec, "containers"));
     from_owner.or_else(|| all().find_map(|c| env_value(c, names::WORKFLOW_UID_ENV))).filter(|uid| !uid.is_empty())
+}
+
+/// Whether an id can be one of Argo's. It goes whole into a variable, where control characters could not stand: with a NUL there no
+/// container starts. So an id that would have to be cut counts as none.
+fn is_id(text: &str) -> bool {
+    text.len() <= crate::text::MAX_ENV && !text.chars().any(char::is_control)
 }
 
 /// The template in a pod name of the form `workflow-template-hash` (Argo's pod names v2), empty where it is not.

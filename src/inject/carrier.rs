@@ -131,9 +131,9 @@ impl Carried {
 pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op> {
     let Some(spec) = workflow.get("spec").filter(|s| s.is_object()) else { return Vec::new() };
     let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Value::as_object);
-    let wanted = entries(workflow, namespace, policies);
-    let fresh = wanted.into_iter().filter(|(key, _)| !existing.is_some_and(|e| e.contains_key(key)));
-    let fresh: BTreeMap<_, _> = fresh.take(MAX_ENTRIES).collect();
+    // Cut before looking at what is there, so that a second look adds nothing.
+    let wanted = entries(workflow, namespace, policies).into_iter().take(MAX_ENTRIES);
+    let fresh: BTreeMap<_, _> = wanted.filter(|(key, _)| !existing.is_some_and(|e| e.contains_key(key))).collect();
     if fresh.is_empty() {
         return Vec::new();
     }

@@ -37,7 +37,9 @@ pub fn refusal(policy: &Effective, container: &Container<'_>) -> Option<SkipReas
     if container.user_argv.is_none() {
         return Some(SkipReason::PrefixNotProven);
     }
-    if container.mounts().iter().any(in_our_way) {
+    let devices = container.raw["volumeDevices"].as_array().into_iter().flatten().map(|d| &d["devicePath"]);
+    let paths = container.mounts().iter().map(|m| &m["mountPath"]).chain(devices);
+    if paths.filter_map(Value::as_str).any(in_our_way) {
         return Some(SkipReason::MountConflict);
     }
     let private = format!("$({}", names::PRIVATE_PREFIX);
@@ -160,7 +162,8 @@ fn attributes(
         && let Some((_, step)) = attributes.iter_mut().find(|(key, _)| key == "stepName")
     {
         // Members of a containerSet are spans of their own and would all have one name.
-        *step = format!("{step}.{}", container.name);
+        let room = text::MAX_ENV.saturating_sub(container.name.len() + 1);
+        *step = format!("{}.{}", text::cut(step, room), container.name);
     }
     let own = [("workflowName", pod.workflow_name), ("namespace", pod.namespace), ("environment", &policy.environment)];
     for (key, value) in own {
@@ -175,11 +178,16 @@ fn from_env(values: &[Correlated]) -> Vec<(String, String)> {
     values.iter().flat_map(|v| v.variables.iter().map(|variable| (v.key.clone(), variable.clone()))).collect()
 }
 
-/// Whether a mount stands where ours would, or below it.
-fn in_our_way(mount: &Value) -> bool {
-    let path = mount["mountPath"].as_str().unwrap_or_default();
-    let path = path.trim_end_matches('/');
-    [names::MOUNT_PATH, names::CA_MOUNT_PATH]
-        .iter()
-        .any(|ours| path.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// Whether something stands where our mounts would, or below. The kubelet makes paths absolute and clean.
+fn in_our_way(path: &str) -> bool {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    let ours = [names::MOUNT_PATH, names::CA_MOUNT_PATH];
+    parts.first().is_some_and(|first| ours.iter().any(|path| path.strip_prefix('/') == Some(first)))
 }

@@ -70,7 +70,12 @@ pub fn plan(
     plan.skipped = match (first, whole) {
         (Some(_), _) => None,
         (None, Some(reason)) => Some(reason),
-        (None, None) => plan.containers.iter().find_map(|c| c.skipped.clone()).or(Some(SkipReason::PrefixNotProven)),
+        (None, None) => {
+            // A step container's reason: a sidecar that another webhook puts first must not change the status.
+            let reasons = || plan.containers.iter().filter_map(|c| c.skipped.as_ref());
+            let of_step = reasons().find(|r| **r != SkipReason::Sidecar).or_else(|| reasons().next());
+            Some(of_step.cloned().unwrap_or(SkipReason::PrefixNotProven))
+        }
     };
     metadata.own(names::STATUS_ANNOTATION, status(plan.skipped.as_ref()));
     let with_shim = plan.skipped.is_none();

@@ -22,8 +22,8 @@ pub fn nanos(text: &str) -> Option<i128> {
         "Pi" => NANO << 50,
         "Ei" => NANO << 60,
         exponent => {
-            let power: u32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
-            10i128.checked_pow(power.min(18))?.checked_mul(NANO)?
+            let power: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            10i128.checked_pow(u32::try_from(power.clamp(-9, 18) + 9).ok()?)?
         }
     };
     decimal(number, factor)
@@ -54,6 +54,7 @@ mod tests {
         assert!(values.is_sorted_by(|a, b| a < b), "{values:?}");
         assert_eq!(nanos("1000m"), nanos("1"));
         assert_eq!(nanos("1024Mi"), nanos("1Gi"));
+        assert_eq!(nanos("500e-3"), nanos("500m"));
         for bad in ["", "x", "1x", "1.2.3", "Mi", "--1", "1e", "99999999999999999999999"] {
             assert_eq!(nanos(bad), None, "{bad}");
         }

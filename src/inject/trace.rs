@@ -75,5 +75,6 @@ pub fn container_node_id(pod: &StepPod<'_>, container: &Container<'_>) -> String
 
 /// Whether a step container is one of a containerSet's.
 pub fn is_member(pod: &StepPod<'_>, container: &Container<'_>) -> bool {
-    container.name != crate::argo::names::MAIN_CONTAINER || pod.steps().count() > 1
+    // A set's only member may be called `main`; that shows in the template alone.
+    pod.container_set || container.name != crate::argo::names::MAIN_CONTAINER || pod.steps().count() > 1
 }

@@ -61,10 +61,9 @@ impl<'a> Asked<'a> {
     }
 
     fn value(&self, key: &Key) -> Value {
-        let found = self.ask_in_order(key);
-        let Some((label, on_pod)) = key.label.as_ref().and_then(|l| Some((l, self.pod.label(l)?))) else {
-            return found;
-        };
+        let on_pod = key.label.as_ref().and_then(|l| Some((l, self.pod.label(l)?)));
+        let found = self.ask_in_order(key, on_pod.map(|(label, _)| label));
+        let Some((label, on_pod)) = on_pod else { return found };
         // A label equal to the safe form of what the sources yield is one we wrote: the exact value stands behind it.
         if found.value.as_deref().and_then(text::label_value).as_deref() == Some(on_pod) || on_pod.is_empty() {
             return found;
@@ -78,7 +77,8 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn ask_in_order(&self, key: &Key) -> Value {
+    /// Asks all sources but the label that is the key's own: what stands there may be what we wrote.
+    fn ask_in_order(&self, key: &Key, own_label: Option<&String>) -> Value {
         let mut found = Value {
             key: key.name.clone(),
             value: None,
@@ -88,6 +88,9 @@ impl<'a> Asked<'a> {
             dynamic: false,
         };
         for source in &key.from {
+            if matches!(source, CompiledSource::Plain(Source::Label(label)) if Some(label) == own_label) {
+                continue;
+            }
             let name = name(source);
             if self.context.unresolved.contains(&name) {
                 found.dynamic = true;
