@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_the_api_server_would_refuse_is_a_fault() {
         let pod = json!({
-            "metadata": {"annotations": {"a": "x".repeat(MAX_ANNOTATIONS - 10)}},
+            "metadata": {"annotations": {"a": "x".repeat(MAX_ANNOTATIONS - 11)}},
             "spec": {"volumes": [{"name": "v"}], "containers": [{"name": "c", "volumeMounts": [{"mountPath": "/m"}]}]},
         });
         for (op, expected) in [
