@@ -40,6 +40,7 @@ impl TraceId {
 
     /// Whether a ratio takes this trace: its last 56 bits, which W3C Trace Context level 2 holds for random, against the
     /// threshold of OpenTelemetry's consistent probability sampling. A trace taken at a ratio is taken at every higher one.
+    #[allow(clippy::cast_precision_loss, reason = "rounding 56 bits to 53 is far below the precision of any ratio")]
     pub fn sampled_at(&self, ratio: f64) -> bool {
         const SPACE: f64 = (1u64 << 56) as f64;
         let random = self.0.get(18..).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);

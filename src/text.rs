@@ -36,7 +36,7 @@ pub fn list_value(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'!' | b'#'..=b'+' | b'-'..=b':' | b'<' | b'>'..=b'[' | b']'..=b'~' if byte != b'%' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             other => {
                 out.push('%');

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// One step of a path into a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -121,7 +121,7 @@ impl<'s> Checker<'s> {
                     self.value(&schema["items"], item, &at.index(i));
                 }
             }
-            Value::Number(number) => self.range(schema, number.as_f64(), at),
+            Value::Number(number) => self.range(schema, number, at),
             Value::String(text) => self.length(schema, text, at),
             _ => {}
         }
@@ -195,13 +195,16 @@ impl<'s> Checker<'s> {
         match value.as_object().map(|o| o.iter().collect::<Vec<_>>()).as_deref() {
             Some([(key, inner)]) => match variants.iter().find(|(name, _)| name == key) {
                 Some((_, schema)) => self.value(schema, inner, &at.key(key)),
-                None => {
-                    let hint = nearest(key, variants.iter().map(|(n, _)| *n)).map(|n| format!("did you mean `{n}`?"));
-                    self.report(&at.key(key), format!("unknown source `{key}`, expected one of {names}"), hint);
-                }
+                None => self.unknown_variant(key, &variants, at),
             },
             _ => self.report(at, format!("expected exactly one of {names}, found {}", shown(value)), None),
         }
+    }
+
+    fn unknown_variant(&mut self, key: &str, variants: &[(&str, &Value)], at: &Path) {
+        let names = variants.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let hint = nearest(key, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        self.report(&at.key(key), format!("unknown source `{key}`, expected one of {}", names.join(", ")), hint);
     }
 
     fn word(&mut self, words: &[&str], value: &Value, at: &Path) {
@@ -213,15 +216,15 @@ impl<'s> Checker<'s> {
         self.report(at, format!("expected one of {}, found {}", words.join(", "), shown(value)), hint);
     }
 
-    fn range(&mut self, schema: &Value, number: Option<f64>, at: &Path) {
+    fn range(&mut self, schema: &Value, exact: &Number, at: &Path) {
         let (minimum, maximum) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
-        let Some(number) = number else { return };
+        let Some(number) = exact.as_f64() else { return };
         if minimum.is_some_and(|m| number < m) || maximum.is_some_and(|m| number > m) {
             let bound = |b: Option<f64>| b.map(|b| b.to_string()).unwrap_or_default();
             self.report(at, format!("{number} is outside {} to {}", bound(minimum), bound(maximum)), None);
         }
         let integer = schema["format"].as_str().is_some_and(|f| f == "int32");
-        if integer && i32::try_from(number as i64).is_err() {
+        if integer && exact.as_i64().is_none_or(|n| i32::try_from(n).is_err()) {
             self.report(at, format!("{number} does not fit 32 bits"), None);
         }
     }

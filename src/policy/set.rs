@@ -160,9 +160,9 @@ impl PolicySet {
         let merged = merge(policies().map(|p| (p.name.as_str(), &p.spec))).ok()?;
         let opt_out = policies().map(|p| opt_out(&p.spec).to_owned()).collect();
         let merged = Arc::new(Effective::new(merged, opt_out, |source| self.expressions.get(source).cloned()));
-        let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
-        if merges.len() < MAX_MERGES {
-            merges.insert(matching.to_vec(), merged.clone());
+        let mut kept = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MAX_MERGES {
+            kept.insert(matching.to_vec(), merged.clone());
         }
         Some(merged)
     }

@@ -212,7 +212,7 @@ fn name(source: &CompiledSource) -> String {
 }
 
 /// A Workflow's name without what made it unique: the five characters of `generateName`
-/// (`k8s.io/apiserver/pkg/storage/names`), or a CronWorkflow's time in seconds.
+/// (`k8s.io/apiserver/pkg/storage/names`), or a `CronWorkflow`'s time in seconds.
 pub fn workflow_stem(name: &str) -> &str {
     const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
     match name.rsplit_once('-') {

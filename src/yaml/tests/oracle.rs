@@ -35,8 +35,8 @@ fn ask(documents: &[String]) -> Option<Vec<Answer>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/yaml/oracle");
     let built = tempfile::tempdir().expect("a folder for the oracle");
     let binary = built.path().join("oracle");
-    let build = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(folder).output();
-    match build {
+    let run = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(folder).output();
+    match run {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             eprintln!("SKIPPED yaml oracle: {}", String::from_utf8_lossy(&output.stderr));
@@ -84,7 +84,7 @@ const LENIENT: [&str; 3] =
 const STRICT: [&str; 2] = ["a second document starts here", "did not find expected <document start>"];
 
 /// Equal, up to the last digit of floats, which serde_json may get wrong.
-fn alike(a: &Value, b: &Value) -> bool {
+fn alike(ours: &Value, theirs: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
             let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
