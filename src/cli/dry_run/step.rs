@@ -161,7 +161,7 @@ impl fmt::Display for Tally {
             (self.labelled, "labelled"),
             (self.skipped, "skipped"),
             (self.failed, "could not be injected"),
-            (self.bad, if self.bad == 1 { "document is no input" } else { "documents are no input" }),
+            (self.bad, "refused"),
         ];
         others.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
