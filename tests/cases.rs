@@ -29,6 +29,7 @@ fn try_case(folder: &Path) -> Result<(), String> {
     let lines = dry_run(folder, input, "patch");
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     agrees_with_json_patch(folder, input, &patched, &lines).map_err(|why| format!("{name}: {why}"))?;
+    json_gives_the_same(folder, input, &patched).map_err(|why| format!("{name}: {why}"))?;
     is_idempotent(folder, &patched).map_err(|why| format!("{name}: {why}"))?;
     let decisions: Vec<&Value> = lines.iter().map(|line| &line["decisions"]).collect();
     let decisions = serde_json::to_string_pretty(&decisions).unwrap() + "\n";
@@ -92,6 +93,16 @@ fn agrees_with_json_patch(folder: &Path, input: &str, patched: &str, lines: &[Va
         }
     }
     Ok(())
+}
+
+/// JSON lines in, a JSON list out: the way on which texts are patched unread.
+fn json_gives_the_same(folder: &Path, input: &str, patched: &str) -> Result<(), String> {
+    let lines = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    let text: String = objects(folder, input).into_iter().map(|object| object.to_string() + "\n").collect();
+    fs::write(lines.path(), text).unwrap();
+    let list: Value = serde_json::from_str(&dry_run(folder, lines.path().to_str().unwrap(), "json")).unwrap();
+    let pods: Vec<Value> = yaml::documents(patched.as_bytes()).map(|d| d.unwrap().read().unwrap()).collect();
+    if list["items"].as_array() == Some(&pods) { Ok(()) } else { Err("JSON gives another pod than YAML".to_owned()) }
 }
 
 /// Law 3: a second look changes nothing.

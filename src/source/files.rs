@@ -36,13 +36,13 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
         }
     }
     match PolicySet::from_files(&files, rules) {
-        Ok(set) if errors.is_empty() => Ok(set),
-        Ok(_) => Err(LoadErrors(errors)),
-        Err(LoadErrors(more)) => {
-            errors.extend(more);
-            Err(LoadErrors(errors))
-        }
+        Ok(set) if errors.is_empty() => return Ok(set),
+        Ok(_) => {}
+        Err(LoadErrors(more)) => errors.extend(more),
     }
+    // In the order of the arguments; what is wrong in one file stays in its order.
+    errors.sort_by_key(|error| paths.iter().position(|path| Path::new(&error.file).starts_with(path)));
+    Err(LoadErrors(errors))
 }
 
 /// The file itself, or the manifests of a folder: `*.yaml`, `*.yml` and `*.json`, sorted, one level deep, without hidden

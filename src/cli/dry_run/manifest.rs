@@ -16,9 +16,30 @@ pub(super) struct Subject<'a> {
     /// The bytes of an AdmissionReview.
     pub review: &'a [u8],
     /// The object in it.
-    pub object: Value,
+    pub object: Object<'a>,
     /// The line of the file on which it starts.
     pub line: usize,
+}
+
+/// An object as it came.
+pub(super) enum Object<'a> {
+    /// JSON, which a look at it took for JSON.
+    Text(&'a str),
+    /// YAML, read.
+    Value(Value),
+}
+
+impl Object<'_> {
+    /// The object, read.
+    ///
+    /// # Errors
+    /// Text that only looked like JSON.
+    pub fn read(self) -> serde_json::Result<Value> {
+        match self {
+            Self::Text(text) => serde_json::from_str(text),
+            Self::Value(value) => Ok(value),
+        }
+    }
 }
 
 /// Why a document, or an item of one, is not reviewed.
@@ -117,13 +138,12 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
         }
         match (&*peek.api_version, &*peek.kind) {
             ("v1", "Pod") => {
-                let object = serde_json::from_str(text).ok()?;
                 let namespace = peek.metadata.as_ref().and_then(|m| m.namespace.as_deref());
                 self.wrap(namespace, |buffer| buffer.extend_from_slice(text.as_bytes()));
-                self.found(object, line);
+                self.found(Object::Text(text), line);
             }
             (API_VERSION, "AdmissionReview") => {
-                let object = serde_json::from_str(peek.request.as_ref()?.object?.get()).ok()?;
+                let object = Object::Text(peek.request.as_ref()?.object?.get());
                 (self.subject)(Subject { review: text.as_bytes(), object, line });
             }
             _ => return None,
@@ -148,19 +168,19 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
         match (api_version.as_str(), kind.as_str()) {
             ("v1", "Pod") => {
                 self.wrap(value["metadata"]["namespace"].as_str(), |buffer| write(buffer, &value));
-                self.found(value, line);
+                self.found(Object::Value(value), line);
             }
             (API_VERSION, "AdmissionReview") if value["request"]["object"].is_object() => {
                 self.buffer.clear();
                 write(&mut self.buffer, &value);
                 let object = value["request"]["object"].take();
-                self.found(object, line);
+                self.found(Object::Value(object), line);
             }
             _ => (self.refuse)(foreign(&value, &api_version, &kind, line)),
         }
     }
 
-    fn found(&mut self, object: Value, line: usize) {
+    fn found(&mut self, object: Object<'_>, line: usize) {
         (self.subject)(Subject { review: &self.buffer, object, line });
     }
 
@@ -239,9 +259,10 @@ mod tests {
             namespace: "fallback",
             subject: |s: Subject<'_>| {
                 let review: Value = serde_json::from_slice(s.review).unwrap();
-                assert_eq!(review["request"]["object"], s.object);
+                let object = s.object.read().unwrap();
+                assert_eq!(review["request"]["object"], object);
                 let namespace = review["request"]["namespace"].as_str().unwrap().to_owned();
-                found.push((s.line, namespace, s.object["metadata"]["name"].as_str().unwrap().to_owned()));
+                found.push((s.line, namespace, object["metadata"]["name"].as_str().unwrap().to_owned()));
             },
             refuse: |r: Refusal| refused.push((r.line, r.message)),
             buffer: Vec::new(),

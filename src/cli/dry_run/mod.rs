@@ -1,7 +1,8 @@
 //! `stepspan dry-run`: manifests -> reviews -> what the webhook would do, in the order of the input.
 //!
 //! [`input`] reads files as batches of documents ([`list`] takes kubectl's Lists apart), [`pipeline`] spreads the batches over
-//! all cores, [`manifest`] finds the reviews in a document, [`step`] asks the evaluator, [`render`] writes.
+//! all cores, [`manifest`] finds the reviews in a document, [`step`] asks the evaluator, [`render`] writes
+//! ([`splice`]: JSON from JSON).
 //!
 //! # Invariants
 //!
@@ -28,6 +29,7 @@ mod manifest;
 mod pipeline;
 mod progress;
 mod render;
+mod splice;
 mod step;
 
 pub(super) use args::Args;

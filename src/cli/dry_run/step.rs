@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::args::Output;
 use super::input::{Batch, Item};
-use super::manifest::{Finder, Refusal, Subject};
+use super::manifest::{Finder, Object, Refusal, Subject};
 use super::render::palette::Palette;
 use super::render::{self, Piece};
 use crate::admission::{Outcome, Reviewed, review};
@@ -108,8 +108,21 @@ impl Reviewer {
             };
             return refuse(file, &Refusal { line, column: None, message, hint: None }, self.output, done);
         }
-        let step = Step { file: file.clone(), line, before: object, reviewed };
-        done.tally.count(&step);
+        done.tally.count(&reviewed);
+        // Most of the time goes into trees of values: where text is asked for and given, none is built.
+        if let (Some(Output::Json), Object::Text(text)) = (self.output, &object)
+            && render::json_text(text, &reviewed.patch, &mut done.pieces).is_some()
+        {
+            return;
+        }
+        let before = match object.read() {
+            Ok(before) => before,
+            Err(error) => {
+                let refusal = Refusal { line, column: None, message: error.to_string(), hint: None };
+                return refuse(file, &refusal, self.output, done);
+            }
+        };
+        let step = Step { file: file.clone(), line, before, reviewed };
         render::step(step, self.output, self.palette, &mut done.pieces);
     }
 }
@@ -120,9 +133,9 @@ fn refuse(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, done: &mut
 }
 
 impl Tally {
-    fn count(&mut self, step: &Step) {
-        let counter = match step.reviewed.outcome {
-            _ if step.failure().is_some() => &mut self.failed,
+    fn count(&mut self, reviewed: &Reviewed) {
+        let counter = match reviewed.outcome {
+            _ if failure(reviewed).is_some() => &mut self.failed,
             Outcome::Injected | Outcome::Carried => &mut self.injected,
             Outcome::Labelled => &mut self.labelled,
             Outcome::Skipped | Outcome::Failed => &mut self.skipped,
@@ -161,7 +174,7 @@ impl fmt::Display for Tally {
             (self.labelled, "labelled"),
             (self.skipped, "skipped"),
             (self.failed, "could not be injected"),
-            (self.bad, if self.bad == 1 { "document is no input" } else { "documents are no input" }),
+            (self.bad, "refused"),
         ];
         others.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
@@ -183,8 +196,7 @@ impl Step {
 
     /// Why a container that should have been injected could not be.
     pub fn failure(&self) -> Option<&SkipReason> {
-        let containers = self.reviewed.decision.containers.iter().filter_map(|c| c.skipped.as_ref());
-        self.reviewed.reason.iter().chain(containers).find(|reason| is_failure(reason))
+        failure(&self.reviewed)
     }
 
     /// Before and after.
@@ -194,6 +206,11 @@ impl Step {
         let _ = patch::apply(&mut after, &self.reviewed.patch);
         after
     }
+}
+
+fn failure(reviewed: &Reviewed) -> Option<&SkipReason> {
+    let containers = reviewed.decision.containers.iter().filter_map(|c| c.skipped.as_ref());
+    reviewed.reason.iter().chain(containers).find(|reason| is_failure(reason))
 }
 
 /// Whether a reason means "should have been, could not": all others are somebody's choice.

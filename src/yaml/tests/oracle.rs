@@ -30,7 +30,7 @@ impl Answer {
     }
 }
 
-/// What Go makes of each document; `None` without Go, or without its module and a network.
+/// What Go makes of each document; `None` without Go (`make test` counts the oracle's tests as skipped then).
 fn ask(documents: &[String]) -> Option<Vec<Answer>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/yaml/oracle");
     let built = tempfile::tempdir().expect("a folder for the oracle");
@@ -38,10 +38,7 @@ fn ask(documents: &[String]) -> Option<Vec<Answer>> {
     let run = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(folder).output();
     match run {
         Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            eprintln!("SKIPPED yaml oracle: {}", String::from_utf8_lossy(&output.stderr));
-            return None;
-        }
+        Ok(output) => panic!("the oracle cannot be built: {}", String::from_utf8_lossy(&output.stderr)),
         Err(error) => {
             eprintln!("SKIPPED yaml oracle: no go: {error}");
             return None;
@@ -85,7 +82,7 @@ const STRICT: [&str; 2] = ["a second document starts here", "did not find expect
 
 /// Equal, up to the last digit of floats, which serde_json may get wrong.
 fn alike(ours: &Value, theirs: &Value) -> bool {
-    match (a, b) {
+    match (ours, theirs) {
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
             let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
             (a - b).abs() <= 1e-15 * a.abs()
@@ -94,7 +91,7 @@ fn alike(ours: &Value, theirs: &Value) -> bool {
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| alike(a, b)))
         }
-        _ => a == b,
+        _ => ours == theirs,
     }
 }
 

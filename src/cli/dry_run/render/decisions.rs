@@ -24,7 +24,7 @@ struct Decisions<'a> {
     /// Policies that do not match.
     mismatches: Vec<Mismatch<'a>>,
     containers: Vec<Container<'a>>,
-    values: Vec<Value<'a>>,
+    values: Vec<Correlated<'a>>,
     /// By field path; where one policy alone matched it wrote everything, and this is empty.
     writers: BTreeMap<&'a str, Writer<'a>>,
     warnings: &'a [String],
@@ -46,7 +46,7 @@ struct Container<'a> {
 }
 
 #[derive(Serialize)]
-struct Value<'a> {
+struct Correlated<'a> {
     key: &'a str,
     value: Option<&'a str>,
     source: Option<&'a str>,
@@ -109,7 +109,7 @@ fn decisions(step: &Step) -> Decisions<'_> {
         values: decision
             .values
             .iter()
-            .map(|v| Value {
+            .map(|v| Correlated {
                 key: &v.key,
                 value: v.value.as_deref(),
                 source: v.source.as_deref(),

@@ -1,11 +1,14 @@
 //! A reviewed step -> what is printed of it. Done by the workers; [`sheet`] puts the pieces one after another.
 
-use std::io::Write;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use super::args::Output;
 use super::manifest::Refusal;
+use super::splice;
 use super::step::Step;
+use crate::patch::Op;
 use crate::yaml;
 
 mod decisions;
@@ -62,18 +65,39 @@ pub(super) fn step(step: Step, output: Option<Output>, palette: Palette, pieces:
     }
 }
 
+/// Writes a JSON item from its text; `None` where it has to be read first. Text of several lines is: each item is a line.
+pub(super) fn json_text(object: &str, patch: &[Op], pieces: &mut Vec<Piece>) -> Option<()> {
+    if memchr::memchr(b'\n', object.as_bytes()).is_some() {
+        return None;
+    }
+    let mut written = None;
+    text(pieces, |out| {
+        let start = out.len();
+        out.extend_from_slice(JSON_SEPARATOR);
+        written = splice::write(object, patch, out);
+        if written.is_none() {
+            out.truncate(start);
+        }
+    });
+    written
+}
+
 /// Tells of a document that is no input.
 pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, pieces: &mut Vec<Piece>) {
     if output == Some(Output::Junit) {
         pieces.push(Piece::Case(Case::of_refusal(file, refusal)));
     }
     let mut text = format!("error: {}", harmless(file));
+    // Writing to a String cannot fail.
+    let write = |text: &mut String, part: fmt::Arguments<'_>| {
+        let _ = text.write_fmt(part);
+    };
     for number in [Some(refusal.line).filter(|line| *line > 0), refusal.column].into_iter().flatten() {
-        text.push_str(&format!(":{number}"));
+        write(&mut text, format_args!(":{number}"));
     }
-    text.push_str(&format!(": {}", harmless(&refusal.message)));
+    write(&mut text, format_args!(": {}", harmless(&refusal.message)));
     if let Some(hint) = &refusal.hint {
-        text.push_str(&format!("\n  hint: {hint}"));
+        write(&mut text, format_args!("\n  hint: {}", harmless(hint)));
     }
     pieces.push(Piece::Problem(text));
 }

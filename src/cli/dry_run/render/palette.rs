@@ -64,9 +64,9 @@ pub(crate) fn harmless(text: &str) -> String {
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
         if unsafe_(c) {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         } else {
-            out.push(c)
+            out.push(c);
         }
         out
     })

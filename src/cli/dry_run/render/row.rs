@@ -77,10 +77,14 @@ fn detail(step: &Step) -> String {
     }
     if reviewed.reason.as_ref().is_none_or(|reason| !is_failure(reason)) {
         // The step's own name has a column.
-        let named = decision.values.iter().filter(|v| v.source.as_deref() != Some("builtin/stepName"));
+        let named = decision.values.iter().filter(|v| !is_step_name(v.source.as_deref()));
         parts.extend(named.filter_map(|v| Some(pair(&v.key, v.value.as_deref()?))));
     }
     harmless(&parts.join(" "))
+}
+
+fn is_step_name(source: Option<&str>) -> bool {
+    source.is_some_and(|source| source.eq_ignore_ascii_case("builtin/stepName"))
 }
 
 fn pair(key: &str, value: &str) -> String {
