@@ -158,7 +158,9 @@ fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<
             wanted.insert(key(kind, name), escape(text));
         }
     };
-    copy(Kind::Annotation, metadata("annotations"), TRACEPARENT);
+    if policies.take_context(namespace) {
+        copy(Kind::Annotation, metadata("annotations"), TRACEPARENT);
+    }
     for source in policies.carried(namespace) {
         match source {
             Source::WorkflowLabel(name) => copy(Kind::Label, metadata("labels"), name),

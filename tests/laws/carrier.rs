@@ -35,6 +35,23 @@ fn a_hundred_sources_settle_at_once() {
     carried(&json!({"metadata": {"name": "w"}, "spec": {}}), &[policy], &Context::default());
 }
 
+/// Nothing is carried that no policy of the namespace looks at.
+#[test]
+fn a_context_is_carried_only_for_a_policy_that_takes_it() {
+    let workflow = json!({"metadata": {"name": "w", "annotations": {"traceparent": "x"}}, "spec": {}});
+    for (spec, expected) in [
+        (json!({}), true),
+        (json!({"traceContext": {"incoming": "parent"}}), true),
+        (json!({"traceContext": {"incoming": "ignore"}}), false),
+        (json!({"match": {"namespaces": {"include": ["other"]}}}), false),
+    ] {
+        let policy = json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": "p"}, "spec": spec});
+        let context = Context::default();
+        let patch = outcome(&body(&workflow, "Workflow"), &workflow, &set(&[policy], &context), &context).patch;
+        assert_eq!(patch != json!([]), expected, "{patch}");
+    }
+}
+
 fn carried(workflow: &Value, policies: &[Value], context: &Context) {
     let set = set(policies, context);
     let first = outcome(&body(workflow, "Workflow"), workflow, &set, context);
