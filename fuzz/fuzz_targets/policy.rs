@@ -26,7 +26,8 @@ fuzz_target!(|text: &str| {
     match PolicySet::from_files(&[file], &Rules { allow_env: vec!["*".to_owned()] }) {
         Ok(set) => assert!(review(POD, &set, &Context::default()).response().is_some()),
         Err(errors) => {
-            let lines = text.lines().count().max(1) + 1;
+            // A carriage return alone is a line break of YAML too.
+            let lines = text.bytes().filter(|b| matches!(b, b'\n' | b'\r')).count() + 1;
             assert!(!errors.0.is_empty() && errors.0.iter().all(|e| e.line <= lines), "{errors}");
         }
     }

@@ -26,6 +26,8 @@ use stepspan_contract::names::ANNOTATION_PREFIX;
 const MAX_CARRIED: usize = 1024;
 /// Most entries added to one Workflow.
 const MAX_ENTRIES: usize = 64;
+/// Most bytes of annotations a Workflow gives its pods with ours: half of what a pod may have, the rest is the template's and Argo's.
+const MAX_BYTES: usize = 128 * 1024;
 /// The annotation that brings an incoming trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -131,9 +133,10 @@ impl Carried {
 pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op> {
     let Some(spec) = workflow.get("spec").filter(|s| s.is_object()) else { return Vec::new() };
     let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Value::as_object);
-    // Cut before looking at what is there, so that a second look adds nothing.
-    let wanted = entries(workflow, namespace, policies).into_iter().take(MAX_ENTRIES);
-    let fresh: BTreeMap<_, _> = wanted.filter(|(key, _)| !existing.is_some_and(|e| e.contains_key(key))).collect();
+    // Cut before looking at what is there of it, so that a second look adds nothing.
+    let wanted = fitting(entries(workflow, namespace, policies), existing);
+    let fresh: BTreeMap<_, _> =
+        wanted.into_iter().filter(|(key, _)| !existing.is_some_and(|e| e.contains_key(key))).collect();
     if fresh.is_empty() {
         return Vec::new();
     }
@@ -150,6 +153,19 @@ pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op>
     }
 }
 
+/// The first entries, as many as fit beside the other annotations.
+fn fitting(wanted: BTreeMap<String, String>, existing: Option<&Map<String, Value>>) -> BTreeMap<String, String> {
+    let others = existing.into_iter().flatten().filter(|(key, _)| !wanted.contains_key(*key));
+    let others: usize = others.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    let mut size = others;
+    let fits = |(key, value): &(String, String)| {
+        // An expression counts as the longest value it can become.
+        size += key.len() + value.len().max(MAX_CARRIED);
+        size <= MAX_BYTES
+    };
+    wanted.into_iter().take(MAX_ENTRIES).take_while(fits).collect()
+}
+
 fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<String, String> {
     let metadata = |field: &str| workflow["metadata"][field].as_object();
     let mut wanted = Vec::new();
@@ -157,7 +173,9 @@ fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<
         let text = from.and_then(|m| m.get(name)).and_then(Value::as_str)?;
         Some((key(kind, name), escape(text)))
     };
-    wanted.extend(literal(Kind::Annotation, metadata("annotations"), TRACEPARENT));
+    if policies.take_context(namespace) {
+        wanted.extend(literal(Kind::Annotation, metadata("annotations"), TRACEPARENT));
+    }
     for (kind, name) in policies.carried(namespace) {
         match kind {
             Kind::Label => wanted.extend(literal(kind, metadata("labels"), name)),

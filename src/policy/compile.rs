@@ -4,6 +4,7 @@ use super::check::{Mistake, Path};
 use super::expr::Expression;
 use super::spec::{self, Source, Spec};
 use super::syntax;
+use crate::inject::carrier::is_carrier;
 use stepspan_contract::names;
 
 /// Longest value of an env variable, label source or attribute a policy may write, in bytes.
@@ -131,6 +132,13 @@ fn check_correlation(spec: &Spec, found: &mut Found) {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
         if key.is_empty() || key.len() > 63 || !key.bytes().all(plain) || !syntax::is_label_value(key) {
             found.at(at.clone(), format!("`{key}` is no correlation key"), Some("letters, digits, _ . -, at most 63"));
+        }
+        // The key's annotation would be one that means something else: the opt-out, a status, what a Workflow carries.
+        let annotation = format!("{}{key}", names::ANNOTATION_PREFIX);
+        let taken =
+            [names::STATUS_ANNOTATION, names::CA_ANNOTATION, names::DYNAMIC_ANNOTATION, names::OPT_OUT_ANNOTATION];
+        if taken.contains(&annotation.as_str()) || is_carrier(&annotation) {
+            found.at(at.clone(), format!("`{key}` is reserved"), Some("its annotation has a meaning of its own"));
         }
         if let Some(label) = &correlation.label {
             written_key(at.key("label"), label, found);

@@ -10,7 +10,7 @@ use super::effective::Effective;
 use super::expr::{Expression, Scope};
 use super::merge::merge;
 use super::selector::{glob_matches, globs_take, selects, selects_namespace};
-use super::spec::{InjectionPolicy, Match, Source, Spec};
+use super::spec::{Incoming, InjectionPolicy, Match, Source, Spec};
 use crate::argo::StepPod;
 use crate::inject::carrier::Kind;
 use stepspan_contract::names;
@@ -143,8 +143,16 @@ impl PolicySet {
 
     /// What the policies of a namespace want carried from a Workflow to its pods.
     pub fn carried(&self, namespace: &str) -> impl Iterator<Item = (Kind, &str)> {
-        let here = self.policies.iter().filter(move |p| globs_take(&p.spec.r#match.namespaces, namespace));
-        here.flat_map(|p| &p.carried).map(|(kind, name)| (*kind, name.as_str()))
+        self.of(namespace).flat_map(|p| &p.carried).map(|(kind, name)| (*kind, name.as_str()))
+    }
+
+    /// Whether a policy of a namespace may look at an incoming trace context.
+    pub fn take_context(&self, namespace: &str) -> bool {
+        self.of(namespace).any(|p| p.spec.trace_context.incoming != Some(Incoming::Ignore))
+    }
+
+    fn of(&self, namespace: &str) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().filter(move |p| globs_take(&p.spec.r#match.namespaces, namespace))
     }
 
     fn effective(&self, matching: &[usize]) -> Option<Arc<Effective>> {

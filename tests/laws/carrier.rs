@@ -35,6 +35,46 @@ fn a_hundred_sources_settle_at_once() {
     carried(&json!({"metadata": {"name": "w"}, "spec": {}}), &[policy], &Context::default());
 }
 
+/// A pod may have 256 KiB of annotations: what is carried never brings a Workflow's pods near them.
+#[test]
+fn carried_entries_leave_room_for_the_pod_s_own() {
+    let names: Vec<String> = (0..60).map(|i| format!("a{i}")).collect();
+    let value = "{".repeat(1024);
+    let annotations: serde_json::Map<String, Value> = names.iter().map(|n| (n.clone(), json!(value))).collect();
+    let key =
+        |chunk: &[String]| json!({"from": chunk.iter().map(|n| json!({"workflowAnnotation": n})).collect::<Vec<_>>()});
+    let policy = json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": "p"},
+        "spec": {"correlation": {"x": key(&names[..30]), "y": key(&names[30..])}}});
+    for own in [0, 100_000, 250_000] {
+        let spec = json!({"podMetadata": {"annotations": {"own": "x".repeat(own)}}});
+        let workflow = json!({"metadata": {"name": "w", "annotations": annotations}, "spec": spec});
+        let context = Context::default();
+        carried(&workflow, std::slice::from_ref(&policy), &context);
+        let set = set(std::slice::from_ref(&policy), &context);
+        let after = outcome(&body(&workflow, "Workflow"), &workflow, &set, &context).after;
+        let entries = after["spec"]["podMetadata"]["annotations"].as_object().unwrap();
+        let size: usize = entries.iter().map(|(k, v)| k.len() + v.as_str().unwrap().len()).sum();
+        assert!(size <= (128 * 1024).max(own + 3), "{size}");
+    }
+}
+
+/// Nothing is carried that no policy of the namespace looks at.
+#[test]
+fn a_context_is_carried_only_for_a_policy_that_takes_it() {
+    let workflow = json!({"metadata": {"name": "w", "annotations": {"traceparent": "x"}}, "spec": {}});
+    for (spec, expected) in [
+        (json!({}), true),
+        (json!({"traceContext": {"incoming": "parent"}}), true),
+        (json!({"traceContext": {"incoming": "ignore"}}), false),
+        (json!({"match": {"namespaces": {"include": ["other"]}}}), false),
+    ] {
+        let policy = json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": "p"}, "spec": spec});
+        let context = Context::default();
+        let patch = outcome(&body(&workflow, "Workflow"), &workflow, &set(&[policy], &context), &context).patch;
+        assert_eq!(patch != json!([]), expected, "{patch}");
+    }
+}
+
 fn carried(workflow: &Value, policies: &[Value], context: &Context) {
     let set = set(policies, context);
     let first = outcome(&body(workflow, "Workflow"), workflow, &set, context);

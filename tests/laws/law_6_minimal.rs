@@ -29,6 +29,22 @@ proptest! {
     }
 }
 
+/// From 4.1 the executor reads `OTEL_*` itself: the container gets none, the shim sets them for the step.
+#[test]
+fn the_executor_of_4_1_sees_no_variable_of_ours() {
+    for (name, pod) in recorded() {
+        let case = Case::plain(pod);
+        let after = case.run().after;
+        for i in shimmed(&case.pod, &after) {
+            let (before, after) = (&case.pod["spec"]["containers"][i], &after["spec"]["containers"][i]);
+            let otel = |c| list(c, "env").iter().filter(|e| text(e, "name").starts_with("OTEL_")).count();
+            let config = crate::law_9_values::config(after);
+            assert_eq!(otel(after) == otel(before), name.contains("4.1"), "{name}");
+            assert_eq!(config.env.len() == 9, name.contains("4.1"), "{name}");
+        }
+    }
+}
+
 #[test]
 fn recorded_pods_are_touched_where_they_may_be() {
     for (_, pod) in recorded() {

@@ -126,6 +126,9 @@ fn policies_cannot_hold_a_secret_s_value_or_reserved_names() {
         json!({"match": {"when": ["http.get('http://x') == ''"]}}),
         json!({"initContainer": {"image": "mine"}}),
         json!({"shim": {"budget": "6s"}}),
+        json!({"correlation": {"inject": {"from": [{"value": "false"}]}}}),
+        json!({"correlation": {"status": {"from": [{"value": "injected"}]}}}),
+        json!({"correlation": {"p.repo": {"from": [{"value": "forged"}]}}}),
     ] {
         assert!(!loads(&spec, vec!["*".to_owned()]), "{spec}");
     }
