@@ -1,4 +1,10 @@
 //! The integration tests that need no cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops where something is not as it should be"
+)]
 
 /// Golden folders: each of `tests/cases/*` is one test of the evaluator behind `dry-run`.
 mod cases;
