@@ -15,6 +15,8 @@ pub const TRACE_ID_ANNOTATION: &str = "workflows.argoproj.io/trace-id";
 pub const TEMPLATE_ENV: &str = "ARGO_TEMPLATE";
 /// Variable: the Workflow's UID, on `init` and `wait`.
 pub const WORKFLOW_UID_ENV: &str = "ARGO_WORKFLOW_UID";
+/// Variable: the node's id, on every container.
+pub const NODE_ID_ENV: &str = "ARGO_NODE_ID";
 /// What [`TEMPLATE_ENV`] holds where the template is too large for a variable.
 pub const OFFLOADED: &str = "offloaded";
 /// The step container of all templates but a containerSet.

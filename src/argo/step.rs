@@ -140,7 +140,7 @@ impl<'a> StepPod<'a> {
             namespace,
             workflow_name,
             workflow_uid: workflow_uid(raw, spec).filter(|uid| is_id(uid)),
-            node_id: annotation(raw, names::NODE_ID_ANNOTATION).filter(|id| is_id(id)),
+            node_id: node_id(raw, spec).filter(|id| is_id(id)),
             node_name: annotation(raw, names::NODE_NAME_ANNOTATION),
             template,
             kind,
@@ -264,6 +264,11 @@ fn workflow_uid<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
 /// container starts. So an id that would have to be cut counts as none.
 fn is_id(text: &str) -> bool {
     text.len() <= crate::text::MAX_ENV && !text.chars().any(char::is_control)
+}
+
+fn node_id<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
+    let mut all = array(spec, "initContainers").iter().chain(array(spec, "containers"));
+    annotation(raw, names::NODE_ID_ANNOTATION).or_else(|| all.find_map(|c| env_value(c, names::NODE_ID_ENV)))
 }
 
 /// The template in a pod name of the form `workflow-template-hash` (Argo's pod names v2), empty where it is not.

@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 mod dry_run;
+mod facts;
 mod schema;
 #[cfg(feature = "webhook")]
 mod webhook;

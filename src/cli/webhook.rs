@@ -1,14 +1,21 @@
 //! `stepspan webhook`: from arguments to a [`Config`], then serve until told to stop.
 
-use std::{net::IpAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::IpAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, ValueEnum};
 
 use crate::{
     admission,
+    cli::facts::Facts,
     config::{Config, Drain, Limits, TlsSource, Trace},
-    context::Context,
     policy::compile::Rules,
     source::{files, store::Loader},
     telemetry::events::{Level, Target},
@@ -33,6 +40,8 @@ pub(super) struct Args {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    #[command(flatten)]
+    facts: Facts,
     #[command(flatten)]
     ports: Ports,
     #[command(flatten)]
@@ -167,6 +176,7 @@ Examples:
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let workers = args.workers.map(usize::from);
+    let context = args.facts.context(&mut |note| drop(writeln!(io::stderr(), "{note}")))?;
     let config = config(args);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = workers {
@@ -174,15 +184,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let runtime = runtime.enable_all().max_blocking_threads(16).build().context("cannot start the worker threads")?;
     let paths = config.policies.clone();
-    let loader: Loader = Arc::new(move || files::load(&paths, &Rules::default()).map_err(|errors| errors.to_string()));
-    let seams = Seams { loader, reviewer: admission::review, context: Context::default() };
+    let rules = Rules { allow_env: context.allow_env.clone() };
+    let loader: Loader = Arc::new(move || files::load(&paths, &rules).map_err(|errors| errors.to_string()));
+    let seams = Seams { loader, reviewer: admission::review, context };
     runtime.block_on(until_signal(config, seams))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)
 }
 
 fn config(args: Args) -> Config {
-    let Args { policies, pause_file, workers: _, ports, tls, limits, log } = args;
+    let Args { policies, pause_file, workers: _, facts: _, ports, tls, limits, log } = args;
     let source = match (tls.tls_cert, tls.tls_key) {
         (Some(certificate), Some(key)) => TlsSource::Files { certificate, key },
         _ => TlsSource::SelfMade { names: tls.tls_san, write_ca: tls.write_ca },

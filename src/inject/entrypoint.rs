@@ -92,7 +92,7 @@ fn env_ops(
     for (index, entry) in container.env().iter().enumerate().rev() {
         let name = entry["name"].as_str().unwrap_or_default();
         if name.starts_with(names::PRIVATE_PREFIX) {
-            warnings.push(format!("container {}: the variable {name} is reserved and was replaced", container.name));
+            warnings.push(format!("container {}: the variable {name} is reserved and was removed", container.name));
             ops.push(Op::remove(format!("{at}/{index}")));
         }
     }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
-use stepspan_contract::env::{Group, group, list_has_key};
+use stepspan_contract::env::{Group, group, list_has_key, merge_lists};
 use stepspan_contract::{EnvRule, OnConflict, names};
 
 use crate::argo::{Container, StepPod};
@@ -87,6 +87,10 @@ fn variables(policy: &Effective, pod: &StepPod<'_>) -> Vec<Variable> {
     }
     for set in &policy.set {
         match all.iter_mut().find(|v| v.name == set.name) {
+            // A merge adds to the preset's list; its own keys win.
+            Some(preset) if set.on_conflict == OnConflict::Merge => {
+                preset.value = merge_lists(&set.value, &preset.value)
+            }
             Some(preset) => *preset = set.clone(),
             None => all.push(set.clone()),
         }
@@ -109,7 +113,7 @@ fn settle(
     {
         return;
     }
-    let value = if ours.name == RESOURCE_ATTRIBUTES && theirs.sets(SERVICE_NAME) {
+    let value = if ours.name == RESOURCE_ATTRIBUTES && theirs.sets_group(Group::Service) {
         without_key(&ours.value, "service.name")
     } else {
         Cow::Borrowed(ours.value.as_str())

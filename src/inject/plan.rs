@@ -137,7 +137,7 @@ fn whole_pod_refusal(pod: &StepPod<'_>, context: &Context, has_trace: bool) -> O
         return Some(reason);
     }
     if !has_trace {
-        return Some(SkipReason::NoWorkflowUid);
+        return Some(SkipReason::NoIdentity);
     }
     let taken = |field: &str, ours: &[&str]| {
         list(pod.raw, field).iter().any(|x| x["name"].as_str().is_some_and(|n| ours.contains(&n)))

@@ -46,8 +46,8 @@ pub enum SkipReason {
     Missing(String),
     /// The self-check found that the patched pod could be refused.
     PatchUnsafe,
-    /// The owning Workflow's UID is not on the pod.
-    NoWorkflowUid,
+    /// The owning Workflow's UID, or the node's id, is not on the pod.
+    NoIdentity,
     /// The body is not an AdmissionReview of `admission.k8s.io/v1`.
     Malformed,
     /// The body is longer than the limit.
@@ -80,7 +80,7 @@ impl SkipReason {
             Self::ReservedReference => "reserved-reference",
             Self::Missing(_) => "missing",
             Self::PatchUnsafe => "patch-unsafe",
-            Self::NoWorkflowUid => "no-workflow-uid",
+            Self::NoIdentity => "no-identity",
             Self::Malformed => "malformed",
             Self::TooLarge => "too-large",
             Self::Internal => "internal",

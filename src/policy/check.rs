@@ -81,6 +81,27 @@ pub fn check(schema: &Value, value: &Value) -> Vec<Mistake> {
     checker.mistakes
 }
 
+/// Takes what stands at a path out of a document.
+pub fn remove(document: &mut Value, path: &Path) {
+    let Some((last, parents)) = path.0.split_last() else { return };
+    let mut at = document;
+    for segment in parents {
+        let next = match segment {
+            Segment::Key(key) => at.get_mut(key),
+            Segment::Index(index) => at.get_mut(*index),
+        };
+        match next {
+            Some(found) => at = found,
+            None => return,
+        }
+    }
+    match (at, last) {
+        (Value::Object(fields), Segment::Key(key)) => drop(fields.shift_remove(key)),
+        (Value::Array(items), Segment::Index(index)) if *index < items.len() => drop(items.remove(*index)),
+        _ => {}
+    }
+}
+
 /// The name among `known` that is nearest to a misspelt one, if one is near.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |k: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &k.to_lowercase());

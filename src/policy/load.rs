@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::PolicySet;
 use super::check::{self, Mistake, Path};
-use super::compile::Rules;
+use super::compile::{self, Rules};
 use super::spec::{API_VERSION, InjectionPolicy, KIND};
-use crate::yaml::{self, Spanned};
+use crate::yaml::{self, Span, Spanned, YamlError};
 
 /// The policy in force where none is named.
 pub const EMBEDDED: &str = include_str!("../../policies/agent-steps/policy.yaml");
@@ -95,18 +95,18 @@ impl PolicySet {
     /// # Errors
     /// Every mistake of every document of every file, in the order of the files.
     pub fn from_files(files: &[PolicyFile], rules: &Rules) -> Result<Self, LoadErrors> {
-        let mut errors = Vec::new();
-        let mut places = Vec::new();
-        let mut policies = Vec::new();
+        let mut reading = Reading { rules, file: "", places: Vec::new(), policies: Vec::new(), errors: Vec::new() };
         for file in files {
-            let before = policies.len() + errors.len();
+            reading.file = &file.name;
+            let before = reading.policies.len() + reading.errors.len();
             for document in yaml::documents(file.text.as_bytes()) {
-                read_document(&file.name, document, &mut places, &mut policies, &mut errors);
+                reading.document(document);
             }
-            if policies.len() + errors.len() == before {
-                errors.push(whole_file(&file.name, "no policy in it", Some(&format!("a document of kind {KIND}"))));
+            if reading.policies.len() + reading.errors.len() == before {
+                reading.whole_file("no policy in it", Some(&format!("a document of kind {KIND}")));
             }
         }
+        let Reading { places, policies, mut errors, .. } = reading;
         match Self::compile(policies, rules) {
             Ok(set) if errors.is_empty() => return Ok(set),
             Ok(_) => {}
@@ -117,54 +117,81 @@ impl PolicySet {
                 }
             }
         }
+        let order = |file: &str| files.iter().position(|f| f.name == file);
+        errors.sort_by_cached_key(|error| (order(&error.file), error.line, error.column));
         Err(LoadErrors(errors))
     }
 }
 
-fn read_document(
-    file: &str,
-    document: Result<yaml::Document, yaml::DocumentError>,
-    places: &mut Vec<(String, Spanned)>,
-    policies: &mut Vec<InjectionPolicy>,
-    errors: &mut Vec<PolicyError>,
-) {
-    let document = match document {
-        Ok(document) => document,
-        Err(error) => return errors.push(whole_file(file, &error.to_string(), None)),
-    };
-    let spanned = match Spanned::read(&document.text, document.line) {
-        Ok(spanned) => spanned,
-        Err(error) => {
-            let place = error.span();
-            let (line, column) = (place.line, place.column);
-            let (message, hint) = (error.message, error.hint);
-            return errors.push(PolicyError {
-                file: file.to_owned(),
-                line,
-                column,
-                path: String::new(),
-                message,
-                hint,
-            });
+/// Policy files on their way to a set.
+struct Reading<'a> {
+    rules: &'a Rules,
+    file: &'a str,
+    /// Where each policy stands.
+    places: Vec<(&'a str, Spanned)>,
+    policies: Vec<InjectionPolicy>,
+    errors: Vec<PolicyError>,
+}
+
+impl Reading<'_> {
+    fn document(&mut self, document: Result<yaml::Document, yaml::DocumentError>) {
+        let read = document.map_err(|error| match error {
+            yaml::DocumentError::Broken(error) => Ok(error),
+            yaml::DocumentError::Io(error) => Err(error),
+        });
+        match read.and_then(|document| Spanned::read(&document.text, document.line).map_err(Ok)) {
+            Ok(spanned) => self.spanned(spanned),
+            Err(Ok(error)) => self.unreadable(error),
+            Err(Err(error)) => self.whole_file(&format!("cannot be read: {error}"), None),
         }
-    };
-    let mut value = spanned.to_value();
-    drop_nulls(&mut value);
-    if value.is_null() {
-        return;
     }
-    let mut mistakes = check::check(schema(), &value);
-    mistakes.extend(foreign(&value));
-    if mistakes.is_empty() {
-        match serde_json::from_value(value) {
-            Ok(policy) => {
-                places.push((file.to_owned(), spanned));
-                return policies.push(policy);
+
+    fn spanned(&mut self, spanned: Spanned) {
+        let mut value = spanned.to_value();
+        drop_nulls(&mut value);
+        if value.is_null() {
+            return;
+        }
+        let mut mistakes = check::check(schema(), &value);
+        mistakes.extend(foreign(&value));
+        if mistakes.is_empty() {
+            match serde_json::from_value(value) {
+                Ok(policy) => {
+                    self.places.push((self.file, spanned));
+                    return self.policies.push(policy);
+                }
+                Err(error) => mistakes.push(Mistake { path: Path::default(), message: error.to_string(), hint: None }),
             }
-            Err(error) => mistakes.push(Mistake { path: Path::default(), message: error.to_string(), hint: None }),
+        } else {
+            mistakes.extend(mistakes_of_the_rest(value, &mistakes, self.rules));
         }
+        self.errors.extend(mistakes.into_iter().map(|m| located(self.file, &spanned, m)));
     }
-    errors.extend(mistakes.into_iter().map(|m| located(file, &spanned, m)));
+
+    fn unreadable(&mut self, error: YamlError) {
+        let Span { line, column } = error.span();
+        let (file, path) = (self.file.to_owned(), String::new());
+        self.errors.push(PolicyError { file, line, column, path, message: error.message, hint: error.hint });
+    }
+
+    fn whole_file(&mut self, message: &str, hint: Option<&str>) {
+        let (file, message, hint) = (self.file.to_owned(), message.to_owned(), hint.map(str::to_owned));
+        self.errors.push(PolicyError { file, line: 0, column: 0, path: String::new(), message, hint });
+    }
+}
+
+/// What is wrong in meaning with a document whose shape is wrong elsewhere: all mistakes are told at once.
+fn mistakes_of_the_rest(mut value: Value, known: &[Mistake], rules: &Rules) -> Vec<Mistake> {
+    // From the last, so that indices before stay true.
+    for mistake in known.iter().rev() {
+        check::remove(&mut value, &mistake.path);
+    }
+    let rest = serde_json::from_value::<InjectionPolicy>(value);
+    // An index after a removed item is off by one: better not told than told wrongly.
+    let by_index = |m: &Mistake| m.path.0.iter().any(|s| matches!(s, check::Segment::Index(_)));
+    let shifted = known.iter().any(|m| matches!(m.path.0.last(), Some(check::Segment::Index(_))));
+    let found = rest.map(|policy| compile::mistakes(&policy.metadata.name, &policy.spec, rules)).unwrap_or_default();
+    found.into_iter().filter(|m| !(shifted && by_index(m))).collect()
 }
 
 /// A document of another kind or version.
@@ -195,9 +222,4 @@ fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {
     let place = spanned.span(&path);
     let (line, column) = (place.line, place.column);
     PolicyError { file: file.to_owned(), line, column, path, message: mistake.message, hint: mistake.hint }
-}
-
-fn whole_file(file: &str, message: &str, hint: Option<&str>) -> PolicyError {
-    let (message, hint) = (message.to_owned(), hint.map(str::to_owned));
-    PolicyError { file: file.to_owned(), line: 0, column: 0, path: String::new(), message, hint }
 }

@@ -225,6 +225,22 @@ pub enum Builtin {
     Container,
 }
 
+impl Builtin {
+    /// The policy's own word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WorkflowName => "workflowName",
+            Self::WorkflowStem => "workflowStem",
+            Self::NodeId => "nodeId",
+            Self::NodeName => "nodeName",
+            Self::StepName => "stepName",
+            Self::TemplateName => "templateName",
+            Self::Namespace => "namespace",
+            Self::Container => "container",
+        }
+    }
+}
+
 /// The Collector.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -204,7 +204,7 @@ fn name(source: &CompiledSource) -> String {
             Source::Input(k) => format!("input/{k}"),
             Source::NamespaceLabel(k) => format!("namespaceLabel/{k}"),
             Source::Env(k) => format!("env/{k}"),
-            Source::Builtin(b) => format!("builtin/{b:?}"),
+            Source::Builtin(builtin) => format!("builtin/{}", builtin.as_str()),
             Source::Cel(text) => format!("cel/{text}"),
             Source::Value(_) => "value".to_owned(),
         },

@@ -69,7 +69,7 @@ fn a_forged_node_id_does_not_reach_the_environment() {
         let case = Case::plain(pod);
         let after = case.run().after;
         assert_eq!(after["spec"], case.pod["spec"], "{id:?}");
-        assert_eq!(after["metadata"]["annotations"]["stepspan.dev/status"], "skipped: no-workflow-uid");
+        assert_eq!(after["metadata"]["annotations"]["stepspan.dev/status"], "skipped: no-identity");
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paths: Vec<_> = args.files.into_iter().chain(args.filenames).collect();
     let (inputs, total) = input::inputs(&paths)?;
     let palette = palette(args.color);
-    let reviewer = Reviewer { policies, context, namespace: args.facts.namespace, output: args.output, palette };
+    let reviewer = Reviewer { policies, context, namespace: args.namespace, output: args.output, palette };
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let progress = Progress::new(total, io::stdout().is_terminal());

@@ -121,7 +121,9 @@ mod tests {
     fn reading_never_runs_far_ahead_of_taking() {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
-        let input = (0..10_000).inspect(move |_| drop(counter.fetch_add(1, Ordering::SeqCst)));
+        let input = (0..10_000).inspect(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
         let mut taken = 0;
         let done = ordered(
             input,

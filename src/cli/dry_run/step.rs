@@ -221,7 +221,7 @@ pub(super) fn is_failure(reason: &SkipReason) -> bool {
         | SkipReason::ReservedReference
         | SkipReason::Architecture
         | SkipReason::Windows
-        | SkipReason::NoWorkflowUid
+        | SkipReason::NoIdentity
         | SkipReason::PatchUnsafe
         | SkipReason::Missing(_)
         | SkipReason::Malformed
