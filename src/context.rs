@@ -14,8 +14,6 @@ pub struct Context {
     pub injector: Injector,
     /// Variable names or prefixes (ending in `*`) that policies may set besides `OTEL_*`.
     pub allow_env: Vec<String>,
-    /// Injection is paused by the operator.
-    pub paused: bool,
     /// Names of values that expansion could not know; offline only, filled by whoever expanded.
     pub unresolved: Vec<String>,
 }

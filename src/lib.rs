@@ -6,10 +6,19 @@
 
 pub mod admission;
 pub mod argo;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "webhook")]
+pub mod config;
 pub mod context;
 pub mod identity;
 pub mod inject;
 pub mod patch;
 pub mod policy;
+pub mod source;
+#[cfg(feature = "webhook")]
+pub mod telemetry;
 pub mod text;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 pub mod yaml;

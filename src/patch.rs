@@ -112,7 +112,8 @@ fn index(text: &str) -> Option<usize> {
     plain.then(|| text.parse().ok())?
 }
 
-fn unescape(field: &str) -> String {
+/// The field name of an escaped one.
+pub fn unescape(field: &str) -> String {
     if field.contains('~') { field.replace("~1", "/").replace("~0", "~") } else { field.to_owned() }
 }
 

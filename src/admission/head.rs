@@ -75,6 +75,8 @@ impl<'de> Visitor<'de> for Level<'_> {
                 ("request", "namespace") => head.namespace = word(&mut map)?,
                 ("request", "name") => head.name = word(&mut map)?,
                 ("kind", "kind") => head.kind = word(&mut map)?,
+                // All that is asked for stands before the object: no need to walk through it.
+                ("request", "object") if head.uid.is_some() => return Err(A::Error::custom("enough")),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -11,9 +11,11 @@ mod request;
 mod response;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use serde_json::error::Category;
 
 use self::request::{Request, Review};
 use crate::argo::{PodKind, StepPod};
@@ -69,8 +71,8 @@ pub struct Decision {
     pub values: Vec<Correlated>,
     /// Every container that is not Argo's own.
     pub containers: Vec<ContainerDecision>,
-    /// Which policy wrote which leaf; empty where one policy alone matched and so wrote them all.
-    pub writers: BTreeMap<String, Writer>,
+    /// Which policy wrote which leaf.
+    pub writers: Arc<BTreeMap<String, Writer>>,
 }
 
 /// A part of a review and the time it took.
@@ -140,31 +142,22 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     let mut clock = Clock::start();
     let parsed = serde_json::from_slice::<Review>(body);
     clock.lap("decode");
-    let request = match parsed {
+    let mut request = match parsed {
         Ok(Review { api_version, kind, request: Some(request) })
             if kind == "AdmissionReview" && api_version == API_VERSION && !request.uid.is_empty() =>
         {
             request
         }
-        Ok(other) => {
-            return malformed(
-                body,
-                &format!(
-                    "expected an AdmissionReview of {API_VERSION} with a request, found {} {}",
-                    other.api_version, other.kind
-                ),
-            );
-        }
-        Err(error) => return malformed(body, &error.to_string()),
+        Ok(_) => return malformed(body, "the fields do not fit"),
+        Err(error) => return malformed(body, &place(&error)),
     };
     let mut reviewed = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
-        _ if context.paused => Reviewed::unpatched(Outcome::Skipped, SkipReason::Paused),
         ("", "Pod") if !request.sub_resource.is_empty() => Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate),
         ("", "Pod") | ("argoproj.io", "Workflow") if request.operation != "CREATE" => {
             Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate)
         }
-        ("", "Pod") => pod(&request, policies, context, &mut clock),
-        ("argoproj.io", "Workflow") => workflow(&request, policies, &mut clock),
+        ("", "Pod") => pod(&mut request, policies, context, &mut clock),
+        ("argoproj.io", "Workflow") => workflow(&mut request, policies, &mut clock),
         _ => Reviewed::unpatched(Outcome::Failed, SkipReason::WrongKind),
     };
     reviewed.name = object_name(&request);
@@ -176,7 +169,7 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     reviewed
 }
 
-fn pod(request: &Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
+fn pod(request: &mut Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
     let skipped = |reason| Reviewed::unpatched(Outcome::Skipped, reason);
     let raw = &request.object.0;
     let Some(pod) = StepPod::read(raw, &request.namespace) else { return skipped(SkipReason::NotArgo) };
@@ -215,31 +208,29 @@ fn pod(request: &Request, policies: &PolicySet, context: &Context, clock: &mut C
     if matches!(reviewed.reason, Some(SkipReason::Missing(_))) {
         reviewed.outcome = Outcome::Skipped;
     }
-    prove(raw, plan.ops, &mut reviewed);
+    prove(&mut request.object.0, plan.ops, &mut reviewed);
     clock.lap("patch");
     reviewed
 }
 
-fn workflow(request: &Request, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
+fn workflow(request: &mut Request, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
     let ops = carrier::carry(&request.object.0, &request.namespace, policies);
     clock.lap("plan");
     let mut reviewed = Reviewed::unpatched(Outcome::Skipped, SkipReason::NoPolicy);
     if !ops.is_empty() {
         reviewed.outcome = Outcome::Carried;
         reviewed.reason = None;
-        prove(&request.object.0, ops, &mut reviewed);
+        prove(&mut request.object.0, ops, &mut reviewed);
         clock.lap("patch");
     }
     reviewed
 }
 
-/// Gives the patch to the result if it applies and what it makes could not be refused (law 8).
-fn prove(before: &Value, ops: Vec<Op>, reviewed: &mut Reviewed) {
-    let mut after = before.clone();
-    let fault = match patch::apply(&mut after, &ops) {
-        Ok(()) => verify::fault(before, &after),
-        Err(path) => Some(format!("{path}: the patch does not apply")),
-    };
+/// Gives the patch to the result if it applies and brings in nothing that could be refused (law 8). Patches the object itself.
+fn prove(object: &mut Value, ops: Vec<Op>, reviewed: &mut Reviewed) {
+    let refused = verify::fault(object, &ops);
+    let fault =
+        refused.or_else(|| patch::apply(object, &ops).err().map(|path| format!("{path}: the patch does not apply")));
     match fault {
         None => reviewed.patch = ops,
         Some(fault) => {
@@ -257,9 +248,19 @@ fn malformed(body: &[u8], why: &str) -> Reviewed {
         namespace: head.namespace,
         name: head.name,
         kind: head.kind,
-        warnings: vec![format!("admitted without injection: {why}")],
+        warnings: vec![format!("admitted without injection: not an AdmissionReview of {API_VERSION}: {why}")],
         ..Reviewed::unpatched(Outcome::Failed, SkipReason::Malformed)
     }
+}
+
+/// What is wrong where, without the parser's own words: they quote the value they met.
+fn place(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Eof => "cut short",
+        Category::Data => "a field of another type",
+        Category::Syntax | Category::Io => "no JSON, or nested too deep",
+    };
+    format!("{what} at line {}, column {}", error.line(), error.column())
 }
 
 fn object_name(request: &Request) -> String {

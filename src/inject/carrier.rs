@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::identity::h;
 use crate::patch::Op;
 use crate::policy::PolicySet;
-use crate::policy::spec::Source;
+use crate::policy::compile::is_parameter;
 use crate::policy::syntax::is_label_value;
 use stepspan_contract::names::ANNOTATION_PREFIX;
 
@@ -32,7 +32,7 @@ const MAX_BYTES: usize = 128 * 1024;
 pub const TRACEPARENT: &str = "traceparent";
 
 /// What is carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A parameter of the Workflow.
     Parameter,
@@ -168,31 +168,24 @@ fn fitting(wanted: BTreeMap<String, String>, existing: Option<&Map<String, Value
 
 fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<String, String> {
     let metadata = |field: &str| workflow["metadata"][field].as_object();
-    let mut wanted = BTreeMap::new();
-    let mut copy = |kind, from: Option<&Map<String, Value>>, name: &str| {
-        if let Some(text) = from.and_then(|m| m.get(name)).and_then(Value::as_str) {
-            wanted.insert(key(kind, name), escape(text));
-        }
+    let mut wanted = Vec::new();
+    let literal = |kind, from: Option<&Map<String, Value>>, name: &str| {
+        let text = from.and_then(|m| m.get(name)).and_then(Value::as_str)?;
+        Some((key(kind, name), escape(text)))
     };
     if policies.take_context(namespace) {
-        copy(Kind::Annotation, metadata("annotations"), TRACEPARENT);
+        wanted.extend(literal(Kind::Annotation, metadata("annotations"), TRACEPARENT));
     }
-    for source in policies.carried(namespace) {
-        match source {
-            Source::WorkflowLabel(name) => copy(Kind::Label, metadata("labels"), name),
-            Source::WorkflowAnnotation(name) => copy(Kind::Annotation, metadata("annotations"), name),
-            _ => {}
+    for (kind, name) in policies.carried(namespace) {
+        match kind {
+            Kind::Label => wanted.extend(literal(kind, metadata("labels"), name)),
+            Kind::Annotation => wanted.extend(literal(kind, metadata("annotations"), name)),
+            // An expression may name what no parameter can be called; the quote must not end early.
+            Kind::Parameter | Kind::Input if !is_parameter(name) => {}
+            Kind::Parameter | Kind::Input => wanted.push((key(kind, name), expression(kind, name))),
         }
     }
-    for source in policies.carried(namespace) {
-        let (kind, name) = match source {
-            Source::Parameter(name) => (Kind::Parameter, name),
-            Source::Input(name) => (Kind::Input, name),
-            _ => continue,
-        };
-        wanted.insert(key(kind, name), expression(kind, name));
-    }
-    wanted
+    wanted.into_iter().collect()
 }
 
 /// The expression for a parameter or input (`text/template` of Argo: `{{=` expr-lang `}}`). Names were checked to be plain.

@@ -1,88 +1,143 @@
-//! The self-check of a patched pod (law 8): what the API server would refuse, we never answer.
+//! The self-check of a patch (law 8): what the API server would refuse, we never answer.
 //!
-//! Checked is only what our patch can have caused; the pod's own faults are its own. Follows `ValidatePodCreate` of
-//! `k8s.io/kubernetes/pkg/apis/core/validation`.
+//! Checked is what the patch brings in, against what the pod has; the pod's own faults are its own. Follows
+//! `ValidatePodCreate` of `k8s.io/kubernetes/pkg/apis/core/validation`. That the patch applies is proven by applying it.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stepspan_contract::names;
 
+use crate::patch::{Action, Op, unescape};
 use crate::policy::syntax::{is_dns_subdomain, is_env_name, is_label_value, is_qualified_name};
 
 /// All annotations together, keys and values (`TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
-/// The first reason why a patched pod could be refused where the pod itself was not; `None` where there is none.
-pub fn fault(before: &Value, after: &Value) -> Option<String> {
-    metadata_fault(before, after).or_else(|| spec_fault(before, after))
+/// The first reason why the patched object could be refused where the object itself is not; `None` where there is none.
+pub fn fault(object: &Value, ops: &[Op]) -> Option<String> {
+    let brought: Vec<Brought<'_>> = ops.iter().flat_map(brought).collect();
+    metadata_fault(object, &brought)
+        .or_else(|| names_fault(object, &brought))
+        .or_else(|| brought.iter().filter(|b| b.is_in("env")).find_map(env_fault))
+        .or_else(|| mounts_fault(object, &brought))
 }
 
-fn metadata_fault(before: &Value, after: &Value) -> Option<String> {
-    for (field, fits_value) in [("labels", is_label_value as fn(&str) -> bool), ("annotations", |_| true)] {
-        let old = &before["metadata"][field];
-        for (key, value) in after["metadata"][field].as_object().into_iter().flatten() {
-            if old.get(key) == Some(value) {
-                continue;
-            }
-            if !is_qualified_name(key) || !value.as_str().is_some_and(fits_value) {
-                return Some(format!("{field}: {key} is not well-formed"));
-            }
+/// One thing that a patch brings in: a map's entry or a list's item.
+struct Brought<'a> {
+    /// Pointer of the map or list.
+    parent: &'a str,
+    /// The entry's key; empty for an item.
+    key: String,
+    value: &'a Value,
+}
+
+impl Brought<'_> {
+    /// Whether it is an item of a container's list of that name.
+    fn is_in(&self, list: &str) -> bool {
+        self.parent.starts_with("/spec/containers/") && self.parent.rsplit('/').next() == Some(list)
+    }
+}
+
+/// What an operation brings in; a whole map or list counts as its entries.
+fn brought(op: &Op) -> Vec<Brought<'_>> {
+    let (Action::Add(value) | Action::Replace(value)) = &op.action else { return Vec::new() };
+    let whole = ["/metadata/labels", "/metadata/annotations", "/spec/volumes", "/spec/initContainers"]
+        .contains(&op.path.as_str())
+        || ["/env", "/volumeMounts"].iter().any(|list| op.path.ends_with(list));
+    match value {
+        Value::Object(entries) if whole => {
+            entries.iter().map(|(key, value)| Brought { parent: &op.path, key: key.clone(), value }).collect()
+        }
+        Value::Array(items) if whole => {
+            items.iter().map(|value| Brought { parent: &op.path, key: String::new(), value }).collect()
+        }
+        _ => match op.path.rsplit_once('/') {
+            Some((parent, key)) => vec![Brought { parent, key: unescape(key), value }],
+            None => Vec::new(),
+        },
+    }
+}
+
+fn metadata_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
+    let existing = object["metadata"]["annotations"].as_object();
+    let length = |value: &Value| value.as_str().map_or(0, str::len);
+    let before: usize = existing.into_iter().flatten().map(|(key, value)| key.len() + length(value)).sum();
+    let mut added = 0;
+    for entry in brought {
+        let fits: fn(&str) -> bool = match entry.parent {
+            "/metadata/labels" => is_label_value,
+            "/metadata/annotations" => |_| true,
+            _ => continue,
+        };
+        if !is_qualified_name(&entry.key) || !entry.value.as_str().is_some_and(fits) {
+            return Some(format!("{}: {} is not well-formed", entry.parent, entry.key));
+        }
+        if entry.parent == "/metadata/annotations" {
+            added += entry.key.len() + length(entry.value);
         }
     }
-    let size = |pod: &Value| -> usize {
-        let entries = pod["metadata"]["annotations"].as_object().into_iter().flatten();
-        entries.map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum()
-    };
-    (size(after) > MAX_ANNOTATIONS && size(before) <= MAX_ANNOTATIONS)
-        .then(|| "annotations are over 256 KiB".to_owned())
+    (added > 0 && before + added > MAX_ANNOTATIONS).then(|| "annotations would be over 256 KiB".to_owned())
 }
 
-fn spec_fault(before: &Value, after: &Value) -> Option<String> {
-    let (old, new) = (&before["spec"], &after["spec"]);
-    let names_of = |field: &'static str| items(new, field).filter_map(|x| x["name"].as_str());
-    let containers = names_of("initContainers").chain(names_of("containers"));
-    if let Some(name) = repeated(containers).or_else(|| repeated(names_of("volumes"))) {
-        return Some(format!("the name {name} stands twice"));
-    }
-    let volumes: BTreeSet<&str> = names_of("volumes").collect();
-    for container in items(new, "initContainers").chain(items(new, "containers")) {
-        let changed = !items(old, "initContainers").chain(items(old, "containers")).any(|o| o == container);
-        if changed && let Some(fault) = container_fault(container, &volumes) {
-            return Some(format!("container {}: {fault}", container["name"]));
+/// Volumes, and containers of both lists, have names of their own.
+fn names_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
+    let own = |list: &str| object["spec"][list].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let of = |parent: &'static str| brought.iter().filter(move |b| b.parent == parent).map(|b| b.value);
+    let volumes = repeated(own("volumes").chain(of("/spec/volumes")), "name");
+    let containers = own("initContainers").chain(own("containers")).chain(of("/spec/initContainers"));
+    let name = volumes.or_else(|| repeated(containers, "name"))?;
+    Some(format!("the name {name} would stand twice"))
+}
+
+fn env_fault(entry: &Brought<'_>) -> Option<String> {
+    let name = entry.value["name"].as_str().filter(|n| is_env_name(n));
+    let secret = entry.value["valueFrom"]["secretKeyRef"]["name"].as_str();
+    let fits = name.is_some() && secret.is_none_or(is_dns_subdomain);
+    (!fits).then(|| format!("{}: {} is not well-formed", entry.parent, entry.value["name"]))
+}
+
+fn mounts_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
+    for entry in brought.iter().filter(|b| b.is_in("volumeMounts")) {
+        let own = object.pointer(entry.parent).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let ours = brought.iter().filter(|b| b.parent == entry.parent).map(|b| b.value);
+        if let Some(path) = repeated(own.iter().chain(ours), "mountPath") {
+            return Some(format!("the mount path {path} would stand twice"));
         }
     }
     None
 }
 
-fn container_fault(container: &Value, volumes: &BTreeSet<&str>) -> Option<String> {
-    let mounts = || items(container, "volumeMounts");
-    if let Some(path) = repeated(mounts().filter_map(|m| m["mountPath"].as_str())) {
-        return Some(format!("the mount path {path} stands twice"));
-    }
-    let ours = |m: &&Value| m["name"].as_str().is_some_and(|n| n.starts_with(names::VOLUME));
-    if mounts().filter(ours).any(|m| m["name"].as_str().is_some_and(|n| !volumes.contains(n))) {
-        return Some("a mount of ours has no volume".to_owned());
-    }
-    let ours =
-        |e: &&Value| e["name"].as_str().is_some_and(|n| n.starts_with("OTEL_") || n.starts_with(names::PRIVATE_PREFIX));
-    for entry in items(container, "env").filter(ours) {
-        if !entry["name"].as_str().is_some_and(is_env_name) {
-            return Some(format!("env: {} is not well-formed", entry["name"]));
-        }
-        let secret = &entry["valueFrom"]["secretKeyRef"]["name"];
-        if secret.as_str().is_some_and(|s| !is_dns_subdomain(s)) {
-            return Some(format!("env: {secret} is no Secret"));
-        }
-    }
-    None
-}
-
-fn items<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value.get(field).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// A value of a field that two of the things share.
+fn repeated<'a>(things: impl Iterator<Item = &'a Value>, field: &str) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
+    things.filter_map(|thing| thing[field].as_str()).find(|value| !seen.insert(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_api_server_would_refuse_is_a_fault() {
+        let pod = json!({
+            "metadata": {"annotations": {"a": "x".repeat(MAX_ANNOTATIONS - 11)}},
+            "spec": {"volumes": [{"name": "v"}], "containers": [{"name": "c", "volumeMounts": [{"mountPath": "/m"}]}]},
+        });
+        for (op, expected) in [
+            (Op::add("/metadata/labels", json!({"k": "not a label"})), Some("k is not")),
+            (Op::add("/metadata/labels/a~1b~1c", json!("x")), Some("a/b/c is not")),
+            (Op::add("/metadata/annotations/b", json!("123456789")), None),
+            (Op::add("/metadata/annotations/b", json!("1234567890")), Some("256 KiB")),
+            (Op::add("/spec/volumes/-", json!({"name": "v"})), Some("name v")),
+            (Op::add("/spec/initContainers", json!([{"name": "c"}])), Some("name c")),
+            (Op::add("/spec/containers/0/volumeMounts/-", json!({"mountPath": "/m"})), Some("mount path /m")),
+            (Op::add("/spec/containers/0/env", json!([{"name": "1x"}])), Some("1x")),
+            (Op::add("/spec/containers/0/env", json!([{"name": "X", "value": "$(Y)"}])), None),
+        ] {
+            let fault = fault(&pod, std::slice::from_ref(&op));
+            assert_eq!(fault.is_some(), expected.is_some(), "{op:?}: {fault:?}");
+            assert!(fault.zip(expected).is_none_or(|(fault, part)| fault.contains(part)), "{op:?}");
+        }
+    }
 }

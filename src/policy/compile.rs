@@ -178,7 +178,7 @@ fn check_source(at: &Path, source: &Source, found: &mut Found) {
 }
 
 /// Argo's parameter names (`validateInputParameter`: letters, digits, `_` and `-`), bounded as all we write.
-fn is_parameter(name: &str) -> bool {
+pub fn is_parameter(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     !name.is_empty() && name.len() <= MAX_VALUE && name.bytes().all(plain)
 }

@@ -1,6 +1,7 @@
 //! The merged policy of one pod, with defaults filled in and sources compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stepspan_contract::{IdentityLine, OnConflict};
 
@@ -68,7 +69,7 @@ pub struct Effective {
     /// Annotations by which the merged policies let a pod opt out.
     pub opt_out: BTreeSet<String>,
     /// Which policy wrote which leaf; defaults are nobody's.
-    pub writers: BTreeMap<String, Writer>,
+    pub writers: Arc<BTreeMap<String, Writer>>,
 }
 
 /// A correlation key, compiled.
@@ -140,7 +141,7 @@ impl Effective {
             // Node spans come from `watch`; until a policy says it runs, a step span must not hang on a span nobody sends.
             parent: spec.trace_context.parent.unwrap_or(ParentKind::None),
             opt_out,
-            writers,
+            writers: Arc::new(writers),
         }
     }
 }

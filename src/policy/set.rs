@@ -12,6 +12,7 @@ use super::merge::merge;
 use super::selector::{glob_matches, globs_take, selects, selects_namespace};
 use super::spec::{Incoming, InjectionPolicy, Match, Source, Spec};
 use crate::argo::StepPod;
+use crate::inject::carrier::Kind;
 use stepspan_contract::names;
 
 /// Merges of several policies are kept, up to this many combinations.
@@ -26,6 +27,7 @@ pub struct Policy {
     pub spec: Spec,
     when: Vec<Expression>,
     alone: Arc<Effective>,
+    carried: BTreeSet<(Kind, String)>,
 }
 
 /// Why a policy is not for a pod.
@@ -79,6 +81,8 @@ pub struct Selection {
 #[derive(Default)]
 pub struct PolicySet {
     policies: Vec<Policy>,
+    /// Every source expression, compiled once: compiling is for loading, never for a review.
+    expressions: BTreeMap<String, Expression>,
     merges: Mutex<BTreeMap<Vec<usize>, Arc<Effective>>>,
 }
 
@@ -93,6 +97,7 @@ impl PolicySet {
     pub fn compile(documents: Vec<InjectionPolicy>, rules: &Rules) -> Result<Self, Vec<DocumentMistakes>> {
         let mut wrong: Vec<DocumentMistakes> = Vec::new();
         let mut policies: Vec<Policy> = Vec::new();
+        let mut expressions = BTreeMap::new();
         for (i, document) in documents.into_iter().enumerate() {
             let name = document.metadata.name;
             let mut mistakes = compile::mistakes(&name, &document.spec, rules);
@@ -101,7 +106,7 @@ impl PolicySet {
                 let hint = Some("names are the tie-break of equal priorities and must be unique".to_owned());
                 mistakes.push(Mistake { path, message: format!("a policy named `{name}` is already there"), hint });
             }
-            match Policy::new(name, document.spec) {
+            match Policy::new(name, document.spec, &mut expressions) {
                 Some(policy) if mistakes.is_empty() => policies.push(policy),
                 _ => wrong.push((i, mistakes)),
             }
@@ -110,7 +115,7 @@ impl PolicySet {
             return Err(wrong);
         }
         policies.sort_by(|a, b| b.priority().cmp(&a.priority()).then_with(|| a.name.cmp(&b.name)));
-        Ok(Self { policies, merges: Mutex::default() })
+        Ok(Self { policies, expressions, merges: Mutex::default() })
     }
 
     /// The policies, highest priority first.
@@ -137,8 +142,8 @@ impl PolicySet {
     }
 
     /// What the policies of a namespace want carried from a Workflow to its pods.
-    pub fn carried(&self, namespace: &str) -> impl Iterator<Item = &Source> {
-        self.of(namespace).flat_map(|p| p.spec.correlation.values()).flat_map(|c| c.from.iter().flatten())
+    pub fn carried(&self, namespace: &str) -> impl Iterator<Item = (Kind, &str)> {
+        self.of(namespace).flat_map(|p| &p.carried).map(|(kind, name)| (*kind, name.as_str()))
     }
 
     /// Whether a policy of a namespace may look at an incoming trace context.
@@ -162,7 +167,7 @@ impl PolicySet {
         let policies = || matching.iter().filter_map(|i| self.policies.get(*i));
         let merged = merge(policies().map(|p| (p.name.as_str(), &p.spec))).ok()?;
         let opt_out = policies().map(|p| opt_out(&p.spec).to_owned()).collect();
-        let merged = Arc::new(Effective::new(merged, opt_out, |source| Expression::compile(source).ok()));
+        let merged = Arc::new(Effective::new(merged, opt_out, |source| self.expressions.get(source).cloned()));
         let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
         if merges.len() < MAX_MERGES {
             merges.insert(matching.to_vec(), merged.clone());
@@ -179,12 +184,21 @@ impl fmt::Debug for PolicySet {
 
 impl Policy {
     /// `None` where something of it does not compile; [`compile::mistakes`] says what.
-    fn new(name: String, spec: Spec) -> Option<Self> {
-        let when = spec.r#match.when.iter().map(|source| Expression::compile(source).ok()).collect::<Option<_>>()?;
+    fn new(name: String, spec: Spec, expressions: &mut BTreeMap<String, Expression>) -> Option<Self> {
+        let when: Vec<_> = spec.r#match.when.iter().map(|s| Expression::compile(s).ok()).collect::<Option<_>>()?;
+        let sources = || spec.correlation.values().flat_map(|c| c.from.iter().flatten());
+        let mut carried: BTreeSet<_> = sources().filter_map(named).collect();
+        for source in sources() {
+            if let Source::Cel(text) = source {
+                expressions.insert(text.clone(), Expression::compile(text).ok()?);
+            }
+        }
+        let own = sources().filter_map(|s| if let Source::Cel(text) = s { expressions.get(text) } else { None });
+        carried.extend(when.iter().chain(own).flat_map(referenced));
         let merged = merge(std::iter::once((name.as_str(), &spec))).ok()?;
         let opt_out = BTreeSet::from([opt_out(&spec).to_owned()]);
-        let alone = Arc::new(Effective::new(merged, opt_out, |source| Expression::compile(source).ok()));
-        Some(Self { name, spec, when, alone })
+        let alone = Arc::new(Effective::new(merged, opt_out, |source| expressions.get(source).cloned()));
+        Some(Self { name, spec, when, alone, carried })
     }
 
     fn priority(&self) -> i32 {
@@ -221,6 +235,29 @@ impl Policy {
         }
         (pod.annotation(opt_out(&self.spec)) == Some("false")).then_some(Mismatch::OptedOut)
     }
+}
+
+/// What a source other than an expression wants carried.
+fn named(source: &Source) -> Option<(Kind, String)> {
+    match source {
+        Source::Parameter(name) => Some((Kind::Parameter, name.clone())),
+        Source::Input(name) => Some((Kind::Input, name.clone())),
+        Source::WorkflowLabel(name) => Some((Kind::Label, name.clone())),
+        Source::WorkflowAnnotation(name) => Some((Kind::Annotation, name.clone())),
+        _ => None,
+    }
+}
+
+/// What an expression wants carried, as far as it names it.
+fn referenced(expression: &Expression) -> Vec<(Kind, String)> {
+    let names = expression.references();
+    let kinds = [
+        (Kind::Parameter, names.parameters),
+        (Kind::Input, names.inputs),
+        (Kind::Label, names.labels),
+        (Kind::Annotation, names.annotations),
+    ];
+    kinds.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name))).collect()
 }
 
 fn opt_out(spec: &Spec) -> &str {

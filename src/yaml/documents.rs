@@ -215,13 +215,12 @@ impl<R: BufRead> Documents<R> {
             if self.done || (start > from && boundary.is_json(rest)) {
                 return Ok(Raw { bytes: self.window.take(start), line, format: Format::Yaml, fault: None });
             }
-            match self.window.line_end(start, self.max)? {
-                Some(end) => start = end,
-                None => {
-                    self.window.skip(start);
-                    self.skip_to(boundary)?;
-                    return Ok(Raw::too_large(line, self.max));
-                }
+            if let Some(end) = self.window.line_end(start, self.max)? {
+                start = end;
+            } else {
+                self.window.skip(start);
+                self.skip_to(boundary)?;
+                return Ok(Raw::too_large(line, self.max));
             }
         }
     }
@@ -260,23 +259,23 @@ impl<R: BufRead> Documents<R> {
     fn json(&mut self) -> io::Result<Raw> {
         let line = self.window.line();
         let mut scanner = Scanner::new();
-        let mut scanned = 0;
+        let mut seen = 0;
         loop {
-            let found = scanner.feed(&self.window.bytes()[scanned..]);
+            let found = scanner.feed(&self.window.bytes()[seen..]);
             let end = match found {
-                Found::Broken(at) if scanned + at <= self.max => return self.broken_json(scanned + at),
-                Found::End(at) | Found::Broken(at) => scanned + at,
+                Found::Broken(at) if seen + at <= self.max => return self.broken_json(seen + at),
+                Found::End(at) | Found::Broken(at) => seen + at,
                 Found::More => self.window.len(),
             };
             if end > self.max {
                 self.skip_json(found, end, scanner)?;
                 return Ok(Raw::too_large(line, self.max));
             }
-            scanned = end;
+            seen = end;
             let ended = matches!(found, Found::End(_));
             self.done = !ended && !self.window.fill()?;
-            if ended || self.done || self.cut_short(scanned)? {
-                return Ok(Raw { bytes: self.window.take(scanned), line, format: Format::Json, fault: None });
+            if ended || self.done || self.cut_short(seen)? {
+                return Ok(Raw { bytes: self.window.take(seen), line, format: Format::Json, fault: None });
             }
         }
     }

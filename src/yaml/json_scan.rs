@@ -26,7 +26,7 @@ pub(super) struct Scanner {
     last: u8,
 }
 
-/// serde_json stops at this depth, too.
+/// `serde_json` stops at this depth, too.
 const MAX_DEPTH: u32 = 128;
 
 impl Scanner {

@@ -125,12 +125,11 @@ fn steps(path: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
-        let (step, after) = match rest.strip_prefix('[') {
-            Some(inside) => bracket(inside),
-            None => {
-                let end = rest.find(['.', '[']).unwrap_or(rest.len());
-                (Step::Key(Cow::Borrowed(&rest[..end])), &rest[end..])
-            }
+        let (step, after) = if let Some(inside) = rest.strip_prefix('[') {
+            bracket(inside)
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            (Step::Key(Cow::Borrowed(&rest[..end])), &rest[end..])
         };
         steps.push(step);
         rest = after.strip_prefix('.').unwrap_or(after);

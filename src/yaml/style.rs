@@ -84,89 +84,78 @@ const fn first() -> [u8; 256] {
     table
 }
 
-/// What the bytes of a string ask for.
-#[derive(Default)]
-struct Scan {
-    /// Characters that only an escape can carry.
-    escapes: bool,
-    breaks: bool,
-    tabs: bool,
-    /// `: `, ` #`, or a space or colon at the end.
-    syntax: bool,
-    /// Space or tab before a line break or the end, or a tab at the start of a line: no literal block.
-    ragged: bool,
-}
+// What the bytes of a string ask for.
+
+/// Characters that only an escape can carry.
+const ESCAPES: u8 = 1;
+const BREAKS: u8 = 2;
+const TABS: u8 = 4;
+/// `: `, ` #`, or a space or colon at the end.
+const SYNTAX: u8 = 8;
+/// Space or tab before a line break or the end, or a tab at the start of a line: no literal block.
+const RAGGED: u8 = 16;
 
 /// The style for a string, as a value or (on one line) as a key.
 pub(super) fn style(text: &str, key: bool) -> Style {
     let bytes = text.as_bytes();
     let Some(&first) = bytes.first() else { return Style::Double };
-    let scan = scan(text);
-    if scan.breaks {
-        let literal = !key && !scan.escapes && !scan.ragged && !matches!(first, b' ' | b'\n' | b'\t');
+    let needs = scan(bytes);
+    if needs & BREAKS != 0 {
+        let literal = !key && needs & (ESCAPES | RAGGED) == 0 && !matches!(first, b' ' | b'\n' | b'\t');
         return if literal { Style::Literal(chomping(bytes)) } else { Style::Double };
     }
-    if scan.escapes || scan.tabs {
+    if needs & (ESCAPES | TABS) != 0 {
         return Style::Double;
     }
     let class = FIRST[first as usize];
     let ambiguous = match class {
-        NUMERIC => looks_numeric(bytes),
-        DASH => looks_numeric(bytes),
+        NUMERIC | DASH => looks_numeric(bytes),
         WORD => is_word(bytes),
         _ => text == "~",
     };
     if ambiguous {
         return Style::Double;
     }
-    let syntax = scan.syntax
+    let syntax = needs & SYNTAX != 0
         || class == INDICATOR
         || (class == DASH && matches!(bytes, [_] | [_, b' ', ..] | [_, b'-', b'-', ..]))
         || bytes.starts_with(b"...");
     if syntax { Style::Single } else { Style::Plain }
 }
 
-fn scan(text: &str) -> Scan {
-    let bytes = text.as_bytes();
-    let mut scan = Scan::default();
+fn scan(bytes: &[u8]) -> u8 {
+    let flag = |condition: bool, flag: u8| if condition { flag } else { 0 };
+    let mut needs = 0;
     // A line break before the text, and one after it.
     let mut previous = BREAK;
     for (i, &byte) in bytes.iter().enumerate() {
         let class = BODY[byte as usize];
-        if class == ORDINARY {
-            previous = ORDINARY;
-            continue;
-        }
-        match class {
-            COLON => {}
-            SPACE => scan.syntax |= previous == COLON,
-            HASH => scan.syntax |= previous == SPACE,
-            BREAK => {
-                scan.breaks = true;
-                scan.ragged |= previous == SPACE || previous == TAB;
-            }
-            TAB => {
-                scan.tabs = true;
-                scan.ragged |= previous == BREAK;
-            }
-            WIDE => scan.escapes |= wide_needs_escape(&bytes[i..]),
-            _ => scan.escapes = true,
+        if class != ORDINARY {
+            needs |= match class {
+                COLON => 0,
+                SPACE => flag(previous == COLON, SYNTAX),
+                HASH => flag(previous == SPACE, SYNTAX),
+                BREAK => BREAKS | flag(previous == SPACE || previous == TAB, RAGGED),
+                TAB => TABS | flag(previous == BREAK, RAGGED),
+                WIDE => flag(wide_needs_escape(&bytes[i..]), ESCAPES),
+                _ => ESCAPES,
+            };
         }
         previous = class;
     }
-    scan.syntax |= previous == COLON || previous == SPACE;
-    scan.ragged |= previous == SPACE || previous == TAB;
-    scan
+    needs | flag(previous == COLON || previous == SPACE, SYNTAX) | flag(previous == SPACE || previous == TAB, RAGGED)
 }
 
 /// C1 controls (NEL among them), the line and paragraph separators, the byte order mark and the two non-characters that
 /// YAML excludes. `bytes` starts a character.
 fn wide_needs_escape(bytes: &[u8]) -> bool {
-    match bytes {
-        [0xc2, 0x80..=0x9f, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..] => true,
-        [0xef, 0xbb, 0xbf, ..] | [0xef, 0xbf, 0xbe | 0xbf, ..] => true,
-        _ => false,
-    }
+    matches!(
+        bytes,
+        [0xc2, 0x80..=0x9f, ..]
+            | [0xe2, 0x80, 0xa8 | 0xa9, ..]
+            | [0xef, 0xbb, 0xbf, ..]
+            | [0xef, 0xbf, 0xbe | 0xbf, ..]
+    )
 }
 
 fn chomping(bytes: &[u8]) -> &'static str {
@@ -208,7 +197,9 @@ fn looks_numeric(bytes: &[u8]) -> bool {
         }
         [b'.', rest @ ..] if rest.len() == 3 => rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"nan"),
         // A date, with a time or without.
-        [a, b, c, d, b'-', e, ..] => [a, b, c, d, e].iter().all(|b| b.is_ascii_digit()),
+        [year @ .., _] if year.len() >= 5 => {
+            year[..4].iter().all(u8::is_ascii_digit) && year[4] == b'-' && unsigned[5].is_ascii_digit()
+        }
         _ => false,
     }
 }

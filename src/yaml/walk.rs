@@ -96,6 +96,7 @@ impl<'input, T: Tree> Walker<'input, T> {
         }
     }
 
+    #[inline]
     fn next(&mut self) -> Result<(Event<'input>, Span), YamlError> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, self.span(&span.start))),
@@ -133,12 +134,20 @@ impl<'input, T: Tree> Walker<'input, T> {
         }
     }
 
+    // Events are large: the way of an ordinary one is kept free of calls that would move it.
+    #[inline]
     fn node(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<T::Node, YamlError> {
-        if let Event::Alias(id) = event {
-            return self.alias(id, span, depth);
+        match event {
+            Event::Alias(id) => self.alias(id, span, depth),
+            Event::Scalar(_, _, id, _) | Event::SequenceStart(_, id, _) | Event::MappingStart(_, id, _) if id != 0 => {
+                self.anchored(event, id, span, depth)
+            }
+            _ => self.content(event, span, depth),
         }
-        let anchor = event.anchor_id();
-        let Some(id) = anchor else { return self.content(event, span, depth) };
+    }
+
+    #[cold]
+    fn anchored(&mut self, event: Event<'input>, id: usize, span: Span, depth: usize) -> Result<T::Node, YamlError> {
         let before = self.size;
         let outer = std::mem::replace(&mut self.deepest, depth);
         let is_map = matches!(event, Event::MappingStart(..));
@@ -151,6 +160,7 @@ impl<'input, T: Tree> Walker<'input, T> {
         Ok(node)
     }
 
+    #[cold]
     fn alias(&mut self, id: usize, span: Span, depth: usize) -> Result<T::Node, YamlError> {
         let Some(Anchored { size, height, .. }) = self.anchors.get(&id) else {
             return Err(YamlError::at(span, "the alias stands inside the node that it names"));
@@ -187,6 +197,7 @@ impl<'input, T: Tree> Walker<'input, T> {
         Ok(())
     }
 
+    #[inline]
     fn content(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<T::Node, YamlError> {
         match event {
             Event::Scalar(text, style, _, tag) => {
@@ -196,7 +207,8 @@ impl<'input, T: Tree> Walker<'input, T> {
             }
             Event::SequenceStart(..) => {
                 self.open(span, depth)?;
-                self.sequence(span, depth + 1)
+                let items = self.sequence(depth + 1)?;
+                Ok(T::sequence(items, span))
             }
             Event::MappingStart(..) => {
                 self.open(span, depth)?;
@@ -214,12 +226,12 @@ impl<'input, T: Tree> Walker<'input, T> {
         self.charge(Size { nodes: 1, text: 0 }, span)
     }
 
-    fn sequence(&mut self, span: Span, depth: usize) -> Result<T::Node, YamlError> {
+    fn sequence(&mut self, depth: usize) -> Result<Vec<T::Node>, YamlError> {
         let mut items = Vec::new();
         loop {
             let (event, at) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
-                return Ok(T::sequence(items, span));
+                return Ok(items);
             }
             items.push(self.node(event, at, depth)?);
         }
@@ -282,6 +294,7 @@ impl<'input, T: Tree> Walker<'input, T> {
         Ok(())
     }
 
+    #[inline]
     fn key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<String, YamlError> {
         let Event::Scalar(text, style, 0, tag) = event else { return self.unusual_key(event, at, depth) };
         self.charge(Size { nodes: 1, text: text.len() }, at)?;
@@ -299,6 +312,7 @@ impl<'input, T: Tree> Walker<'input, T> {
     }
 
     /// Keys with an anchor, aliases as keys, and maps and sequences, which are refused.
+    #[cold]
     fn unusual_key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<String, YamlError> {
         match event {
             Event::Scalar(text, style, id, tag) => {

@@ -24,9 +24,6 @@ proptest! {
             "metadata": {"name": "elsewhere"}, "spec": {"match": {"when": ["false"]}}})];
         prop_assert_eq!(case.run().patch, json!([]));
         case.policies = Vec::new();
-        case.context.paused = true;
-        prop_assert_eq!(case.run().patch, json!([]));
-        case.context.paused = false;
         case.pod["metadata"]["labels"].as_object_mut().unwrap().shift_remove("workflows.argoproj.io/workflow");
         prop_assert_eq!(case.run().patch, json!([]));
     }

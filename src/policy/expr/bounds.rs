@@ -41,16 +41,9 @@ impl Meter {
 
     /// Pays for work about to be done. Once it fails, it fails for the rest of the evaluation.
     pub(super) fn charge(&mut self, ticks: usize) -> Result<(), EvalError> {
-        match self.left.checked_sub(ticks) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.left = 0;
-                Err(EvalError::TooCostly)
-            }
-        }
+        let left = self.left.checked_sub(ticks);
+        self.left = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(EvalError::TooCostly)
     }
 
     /// Pays for going over `bytes` of text once.

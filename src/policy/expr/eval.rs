@@ -137,14 +137,12 @@ impl<'a> Evaluation<'a> {
             }
             _ => return Err(mismatch("[]", &[of, key])),
         }
-        match of.entry(key, &mut self.meter)? {
-            Some(value) => Ok(value),
-            None => {
-                // Making the message costs more than the look-up.
-                self.meter.charge(20)?;
-                Err(no_such_key(&pair.left, key))
-            }
+        if let Some(value) = of.entry(key, &mut self.meter)? {
+            return Ok(value);
         }
+        // Making the message costs more than the look-up.
+        self.meter.charge(20)?;
+        Err(no_such_key(&pair.left, key))
     }
 
     fn has(&mut self, of: &'a Node, field: &'a str) -> Result<Item<'a>, EvalError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{Node, Pair, Variable};
+use super::tree::{Node, Operator, Pair, Variable};
 
 /// Names that an expression looks up in what a pod carries of its Workflow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl References {
         match node {
             Node::Index(pair) | Node::OptionalIndex(pair) => self.look_up(pair),
             Node::Has(of, field) => self.key(of, Some(field)),
-            Node::Binary(super::tree::Operator::In, pair) if is_carried(&pair.right) => {
+            Node::Binary(Operator::In, pair) if is_carried(&pair.right) => {
                 self.key(&pair.right, literal(&pair.left));
                 self.visit(&pair.left);
             }
@@ -52,14 +52,11 @@ impl References {
     fn key(&mut self, of: &Node, key: Option<&str>) {
         let names = match of {
             Node::Variable(Variable::Inputs) => &mut self.inputs,
-            Node::Variable(Variable::Workflow) => match key {
-                Some("name" | "uid") => return,
+            Node::Variable(Variable::Workflow) => {
                 // `workflow.parameters` as a whole.
-                _ => {
-                    self.dynamic = true;
-                    return;
-                }
-            },
+                self.dynamic |= !matches!(key, Some("name" | "uid"));
+                return;
+            }
             Node::Index(pair) | Node::OptionalIndex(pair) if is_workflow(&pair.left) => match literal(&pair.right) {
                 Some("parameters") => &mut self.parameters,
                 Some("labels") => &mut self.labels,

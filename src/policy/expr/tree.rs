@@ -39,8 +39,13 @@ impl Node {
     /// Visits the nodes directly below this one.
     pub(super) fn children<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         match self {
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Double(_) | Self::Text(_) => {}
-            Self::Variable(_) | Self::Slot(..) => {}
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Text(_)
+            | Self::Variable(_)
+            | Self::Slot(..) => {}
             Self::Has(of, _) | Self::Not(of) | Self::Negate(of) | Self::Matches(of, _) => visit(of),
             Self::Index(pair)
             | Self::OptionalIndex(pair)

@@ -1,5 +1,13 @@
 //! The trials, by what they are about.
 
+/// Parameters, inputs, labels and annotations of Workflows reach pods, hostile values intact.
+pub mod carrier;
+/// The samples with the webhook in their path.
+pub mod injection;
+/// The webhook is down, or dies in the middle.
+pub mod outage;
+/// What the API server admits without us it admits with us; what we print is what it reads.
+pub mod refusal;
 /// Every file in `workflows/` runs to the end it declares.
 pub mod samples;
 /// The harness itself: registration, recording, unfolding.
@@ -18,6 +26,10 @@ pub type Shared = Option<Arc<Cluster>>;
 /// All trials.
 pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     let mut trials = samples::trials(cluster)?;
+    trials.extend(injection::trials(cluster)?);
+    trials.extend(carrier::trials(cluster));
+    trials.extend(outage::trials(cluster));
+    trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     Ok(trials)
 }

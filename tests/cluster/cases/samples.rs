@@ -9,35 +9,58 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use super::{Shared, trial};
-use crate::harness::{Cluster, namespace::describe};
+use crate::harness::namespace::{Namespace, describe};
+
+/// A file of `workflows/`.
+pub struct Sample {
+    pub stem: String,
+    yaml: String,
+}
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
+    let trials = samples()?.into_iter().map(|sample| {
+        trial(cluster, format!("samples::{}", sample.stem), move |cluster| {
+            let namespace = cluster.namespace(&sample.stem, &json!({}))?;
+            sample.run(&namespace).map(drop)
+        })
+    });
+    Ok(trials.collect())
+}
+
+/// All files of `workflows/`, by name.
+pub fn samples() -> Result<Vec<Sample>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/workflows");
-    let mut trials = Vec::new();
+    let mut samples = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let stem = path.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
-        let yaml = fs::read_to_string(&path)?;
-        trials.push(trial(cluster, format!("samples::{stem}"), move |cluster| runs_to_its_end(cluster, &stem, &yaml)));
+        samples.push(Sample { stem, yaml: fs::read_to_string(&path)? });
     }
-    trials.sort_by(|a, b| a.name().cmp(b.name()));
-    Ok(trials)
+    samples.sort_by(|a, b| a.stem.cmp(&b.stem));
+    Ok(samples)
 }
 
-fn runs_to_its_end(cluster: &Cluster, stem: &str, yaml: &str) -> Result<()> {
-    let namespace = cluster.namespace(stem, &json!({}))?;
-    let submitted = namespace.submit(yaml)?;
-    let declared = |key: &str| {
-        let key = format!("test.stepspan.dev/{key}");
-        submitted["metadata"]["annotations"][&key].as_str().with_context(|| format!("annotation {key} is missing"))
-    };
-    let (phase, pods) = (declared("phase")?, declared("pods")?.parse::<usize>()?);
-    let ended = namespace.wait_end(&submitted)?;
-    ensure!(ended["status"]["phase"] == phase, "ended otherwise than {phase}:\n{}", describe(&ended));
+impl Sample {
+    /// Runs the workflow to its end and holds it to what it declares.
+    pub fn run(&self, namespace: &Namespace<'_>) -> Result<Value> {
+        let submitted = namespace.submit(&self.yaml)?;
+        let declared = |key: &str| {
+            let key = format!("test.stepspan.dev/{key}");
+            submitted["metadata"]["annotations"][&key].as_str().with_context(|| format!("annotation {key} is missing"))
+        };
+        let (phase, pods) = (declared("phase")?, declared("pods")?.parse::<usize>()?);
+        let ended = namespace.wait_end(&submitted)?;
+        ensure!(ended["status"]["phase"] == phase, "ended otherwise than {phase}:\n{}", describe(&ended));
 
-    let made = namespace.pods(&ended)?;
-    eprintln!("cluster: {stem} {phase}, {} pods", made.len());
-    let names: Vec<&Value> = made.iter().map(|pod| &pod["metadata"]["name"]).collect();
-    ensure!(made.len() == pods, "{} pods instead of {pods}: {names:?}\n{}", made.len(), describe(&ended));
-    Ok(())
+        let made = namespace.pods(&ended)?;
+        eprintln!("cluster: {} {phase}, {} pods", self.stem, made.len());
+        let names: Vec<&Value> = made.iter().map(|pod| &pod["metadata"]["name"]).collect();
+        ensure!(made.len() == pods, "{} pods instead of {pods}: {names:?}\n{}", made.len(), describe(&ended));
+        Ok(ended)
+    }
+}
+
+/// One of them.
+pub fn sample(stem: &str) -> Result<Sample> {
+    samples()?.into_iter().find(|sample| sample.stem == stem).with_context(|| format!("no sample {stem}"))
 }

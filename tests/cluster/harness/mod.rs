@@ -18,6 +18,7 @@ mod control_plane;
 pub mod namespace;
 pub mod processes;
 pub mod recorder;
+pub mod stepspan;
 pub mod tools;
 mod unfold;
 pub mod wait;

@@ -58,80 +58,133 @@ fn textual_pod() -> Value {
     pod
 }
 
-fn leaf() -> impl Strategy<Value = String> {
-    prop::sample::select(vec![
-        "pod.metadata.labels",
-        "pod.metadata.name",
-        "pod.spec.containers",
-        "pod.spec.containers[0]",
-        "pod.spec.priority",
-        "pod.metadata.labels.tier",
-        "pod.metadata.labels.other",
-        "pod.spec.ratio",
-        "pod.spec.nothing",
-        "template",
-        "pod.metadata.annotations.refs",
-        "pod.metadata.deletionTimestamp",
-        "true",
-        "false",
-        "null",
-        "0",
-        "1",
-        "-3",
-        "2.5",
-        "'a'",
-        "'build'",
-        "','",
-        "''",
-        "[]",
-        "[1, 2]",
-        "['a', 'b']",
-        "{'a': 1}",
-        "pod",
-        "pod.?x",
-        "pod.?metadata",
-        "pod.metadata.labels[?'a/b']",
-        "x",
-    ])
-    .prop_map(str::to_owned)
+fn of(words: &[&'static str]) -> BoxedStrategy<String> {
+    prop::sample::select(words.to_vec()).prop_map(str::to_owned).boxed()
 }
 
-/// Sources that mostly parse, and of which a good part makes sense.
-fn source() -> impl Strategy<Value = String> {
-    leaf().prop_recursive(5, 40, 3, |inner| {
-        let binary =
-            prop::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "&&", "||"]);
-        let method =
-            prop::sample::select(vec!["size", "trim", "lowerAscii", "upperAscii", "hasValue", "value", "join"]);
-        let with = prop::sample::select(vec![
-            "startsWith",
-            "endsWith",
-            "contains",
-            "split",
-            "orValue",
-            "or",
-            "indexOf",
-            "join",
-            "substring",
+/// Expressions by type, so that most of them have a value; now and then one of another type, so that some fail.
+#[derive(Clone)]
+struct Typed {
+    text: BoxedStrategy<String>,
+    number: BoxedStrategy<String>,
+    list: BoxedStrategy<String>,
+    any: BoxedStrategy<String>,
+}
+
+impl Typed {
+    fn leaves() -> Self {
+        let text = of(&[
+            "pod.metadata.name",
+            "pod.metadata.labels.tier",
+            "template",
+            "''",
+            "'a'",
+            "'build'",
+            "','",
+            "x",
+            "pod.metadata.annotations.refs",
+            "pod.metadata.labels['a/b']",
+            "pod.metadata.?nope.orValue('ab,c')",
         ]);
-        let call = prop::sample::select(vec!["size", "string", "int", "double", "!", "-"]);
-        let each = prop::sample::select(vec!["all", "exists", "exists_one", "map", "filter"]);
-        let field = prop::sample::select(vec!["name", "metadata", "x", "env", "image", "tier"]);
+        let number = of(&["pod.spec.priority", "0", "1", "-3", "2.5", "9223372036854775807", "pod.spec.ratio", "2"]);
+        let list = of(&[
+            "pod.spec.containers",
+            "pod.spec.containers[0].env",
+            "[]",
+            "[1, 2]",
+            "['a', 'b']",
+            "pod.spec.nothing",
+        ]);
+        let other = of(&[
+            "true",
+            "false",
+            "null",
+            "pod",
+            "pod.?x",
+            "pod.?metadata",
+            "x",
+            "pod.metadata.labels.other",
+            "pod.metadata.deletionTimestamp",
+            "pod.metadata.labels[?'a/b']",
+            "{1: 'a', true: 'b'}",
+            "pod.metadata.labels",
+            "{'a': 1}",
+        ]);
+        let (text, number, list) = (text.boxed(), number.boxed(), list.boxed());
+        Self { any: prop_oneof![text.clone(), number.clone(), list.clone(), other].boxed(), text, number, list }
+    }
+
+    /// The same, one level deeper.
+    fn deeper(&self) -> Self {
+        let Self { text: t, number: n, list: l, any: a } = self.clone();
+        let condition = self.bool();
+        let text = prop_oneof![
+            2 => t.clone(),
+            1 => (t.clone(), t.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
+            1 => (t.clone(), of(&["trim", "lowerAscii", "upperAscii"])).prop_map(|(a, f)| format!("{a}.{f}()")),
+            1 => (t.clone(), t.clone(), t.clone()).prop_map(|(a, b, c)| format!("{a}.replace({b}, {c})")),
+            1 => (t.clone(), of(&["0", "1", "2"])).prop_map(|(a, i)| format!("{a}.substring({i})")),
+            1 => (a.clone(),).prop_map(|(a,)| format!("string({a})")),
+            1 => (condition.clone(), t.clone(), t.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            1 => (l.clone(), of(&["x.name", "'-'", "x"])).prop_map(|(a, b)| format!("{a}.map(x, {b}).join('+')")),
+            1 => (a.clone(), t.clone()).prop_map(|(a, b)| format!("({a}).?name.orValue({b})")),
+            1 => a.clone(),
+        ];
+        let number = prop_oneof![
+            2 => n.clone(),
+            2 => (n.clone(), of(&["+", "-", "*", "/", "%"]), n.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+            1 => prop_oneof![l.clone(), t.clone()].prop_map(|a| format!("size({a})")),
+            1 => (t.clone(), t.clone()).prop_map(|(a, b)| format!("{a}.indexOf({b})")),
+            1 => (of(&["int", "double", "-"]), prop_oneof![n.clone(), t.clone()]).prop_map(|(f, a)| format!("{f}({a})")),
+            1 => a.clone(),
+        ];
+        let list = prop_oneof![
+            2 => l.clone(),
+            1 => (l.clone(), l.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
+            1 => (t.clone(), t.clone()).prop_map(|(a, b)| format!("{a}.split({b})")),
+            1 => (l.clone(), condition.clone()).prop_map(|(a, b)| format!("{a}.filter(x, {b})")),
+            1 => (l.clone(), a.clone()).prop_map(|(a, b)| format!("{a}.map(x, {b})")),
+            1 => (a.clone(), a.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
+        ];
+        let any = prop_oneof![
+            3 => prop_oneof![text.clone(), number.clone(), list.clone()],
+            2 => condition,
+            1 => (l.clone(), n).prop_map(|(a, i)| format!("{a}[{i}]")),
+            1 => (a.clone(), of(&["name", "env", "tier", "x"])).prop_map(|(a, f)| format!("({a}).{f}")),
+            1 => (a.clone(), of(&["name", "env", "tier", "x"])).prop_map(|(a, f)| format!("({a}).?{f}")),
+            1 => (t.clone(), a.clone()).prop_map(|(a, b)| format!("{{{a}: {b}}}")),
+            1 => a.prop_map(|a| format!("({a}).or(pod.?metadata).hasValue()")),
+        ];
+        Self { text: text.boxed(), number: number.boxed(), list: list.boxed(), any: any.boxed() }
+    }
+
+    fn bool(&self) -> BoxedStrategy<String> {
+        let Self { text: t, number: n, list: l, any: a } = self.clone();
+        let order = of(&["<", "<=", ">", ">="]);
         prop_oneof![
-            (inner.clone(), binary, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-            (inner.clone(), method).prop_map(|(a, f)| format!("({a}).{f}()")),
-            (inner.clone(), with, inner.clone()).prop_map(|(a, f, b)| format!("({a}).{f}({b})")),
-            (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
-            (inner.clone(), each, inner.clone()).prop_map(|(a, f, b)| format!("({a}).{f}(x, {b})")),
-            (inner.clone(), field.clone()).prop_map(|(a, f)| format!("({a}).{f}")),
-            (inner.clone(), field.clone()).prop_map(|(a, f)| format!("({a}).?{f}")),
-            (inner.clone(), field).prop_map(|(a, f)| format!("has(({a}).{f})")),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a})[{b}]")),
-            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
-            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a}).replace({b}, {c})")),
-            (inner.clone(), inner).prop_map(|(a, b)| format!("[{a}, {b}]")),
+            (a.clone(), of(&["==", "!="]), a.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+            (n.clone(), order.clone(), n).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+            (t.clone(), order, t.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+            (t.clone(), of(&["startsWith", "endsWith", "contains"]), t).prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+            (a.clone(), l.clone()).prop_map(|(a, b)| format!("({a} in {b})")),
+            (a.clone(), of(&["name", "metadata", "tier"])).prop_map(|(a, f)| format!("has(({a}).{f})")),
+            (
+                l,
+                of(&["all", "exists", "exists_one"]),
+                of(&["x != 'a'", "x.name == 'main'", "x", "x.env[0].value == '1'"])
+            )
+                .prop_map(|(a, f, b)| format!("{a}.{f}(x, {b})")),
+            (of(&["true", "false", "x", "pod.nope"]), of(&["&&", "||"]), a.clone())
+                .prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+            a.prop_map(|a| format!("!({a} == null)")),
         ]
-    })
+        .boxed()
+    }
+}
+
+fn source() -> impl Strategy<Value = String> {
+    let (one, two) = (Typed::leaves().deeper(), Typed::leaves().deeper().deeper());
+    prop_oneof![one.any.clone(), one.bool(), two.any.clone(), two.bool(), two.text, two.list, two.number]
 }
 
 /// Words of the language in any order: nearly none of it parses.

@@ -128,6 +128,14 @@ fn numbers_and_conversions() {
     fails("{'a': 1, 'a': 2}", "not a usable key of a map: a is there twice");
 }
 
+/// Where the interpreter of the `cel` crate yields something the language has no overload for.
+#[test]
+fn types_are_checked_where_the_crate_does_not() {
+    fails("[1] + {'a': 1}", "`+` does not work on list and map");
+    fails("pod.?metadata.or(1)", "`or` does not work on optional and int");
+    holds("pod.metadata.?name.?x.orValue('none') == 'none' && !has(pod.spec.?ratio.x)");
+}
+
 #[test]
 fn a_condition_is_a_bool_and_a_source_a_text() {
     assert_eq!(test("pod.metadata.name"), Err(EvalError::NotBool("string")));

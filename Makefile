@@ -1,0 +1,31 @@
+# The front door: what CI runs is here. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check bench advisories accept record clean-cluster
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: ## Show the main job without a cluster: dry-run, then a webhook asked over TLS
+	@scripts/demo
+
+test: ## Everything that can be tested, a real API server included; builds what is missing once
+	@scripts/test
+
+check: ## Format, lints, the pure core alone, licences, bans and sources
+	@scripts/check
+
+bench: ## Ratios against floors and peers, side by side, written to docs/benchmarks.md
+	@scripts/bench
+
+advisories: ## Known vulnerabilities of dependencies (fetches the advisory database)
+	@scripts/deny advisories
+
+accept: ## Rewrite the golden files of tests/cases and tests/cmd; read the diff afterwards
+	ACCEPT=1 TRYCMD=overwrite cargo test --test main
+
+record: ## Record anew what a real API server sends (tests/recorded)
+	@scripts/cluster-tools api
+	rm -f tests/recorded/*.json
+	STEPSPAN_RECORD=$(CURDIR)/tests/recorded cargo test --test cluster -- injection

@@ -1,0 +1,297 @@
+//! A document -> the reviews it stands for: Pods, items of Lists, AdmissionReviews.
+//!
+//! JSON stays as it came: its bytes are put into a review, or are one. YAML is read and written as JSON once.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::admission::API_VERSION;
+use crate::yaml::{Document, Format, YamlError};
+
+/// An object to review.
+pub(super) struct Subject<'a> {
+    /// The bytes of an AdmissionReview.
+    pub review: &'a [u8],
+    /// The object in it.
+    pub object: Value,
+    /// The line of the file on which it starts.
+    pub line: usize,
+}
+
+/// Why a document, or an item of one, is not reviewed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The line of the file.
+    pub line: usize,
+    /// The column, where it is known.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl From<YamlError> for Refusal {
+    fn from(error: YamlError) -> Self {
+        Self { line: error.line, column: Some(error.column), message: error.message, hint: error.hint }
+    }
+}
+
+/// As much of a manifest as tells what it is, borrowed from its text.
+#[derive(Deserialize)]
+struct Peek<'a> {
+    #[serde(default, borrow, rename = "apiVersion")]
+    api_version: Cow<'a, str>,
+    #[serde(default, borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default, borrow)]
+    metadata: Option<Metadata<'a>>,
+    #[serde(default, borrow)]
+    items: Option<Vec<&'a RawValue>>,
+    #[serde(default, borrow)]
+    request: Option<Request<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(default, borrow)]
+    namespace: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(default, borrow)]
+    object: Option<&'a RawValue>,
+}
+
+/// Finds the reviews in documents. Kept by a worker from document to document for its buffer.
+pub(super) struct Finder<'a, S, F> {
+    /// Namespace of Pods that name none.
+    pub namespace: &'a str,
+    /// Takes each review.
+    pub subject: S,
+    /// Takes each refusal.
+    pub refuse: F,
+    /// The review being written.
+    pub buffer: Vec<u8>,
+}
+
+impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
+    /// Finds what a document holds.
+    pub fn document(&mut self, document: &Document) {
+        if document.format == Format::Json
+            && let Ok(peek) = serde_json::from_str::<Peek<'_>>(&document.text)
+            && self.json(&document.text, &peek, document.line).is_some()
+        {
+            return;
+        }
+        match document.read() {
+            Ok(value) => self.value(value, document.line, ""),
+            Err(error) => (self.refuse)(error.into()),
+        }
+    }
+
+    /// JSON that is what it seems; `None` leaves it to the slow way, which explains what is wrong with it.
+    fn json(&mut self, text: &str, peek: &Peek<'_>, line: usize) -> Option<()> {
+        if let Some(items) = &peek.items {
+            let of = item_kind(&peek.kind);
+            let (mut line, mut seen) = (line, 0);
+            for item in items {
+                let item = item.get();
+                // Items are slices of the text: the breaks before one give its line.
+                let offset = (item.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+                line += memchr::memchr_iter(b'\n', text.as_bytes().get(seen..offset).unwrap_or_default()).count();
+                seen = offset;
+                let known = serde_json::from_str::<Peek<'_>>(item).ok();
+                if known.and_then(|peek| self.json(item, &peek, line)).is_none() {
+                    match serde_json::from_str(item) {
+                        Ok(value) => self.value(value, line, of),
+                        Err(error) => (self.refuse)(refusal(line, error.to_string(), None)),
+                    }
+                }
+            }
+            return Some(());
+        }
+        match (&*peek.api_version, &*peek.kind) {
+            ("v1", "Pod") => {
+                let object = serde_json::from_str(text).ok()?;
+                let namespace = peek.metadata.as_ref().and_then(|m| m.namespace.as_deref());
+                self.wrap(namespace, |buffer| buffer.extend_from_slice(text.as_bytes()));
+                self.found(object, line);
+            }
+            (API_VERSION, "AdmissionReview") => {
+                let object = serde_json::from_str(peek.request.as_ref()?.object?.get()).ok()?;
+                (self.subject)(Subject { review: text.as_bytes(), object, line });
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Anything, read. `of` is the kind that a List gives its items where they have none.
+    fn value(&mut self, mut value: Value, line: usize, of: &str) {
+        if let (Value::Object(fields), "Pod") = (&mut value, of)
+            && !fields.contains_key("kind")
+        {
+            fields.shift_insert(0, "apiVersion".to_owned(), "v1".into());
+            fields.shift_insert(1, "kind".to_owned(), "Pod".into());
+        }
+        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+        if let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) {
+            let of = item_kind(&kind);
+            return items.into_iter().for_each(|item| self.value(item, line, of));
+        }
+        match (api_version.as_str(), kind.as_str()) {
+            ("v1", "Pod") => {
+                self.wrap(value["metadata"]["namespace"].as_str(), |buffer| write(buffer, &value));
+                self.found(value, line);
+            }
+            (API_VERSION, "AdmissionReview") if value["request"]["object"].is_object() => {
+                self.buffer.clear();
+                write(&mut self.buffer, &value);
+                let object = value["request"]["object"].take();
+                self.found(object, line);
+            }
+            _ => (self.refuse)(foreign(&value, &api_version, &kind, line)),
+        }
+    }
+
+    fn found(&mut self, object: Value, line: usize) {
+        (self.subject)(Subject { review: &self.buffer, object, line });
+    }
+
+    /// Writes the review of a Pod's creation, as the API server asks it.
+    fn wrap(&mut self, namespace: Option<&str>, pod: impl FnOnce(&mut Vec<u8>)) {
+        let namespace = namespace.filter(|n| !n.is_empty()).unwrap_or(self.namespace);
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        buffer.extend_from_slice(
+            br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"dry-run","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","dryRun":true,"namespace":"#,
+        );
+        write(buffer, &namespace);
+        buffer.extend_from_slice(b",\"object\":");
+        pod(buffer);
+        buffer.extend_from_slice(b"}}");
+    }
+}
+
+/// Writes to memory, which cannot fail.
+fn write(buffer: &mut Vec<u8>, value: &impl serde::Serialize) {
+    let _ = serde_json::to_writer(buffer, value);
+}
+
+fn item_kind(list: &str) -> &str {
+    list.strip_suffix("List").unwrap_or_default()
+}
+
+fn refusal(line: usize, message: String, hint: Option<&str>) -> Refusal {
+    Refusal { line, column: None, message, hint: hint.map(str::to_owned) }
+}
+
+/// What is wrong with a document that is neither of what we review.
+fn foreign(value: &Value, api_version: &str, kind: &str, line: usize) -> Refusal {
+    if !value.is_object() {
+        return refusal(line, "not a Kubernetes manifest".to_owned(), Some("a manifest has apiVersion and kind"));
+    }
+    let name = value["metadata"]["name"].as_str().map(|n| format!(" {n}")).unwrap_or_default();
+    match (api_version, kind) {
+        (_, "") => refusal(
+            line,
+            format!("this manifest{name} has no kind"),
+            Some("add apiVersion and kind, such as `kind: Pod`"),
+        ),
+        (_, "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow") => refusal(
+            line,
+            format!("{kind}{name}: this release does not expand workflows into pods yet"),
+            Some("record the pods of a run instead: kubectl get pods -l workflows.argoproj.io/workflow=NAME -o yaml"),
+        ),
+        (version, "AdmissionReview") if version != API_VERSION => {
+            refusal(line, format!("AdmissionReview of {version}, {API_VERSION} is expected"), None)
+        }
+        (_, "AdmissionReview") => refusal(
+            line,
+            "AdmissionReview without request.object".to_owned(),
+            Some("record the request, not the response"),
+        ),
+        (version, "Pod") => {
+            refusal(line, format!("Pod{name} of apiVersion {version:?}"), Some("write `apiVersion: v1`"))
+        }
+        (_, "Namespace") => {
+            refusal(line, format!("Namespace{name} is no pod"), Some("give it with --with: its labels are context"))
+        }
+        _ => refusal(line, format!("{kind}{name} is no pod"), Some("Pod, List and AdmissionReview are taken")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    /// What is found: (line, namespace of the review, name), and the refusals.
+    fn find(text: &str) -> (Vec<(usize, String, String)>, Vec<(usize, String)>) {
+        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        let mut finder = Finder {
+            namespace: "fallback",
+            subject: |s: Subject<'_>| {
+                let review: Value = serde_json::from_slice(s.review).unwrap();
+                assert_eq!(review["request"]["object"], s.object);
+                let namespace = review["request"]["namespace"].as_str().unwrap().to_owned();
+                found.push((s.line, namespace, s.object["metadata"]["name"].as_str().unwrap().to_owned()));
+            },
+            refuse: |r: Refusal| refused.push((r.line, r.message)),
+            buffer: Vec::new(),
+        };
+        for document in yaml::documents(text.as_bytes()) {
+            finder.document(&document.unwrap());
+        }
+        (found, refused)
+    }
+
+    #[test]
+    fn finds_pods_however_they_are_written() {
+        let pod = |name: &str| {
+            format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"argo"}}}}"#)
+        };
+        let all = |line| vec![(line, "argo".to_owned(), "a".to_owned())];
+        assert_eq!(find(&pod("a")).0, all(1));
+        assert_eq!(find(&format!("# c\n---\n{}", pod("a"))).0, all(3));
+        assert_eq!(find("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  namespace: argo\n").0, all(1));
+        assert_eq!(find("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n").0[0].1, "fallback");
+        let list = format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n{},\n\n{}]}}", pod("a"), pod("b"));
+        let (found, _) = find(&list);
+        assert_eq!((found[0].0, found[1].0, found[1].2.as_str()), (2, 4, "b"));
+        let typed = r#"{"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"a","namespace":"argo"}}]}"#;
+        assert_eq!(find(typed).0, all(1));
+        let review = format!(
+            r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","namespace":"argo","object":{}}}}}"#,
+            pod("a")
+        );
+        assert_eq!(find(&review).0, all(1));
+        assert_eq!(find(&format!("[]\n{review}\n{}", pod("a"))).0.len(), 2);
+    }
+
+    #[test]
+    fn refuses_what_is_no_pod_and_goes_on() {
+        let text = "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: ci}\n---\na: 1\n---\n- x\n---\n\
+                    kind: Pod\napiVersion: v2\n---\nkind: Deployment\napiVersion: apps/v1\n---\n{\"kind\": 3}\n";
+        let (found, refused) = find(text);
+        assert!(found.is_empty());
+        let said: Vec<_> = refused.iter().map(|(line, message)| (*line, message.split(':').next().unwrap())).collect();
+        assert_eq!(
+            said,
+            [
+                (1, "Workflow ci"),
+                (5, "this manifest has no kind"),
+                (7, "not a Kubernetes manifest"),
+                (9, "Pod of apiVersion \"v2\""),
+                (12, "Deployment is no pod"),
+                (15, "this manifest has no kind")
+            ]
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! `-o patch`: one JSON object a line, with the patch and everything that led to it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::step::Step;
+use crate::patch::Op;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    pod: String,
+    patch: &'a [Op],
+    decisions: Decisions<'a>,
+}
+
+#[derive(Serialize)]
+struct Decisions<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Matching policies, highest priority first.
+    policies: &'a [String],
+    /// Policies that do not match.
+    mismatches: Vec<Mismatch<'a>>,
+    containers: Vec<Container<'a>>,
+    values: Vec<Value<'a>>,
+    /// By field path; where one policy alone matched it wrote everything, and this is empty.
+    writers: BTreeMap<&'a str, Writer<'a>>,
+    warnings: &'a [String],
+    source: Source<'a>,
+}
+
+#[derive(Serialize)]
+struct Mismatch<'a> {
+    policy: &'a str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Container<'a> {
+    name: &'a str,
+    injected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Value<'a> {
+    key: &'a str,
+    value: Option<&'a str>,
+    source: Option<&'a str>,
+    /// Variables of the step that come first, known at run time only.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    variables: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dynamic: bool,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    source: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Writer<'a> {
+    policy: &'a str,
+    over: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    file: &'a str,
+    line: usize,
+}
+
+/// Writes a step's line.
+pub(super) fn write(step: &Step, out: &mut Vec<u8>) {
+    let line = Line { pod: step.name(), patch: &step.reviewed.patch, decisions: decisions(step) };
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(&mut *out, &line);
+    out.push(b'\n');
+}
+
+fn decisions(step: &Step) -> Decisions<'_> {
+    let reviewed = &step.reviewed;
+    let decision = &reviewed.decision;
+    Decisions {
+        outcome: reviewed.outcome.label(),
+        reason: reviewed.reason.as_ref().map(ToString::to_string),
+        policies: &decision.policies,
+        mismatches: decision
+            .mismatches
+            .iter()
+            .map(|(policy, why)| Mismatch { policy, reason: why.to_string() })
+            .collect(),
+        containers: decision
+            .containers
+            .iter()
+            .map(|c| Container {
+                name: &c.name,
+                injected: c.skipped.is_none(),
+                reason: c.skipped.as_ref().map(ToString::to_string),
+            })
+            .collect(),
+        values: decision
+            .values
+            .iter()
+            .map(|v| Value {
+                key: &v.key,
+                value: v.value.as_deref(),
+                source: v.source.as_deref(),
+                variables: &v.variables,
+                failed: v.failed.iter().map(|(source, reason)| Failed { source, reason }).collect(),
+                dynamic: v.dynamic,
+            })
+            .collect(),
+        writers: decision
+            .writers
+            .iter()
+            .map(|(path, w)| (path.as_str(), Writer { policy: &w.policy, over: &w.over }))
+            .collect(),
+        warnings: &reviewed.warnings,
+        source: Source { file: &step.file, line: step.line },
+    }
+}

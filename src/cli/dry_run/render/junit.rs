@@ -1,0 +1,164 @@
+//! JUnit XML: a suite for each file, a case for each step container.
+//!
+//! The layout that CI systems read (<https://github.com/testmoapp/junitxml>): counts on the suite, so the cases of one file
+//! are kept until it ends.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::super::manifest::Refusal;
+use super::super::step::{Step, is_failure};
+use crate::inject::reason::SkipReason;
+
+/// A test case.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// Its file.
+    pub suite: Arc<str>,
+    verdict: Verdict,
+    xml: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Skipped,
+    Failed,
+    Broken,
+}
+
+/// The cases of one file.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    name: Arc<str>,
+    /// By verdict.
+    counts: [usize; 4],
+    xml: String,
+}
+
+/// Gives the cases of a step: its containers, or itself where none was looked at.
+pub(super) fn cases(step: &Step, mut each: impl FnMut(Case)) {
+    let (pod, name) = (step.name(), step.step_name());
+    let reviewed = &step.reviewed;
+    let warnings = reviewed.warnings.join("\n");
+    let case = |container: &str, reason: Option<&SkipReason>| {
+        let title = [pod.as_str(), container].join(" ");
+        Case::new(&step.file, title.trim_end(), &name, reason, &warnings)
+    };
+    let containers = &reviewed.decision.containers;
+    if containers.is_empty() {
+        return each(case("", reviewed.reason.as_ref()));
+    }
+    // A patch that was refused leaves the containers' own decisions as if it had not been.
+    let refused = reviewed.reason.as_ref().filter(|reason| is_failure(reason));
+    for container in containers {
+        each(case(&container.name, container.skipped.as_ref().or(refused)));
+    }
+}
+
+impl Case {
+    fn new(file: &Arc<str>, title: &str, class: &str, reason: Option<&SkipReason>, warnings: &str) -> Self {
+        let (verdict, element) = match reason {
+            None => (Verdict::Passed, None),
+            Some(reason) if is_failure(reason) => (Verdict::Failed, Some("failure")),
+            Some(_) => (Verdict::Skipped, Some("skipped")),
+        };
+        let message = reason.map(ToString::to_string).unwrap_or_default();
+        Self { suite: file.clone(), verdict, xml: xml(title, class, element, &message, warnings) }
+    }
+
+    /// The case of a document that is no input.
+    pub fn of_refusal(file: &Arc<str>, refusal: &Refusal) -> Self {
+        let title = format!("line {}", refusal.line);
+        let hint = refusal.hint.as_deref().unwrap_or_default();
+        Self {
+            suite: file.clone(),
+            verdict: Verdict::Broken,
+            xml: xml(&title, "", Some("error"), &refusal.message, hint),
+        }
+    }
+}
+
+fn xml(title: &str, class: &str, element: Option<&str>, message: &str, text: &str) -> String {
+    let class = if class.is_empty() { "stepspan" } else { class };
+    let mut out = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(title), escaped(class));
+    // Writing to a String cannot fail.
+    let _ = match element {
+        None => out.write_str("/>\n"),
+        Some(element) if text.is_empty() => {
+            writeln!(out, ">\n      <{element} message=\"{}\"/>\n    </testcase>", escaped(message))
+        }
+        Some(element) => writeln!(
+            out,
+            ">\n      <{element} message=\"{}\">{}</{element}>\n    </testcase>",
+            escaped(message),
+            escaped(text)
+        ),
+    };
+    out
+}
+
+impl Suite {
+    /// A suite without cases.
+    pub fn new(name: Arc<str>) -> Self {
+        Self { name, counts: [0; 4], xml: String::new() }
+    }
+
+    /// Whether a case belongs here.
+    pub fn holds(&self, case: &Case) -> bool {
+        Arc::ptr_eq(&self.name, &case.suite)
+    }
+
+    /// Adds a case.
+    pub fn add(&mut self, case: &Case) {
+        self.counts[case.verdict as usize] += 1;
+        self.xml.push_str(&case.xml);
+    }
+
+    /// Writes the suite.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let [passed, skipped, failed, broken] = self.counts;
+        let head = format!(
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\" errors=\"{broken}\" skipped=\"{skipped}\">",
+            escaped(&self.name),
+            passed + skipped + failed + broken,
+        );
+        super::line(out, &head);
+        out.extend_from_slice(self.xml.as_bytes());
+        super::line(out, "  </testsuite>");
+    }
+}
+
+/// Text for elements and attributes; what XML 1.0 has no way to write (section 2.2, `Char`) becomes U+FFFD.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\n' => out.push_str("&#10;"),
+            '\t' => out.push_str("&#9;"),
+            '\r' => out.push_str("&#13;"),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            '\x7f'..='\u{9f}' => drop(write!(out, "&#{};", u32::from(c))),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_name_holds_the_xml_is_valid() {
+        assert_eq!(
+            escaped("a<b>&\"'\n\t\u{1b}[0m\0\u{85}é"),
+            "a&lt;b&gt;&amp;&quot;&apos;&#10;&#9;\u{fffd}[0m\u{fffd}&#133;é"
+        );
+    }
+}

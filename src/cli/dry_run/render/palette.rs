@@ -1,0 +1,73 @@
+//! The few colours, each for one meaning.
+
+use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Palette {
+    on: bool,
+}
+
+/// What a text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing special.
+    Plain,
+    /// What one looks for first.
+    Strong,
+    /// What one may look past.
+    Quiet,
+    /// Done, or added.
+    Good,
+    /// Removed, or failed.
+    Bad,
+    /// Where one is.
+    Place,
+}
+
+impl Palette {
+    /// With colours or without.
+    pub fn new(on: bool) -> Self {
+        Self { on }
+    }
+
+    /// The text in its colour.
+    pub fn paint(self, tone: Tone, text: impl Display) -> String {
+        let style = tone.style();
+        if self.on && tone != Tone::Plain { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Strong => Style::new().bold(),
+            Self::Quiet => Style::new().dimmed(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Bad => AnsiColor::Red.on_default(),
+            Self::Place => AnsiColor::Cyan.on_default(),
+        }
+    }
+}
+
+/// A text from outside that cannot move the cursor, colour the terminal or turn the line around.
+pub(crate) fn harmless(text: &str) -> String {
+    let unsafe_ = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    if !text.contains(unsafe_) {
+        return text.to_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        if unsafe_(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
+        out
+    })
+}

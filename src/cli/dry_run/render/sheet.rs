@@ -1,0 +1,154 @@
+//! Puts the pieces of all batches one after another: what goes before, between and behind them.
+
+use std::io::{self, Write};
+
+use super::super::args::Output;
+use super::super::progress::Progress;
+use super::super::step::{Done, Tally};
+use super::junit::{Case, Suite};
+use super::palette::{Palette, Tone};
+use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR};
+
+/// The output.
+pub(crate) struct Sheet<O, E> {
+    out: O,
+    err: E,
+    output: Option<Output>,
+    palette: Palette,
+    progress: Progress,
+    widths: [usize; 3],
+    suite: Option<Suite>,
+    /// Nothing has been written yet.
+    fresh: bool,
+    tally: Tally,
+    buffer: Vec<u8>,
+}
+
+impl<O: Write, E: Write> Sheet<O, E> {
+    /// An empty sheet.
+    pub fn new(out: O, err: E, output: Option<Output>, palette: Palette, progress: Progress) -> Self {
+        let (suite, tally, buffer) = (None, Tally::default(), Vec::new());
+        Self { out, err, output, palette, progress, widths: [0; 3], suite, fresh: true, tally, buffer }
+    }
+
+    /// Writes the next batch; `None` stands for one that was lost to a panic.
+    ///
+    /// # Errors
+    /// stdout's.
+    pub fn take(&mut self, done: Option<Done>) -> io::Result<()> {
+        let Some(done) = done else {
+            self.tally.bad += 1;
+            self.problem("error: a batch of documents was lost to a fault in stepspan: please report it");
+            return Ok(());
+        };
+        for piece in &done.pieces {
+            if let Piece::Row(row) = piece {
+                row.widen(&mut self.widths);
+            }
+        }
+        for piece in done.pieces {
+            match piece {
+                Piece::Row(row) => row.write(self.widths, self.palette, &mut self.buffer),
+                Piece::Text(text) => self.text(&text),
+                Piece::Case(case) => self.case(&case),
+                Piece::Problem(text) => {
+                    self.flush()?;
+                    self.problem(&text);
+                }
+            }
+        }
+        self.tally.add(done.tally);
+        self.flush()?;
+        self.progress.advance(done.bytes, self.tally.pods());
+        Ok(())
+    }
+
+    /// Writes what is still to be written; the exit code.
+    ///
+    /// # Errors
+    /// stdout's.
+    pub fn end(mut self) -> io::Result<u8> {
+        match self.output {
+            Some(Output::Json) => {
+                self.begin();
+                self.buffer.extend_from_slice(if self.fresh { b"]}\n" } else { b"\n]}\n" });
+            }
+            Some(Output::Junit) => {
+                self.begin();
+                if let Some(suite) = self.suite.take() {
+                    suite.write(&mut self.buffer);
+                }
+                super::line(&mut self.buffer, "</testsuites>");
+            }
+            _ => {}
+        }
+        self.flush()?;
+        self.progress.end();
+        if matches!(self.output, None | Some(Output::Summary)) {
+            let text = self.tally.to_string();
+            self.problem(&text);
+        }
+        Ok(self.tally.exit_code())
+    }
+
+    /// What stands before everything.
+    fn begin(&mut self) {
+        if !self.fresh {
+            return;
+        }
+        match self.output {
+            Some(Output::Json) => {
+                self.buffer.extend_from_slice(br#"{"apiVersion":"v1","kind":"List","metadata":{},"items":["#);
+            }
+            Some(Output::Junit) => {
+                super::line(&mut self.buffer, r#"<?xml version="1.0" encoding="UTF-8"?>"#);
+                super::line(&mut self.buffer, r#"<testsuites name="stepspan dry-run">"#);
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        let mut text = text;
+        if self.fresh {
+            self.begin();
+            match self.output {
+                Some(Output::Yaml) => text = text.strip_prefix(YAML_SEPARATOR).unwrap_or(text),
+                // The first item stands on a line of its own, as all do.
+                Some(Output::Json) => text = text.strip_prefix(&JSON_SEPARATOR[..1]).unwrap_or(text),
+                _ => {}
+            }
+        }
+        self.fresh = false;
+        self.buffer.extend_from_slice(text);
+    }
+
+    fn case(&mut self, case: &Case) {
+        self.begin();
+        self.fresh = false;
+        if let Some(other) = self.suite.take_if(|suite| !suite.holds(case)) {
+            other.write(&mut self.buffer);
+        }
+        self.suite.get_or_insert_with(|| Suite::new(case.suite.clone())).add(case);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.out.write_all(&self.buffer)?;
+            self.out.flush()?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// A line to stderr. Nobody is left to tell if it is closed.
+    fn problem(&mut self, text: &str) {
+        let err = &mut self.err;
+        self.progress.aside(|| {
+            let _ = match text.strip_prefix("error: ") {
+                Some(rest) => writeln!(err, "{}: {rest}", Palette::new(true).paint(Tone::Bad, "error")),
+                None => writeln!(err, "{text}"),
+            };
+        });
+    }
+}

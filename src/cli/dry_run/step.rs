@@ -1,0 +1,227 @@
+//! One review, and what it says to a person: which step, what became of it, whether that is a failure.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::args::Output;
+use super::input::{Batch, Item};
+use super::manifest::{Finder, Refusal, Subject};
+use super::render::palette::Palette;
+use super::render::{self, Piece};
+use crate::admission::{Outcome, Reviewed, review};
+use crate::argo::StepPod;
+use crate::context::Context;
+use crate::inject::reason::SkipReason;
+use crate::patch;
+use crate::policy::PolicySet;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Reviewer {
+    pub policies: PolicySet,
+    pub context: Context,
+    /// Namespace of Pods that name none.
+    pub namespace: String,
+    pub output: Option<Output>,
+    pub palette: Palette,
+}
+
+/// A reviewed object.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Its file.
+    pub file: Arc<str>,
+    /// Its line.
+    pub line: usize,
+    /// As it came.
+    pub before: Value,
+    /// What the evaluator says.
+    pub reviewed: Reviewed,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// What is to be written, in order.
+    pub pieces: Vec<Piece>,
+    /// How many there were.
+    pub tally: Tally,
+    /// Bytes of input.
+    pub bytes: usize,
+}
+
+/// Numbers for the last line and the exit code.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub injected: usize,
+    pub labelled: usize,
+    pub skipped: usize,
+    /// Selected, and could not be injected.
+    pub failed: usize,
+    /// Documents that are no input.
+    pub bad: usize,
+}
+
+impl Reviewer {
+    /// Reviews a batch.
+    pub fn batch(&self, batch: Batch) -> Done {
+        let mut done = Done { bytes: batch.bytes, ..Done::default() };
+        let mut buffer = Vec::new();
+        for entry in batch.entries {
+            let file = entry.source;
+            match entry.item {
+                Item::Document(document) => {
+                    // Both closures write to the batch's result, one at a time.
+                    let cell = std::cell::RefCell::new(&mut done);
+                    let mut finder = Finder {
+                        namespace: &self.namespace,
+                        subject: |subject: Subject<'_>| self.subject(subject, &file, *cell.borrow_mut()),
+                        refuse: |refusal| refuse(&file, &refusal, self.output, *cell.borrow_mut()),
+                        buffer: std::mem::take(&mut buffer),
+                    };
+                    finder.document(&document);
+                    buffer = finder.buffer;
+                }
+                Item::Broken(error) => refuse(&file, &error.into(), self.output, &mut done),
+                Item::Unreadable(message, hint) => {
+                    let hint = Some(hint.to_owned());
+                    refuse(&file, &Refusal { line: 0, column: None, message, hint }, self.output, &mut done);
+                }
+            }
+        }
+        done
+    }
+
+    fn subject(&self, subject: Subject<'_>, file: &Arc<str>, done: &mut Done) {
+        let Subject { review: bytes, object, line } = subject;
+        let reviewed = review(bytes, &self.policies, &self.context);
+        if matches!(reviewed.reason, Some(SkipReason::Malformed | SkipReason::WrongKind)) {
+            let message = match reviewed.reason {
+                Some(SkipReason::WrongKind) => {
+                    format!("AdmissionReview of a {}: Pods and Workflows are reviewed", reviewed.kind)
+                }
+                _ => reviewed.warnings.first().map_or_else(String::new, |w| {
+                    w.strip_prefix("admitted without injection: ").unwrap_or(w).to_owned()
+                }),
+            };
+            return refuse(file, &Refusal { line, column: None, message, hint: None }, self.output, done);
+        }
+        let step = Step { file: file.clone(), line, before: object, reviewed };
+        done.tally.count(&step);
+        render::step(step, self.output, self.palette, &mut done.pieces);
+    }
+}
+
+fn refuse(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, done: &mut Done) {
+    done.tally.bad += 1;
+    render::refusal(file, refusal, output, &mut done.pieces);
+}
+
+impl Tally {
+    fn count(&mut self, step: &Step) {
+        let counter = match step.reviewed.outcome {
+            _ if step.failure().is_some() => &mut self.failed,
+            Outcome::Injected | Outcome::Carried => &mut self.injected,
+            Outcome::Labelled => &mut self.labelled,
+            Outcome::Skipped | Outcome::Failed => &mut self.skipped,
+        };
+        *counter += 1;
+    }
+
+    /// Adds another's numbers.
+    pub fn add(&mut self, other: Self) {
+        self.injected += other.injected;
+        self.labelled += other.labelled;
+        self.skipped += other.skipped;
+        self.failed += other.failed;
+        self.bad += other.bad;
+    }
+
+    /// Pods that were reviewed.
+    pub fn pods(self) -> usize {
+        self.injected + self.labelled + self.skipped + self.failed
+    }
+
+    /// 0 good, 1 a step could not be injected, 2 bad input.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self { bad: 1.., .. } => 2,
+            Self { failed: 1.., .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} injected", self.injected)?;
+        let others = [
+            (self.labelled, "labelled"),
+            (self.skipped, "skipped"),
+            (self.failed, "could not be injected"),
+            (self.bad, if self.bad == 1 { "document is no input" } else { "documents are no input" }),
+        ];
+        others.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
+impl Step {
+    /// `namespace/name`; the name of a pod that is yet to get one ends in `*`.
+    pub fn name(&self) -> String {
+        let Reviewed { namespace, name, .. } = &self.reviewed;
+        let made_up = self.before["metadata"]["name"].as_str().is_none_or(str::is_empty);
+        format!("{namespace}/{name}{}", if made_up { "*" } else { "" })
+    }
+
+    /// The step's name, where the pod is one.
+    pub fn step_name(&self) -> String {
+        let pod = StepPod::read(&self.before, &self.reviewed.namespace);
+        pod.and_then(|pod| pod.step_name().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Why a container that should have been injected could not be.
+    pub fn failure(&self) -> Option<&SkipReason> {
+        let containers = self.reviewed.decision.containers.iter().filter_map(|c| c.skipped.as_ref());
+        self.reviewed.reason.iter().chain(containers).find(|reason| is_failure(reason))
+    }
+
+    /// Before and after.
+    pub fn into_patched(self) -> Value {
+        let mut after = self.before;
+        // The evaluator has applied the patch itself before giving it.
+        let _ = patch::apply(&mut after, &self.reviewed.patch);
+        after
+    }
+}
+
+/// Whether a reason means "should have been, could not": all others are somebody's choice.
+pub(super) fn is_failure(reason: &SkipReason) -> bool {
+    match reason {
+        SkipReason::PrefixNotProven
+        | SkipReason::MountConflict
+        | SkipReason::ReservedReference
+        | SkipReason::Architecture
+        | SkipReason::Windows
+        | SkipReason::NoWorkflowUid
+        | SkipReason::PatchUnsafe
+        | SkipReason::Missing(_)
+        | SkipReason::Malformed
+        | SkipReason::TooLarge
+        | SkipReason::Internal => true,
+        SkipReason::NotArgo
+        | SkipReason::NotCreate
+        | SkipReason::WrongKind
+        | SkipReason::NoPolicy
+        | SkipReason::OptedOut
+        | SkipReason::Paused
+        | SkipReason::ArtifactGc
+        | SkipReason::Agent
+        | SkipReason::Resource
+        | SkipReason::Data
+        | SkipReason::Sidecar
+        | SkipReason::ContainerExcluded
+        | SkipReason::AlreadyInjected => false,
+    }
+}

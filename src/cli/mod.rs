@@ -1,0 +1,41 @@
+//! The command line. Data goes to stdout, all else to stderr. Exit codes: 0 good, 1 found something, 2 bad input.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+mod dry_run;
+mod schema;
+#[cfg(feature = "webhook")]
+mod webhook;
+
+/// Makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
+#[derive(Debug, Parser)]
+#[command(name = "stepspan", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    DryRun(Box<dry_run::Args>),
+    Schema(schema::Args),
+    #[cfg(feature = "webhook")]
+    Webhook(Box<webhook::Args>),
+}
+
+/// Reads the arguments, does what they say, and gives the exit code.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::DryRun(args) => dry_run::run(*args),
+        Command::Schema(args) => schema::run(&args),
+        #[cfg(feature = "webhook")]
+        Command::Webhook(args) => webhook::run(*args),
+    };
+    done.unwrap_or_else(|error| {
+        // Nobody is left to tell if stderr is closed.
+        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        ExitCode::from(2)
+    })
+}

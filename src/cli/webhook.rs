@@ -1,0 +1,287 @@
+//! `stepspan webhook`: from arguments to a [`Config`], then serve until told to stop.
+
+use std::{net::IpAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{ArgGroup, ValueEnum};
+
+use crate::{
+    admission,
+    config::{Config, Drain, Limits, TlsSource, Trace},
+    context::Context,
+    policy::compile::Rules,
+    source::{files, store::Loader},
+    telemetry::events::{Level, Target},
+    webhook::run::{Seams, until_signal},
+};
+
+/// Serve the mutating admission webhook over HTTPS
+///
+/// Two ports: HTTPS for the API server (POST /mutate for pods, POST /mutate-workflows for Workflows), and plain HTTP for
+/// metrics and probes (GET /metrics, /health, /healthz, /readyz). Whatever goes wrong, the object is admitted unpatched
+/// with a warning. Events go to stderr as one JSON object a line.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("certificate").required(true).args(["tls_cert", "tls_self_signed"])))]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Policy file or folder, read again when its content changes [default: the built-in agent-steps policy]
+    #[arg(long = "policy", value_name = "PATH")]
+    policies: Vec<PathBuf>,
+    /// Inject nothing while this file exists
+    #[arg(long, value_name = "PATH")]
+    pause_file: Option<PathBuf>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    #[command(flatten)]
+    ports: Ports,
+    #[command(flatten)]
+    tls: Certificates,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    log: Log,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Ports")]
+struct Ports {
+    /// Address for both ports [default: all, IPv6 and IPv4]
+    #[arg(long, value_name = "IP")]
+    bind: Option<IpAddr>,
+    /// Port of the admission server (HTTPS)
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    https_port: u16,
+    /// Port for metrics and probes (plain HTTP)
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    ops_port: u16,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "TLS")]
+struct Certificates {
+    /// Certificate chain (PEM, leaf first), swapped without dropping a connection when the file changes
+    #[arg(long, value_name = "PATH", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert (PEM)
+    #[arg(long, value_name = "PATH", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Make a CA and a certificate at the start, for development
+    #[arg(long)]
+    tls_self_signed: bool,
+    /// DNS name or IP address in the self-made certificate
+    #[arg(long, value_name = "NAME", requires = "tls_self_signed", value_delimiter = ',')]
+    #[arg(default_values = ["localhost", "127.0.0.1", "::1"])]
+    tls_san: Vec<String>,
+    /// Write the self-made CA's certificate here, for `curl --cacert`
+    #[arg(long, value_name = "PATH", requires = "tls_self_signed")]
+    write_ca: Option<PathBuf>,
+    /// Ask for client certificates signed by one of these CAs (PEM); /mutate then answers 401 without one
+    #[arg(long, value_name = "PATH")]
+    client_ca: Option<PathBuf>,
+    /// The caBundle of the webhook configuration (PEM): ready only while it trusts our certificate
+    #[arg(long, value_name = "PATH")]
+    ca_bundle: Option<PathBuf>,
+    /// The name the API server calls us by: ready only while the certificate has it
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Longest request body; a longer one is admitted unpatched
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size)]
+    max_body: usize,
+    /// Memory for all bodies being read together; past it requests are admitted unpatched
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    max_body_memory: usize,
+    /// Time for a whole body to arrive
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    body_timeout: Duration,
+    /// Time for a request's headers to arrive
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    header_timeout: Duration,
+    /// Time for a TLS handshake
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    handshake_timeout: Duration,
+    /// Time after which an idle connection is closed; keep it above the API server's 90s
+    #[arg(long, value_name = "TIME", default_value = "150s", value_parser = duration)]
+    idle_timeout: Duration,
+    /// Open connections; further ones are closed at once
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// On SIGTERM: how long to go on serving while not ready, so that endpoints are removed first
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    drain_delay: Duration,
+    /// On SIGTERM, after the delay: how long requests in flight may take
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    drain_timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Logs and traces")]
+struct Log {
+    /// How much to log; `debug` has the pods that are none of our business too
+    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info")]
+    level: LogLevel,
+    /// Log to this file instead of stderr
+    #[arg(long = "log-file", value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Size at which a new log file is begun
+    #[arg(long = "log-max-size", value_name = "SIZE", default_value = "10MiB", value_parser = size, requires = "file")]
+    max_size: usize,
+    /// How many old log files to keep (.1 is the newest)
+    #[arg(long = "log-keep", value_name = "N", default_value_t = 3, requires = "file")]
+    keep: usize,
+    /// Send a span for each review to this OTLP/gRPC endpoint
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    #[arg(long, help = TRACE_HELP)]
+    trace: bool,
+    /// Share of reviews traced where the API server does not decide
+    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = ratio)]
+    trace_ratio: f64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+const TRACE_HELP: &str =
+    "Send a span for each review to $OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4317 where that is unset";
+
+const EXAMPLES: &str = "\
+Examples:
+  # On a laptop, with a certificate of its own:
+  stepspan webhook --tls-self-signed --write-ca ca.pem
+  curl --cacert ca.pem https://localhost:9443/readyz
+
+  # In a cluster, with a mounted Secret and ConfigMap:
+  stepspan webhook --tls-cert /tls/tls.crt --tls-key /tls/tls.key --policy /policies";
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let workers = args.workers.map(usize::from);
+    let config = config(args);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        runtime.worker_threads(workers);
+    }
+    let runtime = runtime.enable_all().max_blocking_threads(16).build().context("cannot start the worker threads")?;
+    let paths = config.policies.clone();
+    let loader: Loader = Arc::new(move || files::load(&paths, &Rules::default()).map_err(|errors| errors.to_string()));
+    let seams = Seams { loader, reviewer: admission::review, context: Context::default() };
+    runtime.block_on(until_signal(config, seams))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(args: Args) -> Config {
+    let Args { policies, pause_file, workers: _, ports, tls, limits, log } = args;
+    let source = match (tls.tls_cert, tls.tls_key) {
+        (Some(certificate), Some(key)) => TlsSource::Files { certificate, key },
+        _ => TlsSource::SelfMade { names: tls.tls_san, write_ca: tls.write_ca },
+    };
+    Config {
+        bind: ports.bind,
+        https_port: ports.https_port,
+        ops_port: ports.ops_port,
+        tls: source,
+        client_ca: tls.client_ca,
+        ca_bundle: tls.ca_bundle,
+        server_name: tls.server_name,
+        policies,
+        pause_file,
+        poll: Duration::from_secs(1),
+        limits: Limits {
+            body_bytes: limits.max_body,
+            body_memory: limits.max_body_memory,
+            body_timeout: limits.body_timeout,
+            header_timeout: limits.header_timeout,
+            handshake_timeout: limits.handshake_timeout,
+            idle_timeout: limits.idle_timeout,
+            connections: usize::try_from(limits.max_connections).unwrap_or(usize::MAX),
+        },
+        drain: Drain { delay: limits.drain_delay, timeout: limits.drain_timeout },
+        level: log.level(),
+        trace: log.trace(),
+        log: log.target(),
+    }
+}
+
+impl Log {
+    fn level(&self) -> Level {
+        match self.level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Info => Level::Info,
+            LogLevel::Debug => Level::Debug,
+        }
+    }
+
+    fn trace(&self) -> Option<Trace> {
+        let from_env = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+        let asked = || self.trace.then(|| from_env().unwrap_or_else(|| "http://localhost:4317".into()));
+        let endpoint = self.otlp_endpoint.clone().or_else(asked)?;
+        Some(Trace { endpoint, ratio: self.trace_ratio })
+    }
+
+    fn target(self) -> Target {
+        match self.file {
+            None => Target::Stderr,
+            Some(path) => Target::File { path, max_bytes: self.max_size as u64, keep: self.keep },
+        }
+    }
+}
+
+/// `300ms`, `5s`, `2m`; `0s` is allowed.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..split].parse().map_err(|_| "a time is a whole number and a unit: 300ms, 5s, 2m")?;
+    match &text[split..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err("a time needs a unit: 300ms, 5s, 2m".into()),
+    }
+}
+
+/// `512KiB`, `8MiB`, `1GiB`, or plain bytes; not 0.
+fn size(text: &str) -> Result<usize, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: usize = text[..split].parse().map_err(|_| "a size is a whole number and a unit: 512KiB, 8MiB")?;
+    let unit: usize = match &text[split..] {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("a size ends in KiB, MiB or GiB, or is in bytes".into()),
+    };
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(|| "out of range".into())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "a number from 0 to 1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_read_as_written() {
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
+        assert!(duration("5").unwrap_err().contains("unit"));
+        assert!(duration("-5s").is_err());
+        assert_eq!(size("8MiB"), Ok(8 << 20));
+        assert_eq!(size("100"), Ok(100));
+        assert!(size("0").is_err() && size("8MB").is_err() && size("99999999999GiB").is_err());
+        assert!(ratio("1.5").is_err() && ratio("NaN").is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! What the admission server is told, in meaningful types; the command line makes one, tests write one.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use crate::telemetry::events::{Level, Target};
+
+/// Everything `stepspan webhook` can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where both ports listen; `None` is every address, IPv6 too where the host has it.
+    pub bind: Option<IpAddr>,
+    /// The admission port (HTTPS); 0 picks a free one.
+    pub https_port: u16,
+    /// The operations port (plain HTTP: metrics, health); 0 picks a free one.
+    pub ops_port: u16,
+    /// Where the serving certificate comes from.
+    pub tls: TlsSource,
+    /// Client certificates must be signed by one of these (PEM); then `/mutate` needs one.
+    pub client_ca: Option<PathBuf>,
+    /// What the API server trusts (PEM); readiness checks the served certificate against it.
+    pub ca_bundle: Option<PathBuf>,
+    /// The name the API server calls us by; readiness checks that the certificate has it.
+    pub server_name: Option<String>,
+    /// Policy files and folders; none is the embedded default.
+    pub policies: Vec<PathBuf>,
+    /// Injection is off while this file exists.
+    pub pause_file: Option<PathBuf>,
+    /// How often files are looked at.
+    pub poll: Duration,
+    /// Bounds on what a client may do.
+    pub limits: Limits,
+    /// How the server stops.
+    pub drain: Drain,
+    /// How much is logged.
+    pub level: Level,
+    /// Where it is logged.
+    pub log: Target,
+    /// Own traces; `None` is off.
+    pub trace: Option<Trace>,
+}
+
+impl Default for Config {
+    /// A server for development: what `stepspan webhook --tls-self-signed` runs with.
+    fn default() -> Self {
+        Self {
+            bind: None,
+            https_port: 9443,
+            ops_port: 8080,
+            tls: TlsSource::SelfMade {
+                names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
+                write_ca: None,
+            },
+            client_ca: None,
+            ca_bundle: None,
+            server_name: None,
+            policies: Vec::new(),
+            pause_file: None,
+            poll: Duration::from_secs(1),
+            limits: Limits::default(),
+            drain: Drain::default(),
+            level: Level::Info,
+            log: Target::Stderr,
+            trace: None,
+        }
+    }
+}
+
+/// The serving certificate.
+#[derive(Debug, Clone)]
+pub enum TlsSource {
+    /// PEM files, looked at again at every poll.
+    Files {
+        /// The chain, leaf first.
+        certificate: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// A CA and a leaf made at the start, for development.
+    SelfMade {
+        /// DNS names and IP addresses of the leaf.
+        names: Vec<String>,
+        /// Where the CA's certificate is written.
+        write_ca: Option<PathBuf>,
+    },
+}
+
+/// Bounds on what a client may do. Each ends in an answer or a closed connection, never in waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest body in bytes; a longer one is admitted unpatched.
+    pub body_bytes: usize,
+    /// All bodies being read together, in bytes; past it requests are admitted unpatched.
+    pub body_memory: usize,
+    /// A body must arrive whole within this.
+    pub body_timeout: Duration,
+    /// A connection's first request, and any request's headers, must arrive within this.
+    pub header_timeout: Duration,
+    /// A TLS handshake must end within this.
+    pub handshake_timeout: Duration,
+    /// A connection without a request for so long is closed. Longer than the 90 s after which the API server drops
+    /// its own idle connections, so that it never sends into one that we close.
+    pub idle_timeout: Duration,
+    /// Open connections on the admission port; further ones are closed at once.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 8 << 20,
+            body_memory: 128 << 20,
+            body_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(150),
+            connections: 1024,
+        }
+    }
+}
+
+/// How the server stops: not ready at once, `delay`, listener closed, up to `timeout` for what is in flight.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// How long new connections are still served after the server says it is not ready: time for the endpoint to be
+    /// taken out everywhere.
+    pub delay: Duration,
+    /// How long requests in flight may take after that.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), timeout: Duration::from_secs(15) }
+    }
+}
+
+/// Own traces.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// OTLP/gRPC endpoint, `http://` or `https://`.
+    pub endpoint: String,
+    /// Share of reviews traced where the API server sends no decision, 0 to 1.
+    pub ratio: f64,
+}

@@ -1,0 +1,139 @@
+//! Policies from files and folders.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::policy::PolicySet;
+use crate::policy::compile::Rules;
+use crate::policy::load::{LoadErrors, PolicyError, PolicyFile};
+
+/// Reads and compiles the policies at `paths`, each a file or a folder; the embedded default where there is no path.
+///
+/// # Errors
+/// Every mistake of every file, those that cannot be read included.
+pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
+    if paths.is_empty() {
+        return PolicySet::embedded(rules);
+    }
+    let mut errors = Vec::new();
+    let mut files = Vec::new();
+    for path in paths {
+        match expand(path) {
+            Ok(found) if found.is_empty() => errors.push(unreadable(
+                path,
+                "no policy file in this folder",
+                "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at",
+            )),
+            Ok(found) => {
+                for file in found {
+                    match fs::read_to_string(&file) {
+                        Ok(text) => files.push(PolicyFile { name: file.display().to_string(), text }),
+                        Err(error) => errors.push(cannot_read(&file, &error)),
+                    }
+                }
+            }
+            Err(error) => errors.push(cannot_read(path, &error)),
+        }
+    }
+    match PolicySet::from_files(&files, rules) {
+        Ok(set) if errors.is_empty() => Ok(set),
+        Ok(_) => Err(LoadErrors(errors)),
+        Err(LoadErrors(more)) => {
+            errors.extend(more);
+            Err(LoadErrors(errors))
+        }
+    }
+}
+
+/// The file itself, or the manifests of a folder: `*.yaml`, `*.yml` and `*.json`, sorted, one level deep, without hidden
+/// files, as `kubectl -f` takes them.
+///
+/// # Errors
+/// Where the path does not exist or cannot be listed.
+pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if is_manifest(&file) && fs::metadata(&file).is_ok_and(|m| !m.is_dir()) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Why a path cannot be read, and what to do about it.
+pub fn explain(error: &io::Error) -> (String, &'static str) {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            ("no such file or folder".to_owned(), "check the path; it is relative to the current folder")
+        }
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), "make it readable for this user (chmod +r)")
+        }
+        io::ErrorKind::InvalidData => ("not UTF-8 text".to_owned(), "save it as UTF-8"),
+        _ => (error.to_string(), "check the path and its permissions"),
+    }
+}
+
+fn is_manifest(file: &Path) -> bool {
+    let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && file.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known))
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> PolicyError {
+    let (message, hint) = explain(error);
+    unreadable(path, &format!("cannot read this policy: {message}"), hint)
+}
+
+fn unreadable(path: &Path, message: &str, hint: &str) -> PolicyError {
+    PolicyError {
+        file: path.display().to_string(),
+        line: 0,
+        column: 0,
+        path: String::new(),
+        message: message.to_owned(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_visible_manifests_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.yaml", "a.yml", "c.json", ".hidden.yaml", "notes.txt"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        fs::create_dir(dir.path().join("deeper.yaml")).unwrap();
+        let names: Vec<_> =
+            expand(dir.path()).unwrap().into_iter().map(|f| f.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["a.yml", "b.yaml", "c.json"]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let broken = dir.path().join("broken.yaml");
+        fs::write(
+            &broken,
+            "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec: {enviroment: dev}\n",
+        )
+        .unwrap();
+        let missing = dir.path().join("missing.yaml");
+        let LoadErrors(errors) = load(&[missing, broken], &Rules::default()).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        assert!(errors[0].message.contains("no such file") && errors[0].hint.is_some());
+        assert_eq!((errors[1].line, errors[1].path.as_str()), (4, "spec.enviroment"));
+    }
+
+    #[test]
+    fn no_path_is_the_embedded_default() {
+        assert_eq!(load(&[], &Rules::default()).unwrap().policies().len(), 1);
+    }
+}

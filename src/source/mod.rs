@@ -1,0 +1,5 @@
+//! Where policies come from.
+
+pub mod files;
+#[cfg(feature = "webhook")]
+pub mod store;

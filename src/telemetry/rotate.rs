@@ -1,0 +1,88 @@
+//! A log file that rotates by size: `log`, `log.1` (newest old one), up to `log.<keep>`.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// An append-only file that starts anew before it outgrows `max_bytes`.
+#[derive(Debug)]
+pub(super) struct RotatingFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    max_bytes: u64,
+    keep: usize,
+}
+
+impl RotatingFile {
+    /// Opens `path` for appending; with `keep` 0 the full file is simply emptied.
+    pub(super) fn open(path: &Path, max_bytes: u64, keep: usize) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, size, max_bytes, keep })
+    }
+
+    /// Writes one whole line; a line is never split over two files.
+    pub(super) fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let length = line.len() as u64;
+        if self.size > 0 && self.size.saturating_add(length) > self.max_bytes {
+            self.rotate()?;
+        }
+        self.file.write_all(line)?;
+        self.size += length;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        for n in (1..self.keep).rev() {
+            let older = self.numbered(n);
+            if older.exists() {
+                std::fs::rename(older, self.numbered(n + 1))?;
+            }
+        }
+        if self.keep > 0 {
+            std::fs::rename(&self.path, self.numbered(1))?;
+        }
+        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        self.file.set_len(0)?;
+        self.size = 0;
+        Ok(())
+    }
+
+    fn numbered(&self, n: usize) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{n}"));
+        name.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_newest_lines_in_order_and_no_more_files_than_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.log");
+        let mut log = RotatingFile::open(&path, 20, 2).unwrap();
+        for n in 0..10 {
+            log.write_line(format!("line {n}..\n").as_bytes()).unwrap();
+        }
+        let read = |p: &Path| std::fs::read_to_string(p).unwrap();
+        assert_eq!(read(&path), "line 8..\nline 9..\n");
+        assert_eq!(read(&dir.path().join("events.log.1")), "line 6..\nline 7..\n");
+        assert_eq!(read(&dir.path().join("events.log.2")), "line 4..\nline 5..\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn goes_on_in_the_file_it_finds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.log");
+        std::fs::write(&path, "before\n").unwrap();
+        RotatingFile::open(&path, 100, 1).unwrap().write_line(b"after\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\nafter\n");
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether the server can do its work, check by check.
+//!
+//! Ready means: policies loaded, certificate in date, a synthetic review answered, the served certificate seen on our own
+//! port, not draining. A degraded check (an old version kept because the new one is broken) is shown and leaves us
+//! ready: taking every replica out because of one typo would be worse than running on the last good version.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    source::store::{PauseSwitch, PolicyStore},
+    telemetry::{events::rfc3339, metrics::Metrics},
+    webhook::tls::TlsStore,
+};
+
+/// How one check stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Ok,
+    Degraded,
+    Failed,
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) state: State,
+    pub(super) reason: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub(super) detail: Value,
+}
+
+/// What the last probe found; an error says what to look at.
+pub(super) type Probe = Result<String, String>;
+
+/// The state of the whole server.
+#[derive(Debug)]
+pub(super) struct Health {
+    pub(super) policies: Arc<PolicyStore>,
+    pub(super) pause: Arc<PauseSwitch>,
+    pub(super) tls: Arc<TlsStore>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) began: Instant,
+    probes: Mutex<(Probe, Probe)>,
+}
+
+impl Health {
+    pub(super) fn new(
+        policies: Arc<PolicyStore>,
+        pause: Arc<PauseSwitch>,
+        tls: Arc<TlsStore>,
+        metrics: Arc<Metrics>,
+        draining: Arc<AtomicBool>,
+    ) -> Self {
+        let pending = || Err("not tried yet".to_owned());
+        let probes = Mutex::new((pending(), pending()));
+        Self { policies, pause, tls, metrics, draining, began: Instant::now(), probes }
+    }
+
+    /// Takes the newest result of the synthetic review and of the dial; `None` keeps the last one.
+    pub(super) fn probed(&self, review: Option<Probe>, dial: Option<Probe>) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(review) = review {
+            probes.0 = review;
+        }
+        if let Some(dial) = dial {
+            probes.1 = dial;
+        }
+    }
+
+    /// All checks, in the order in which a person would look at them.
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let (review, dial) = self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        vec![
+            self.policies_check(),
+            self.pause_check(),
+            self.certificate_check(),
+            probe_check("self-review", review),
+            probe_check("self-dial", dial),
+            self.drain_check(),
+        ]
+    }
+
+    /// Whether to send us requests.
+    pub(super) fn ready(&self) -> bool {
+        self.checks().iter().all(|check| check.state != State::Failed)
+    }
+
+    /// The body of `/readyz`.
+    pub(super) fn readiness(&self) -> (bool, Value) {
+        let checks = self.checks();
+        let ready = checks.iter().all(|check| check.state != State::Failed);
+        (ready, json!({"ready": ready, "checks": checks}))
+    }
+
+    /// The body of `/health`.
+    pub(super) fn health(&self) -> (bool, Value) {
+        let checks = self.checks();
+        let has = |state| checks.iter().any(|check| check.state == state);
+        let status = match (has(State::Failed), has(State::Degraded)) {
+            (true, _) => "unhealthy",
+            (false, true) => "degraded",
+            (false, false) => "healthy",
+        };
+        let wrong = checks.iter().filter(|check| check.state != State::Ok);
+        let errors: Vec<String> = wrong.map(|check| format!("{}: {}", check.name, check.reason)).collect();
+        let body = json!({
+            "status": status,
+            "timestamp": rfc3339(OffsetDateTime::now_utc()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.began.elapsed().as_secs(),
+            "errors": errors,
+        });
+        (status != "unhealthy", body)
+    }
+
+    fn policies_check(&self) -> Check {
+        let loaded = self.policies.current();
+        let detail = json!({
+            "generation": loaded.generation,
+            "hash": loaded.hash,
+            "loaded_at": rfc3339(OffsetDateTime::from(loaded.at)),
+        });
+        let (state, reason) = match self.policies.error() {
+            None => (State::Ok, "loaded".to_owned()),
+            Some(error) => (State::Degraded, format!("the last good version stays in force: {error}")),
+        };
+        Check { name: "policies", state, reason, detail }
+    }
+
+    fn pause_check(&self) -> Check {
+        let paused = self.pause.paused();
+        let reason = if paused { "paused by the operator: nothing is injected" } else { "injecting" };
+        Check { name: "pause", state: State::Ok, reason: reason.into(), detail: json!({"paused": paused}) }
+    }
+
+    fn certificate_check(&self) -> Check {
+        let served = self.tls.current();
+        let until = rfc3339(OffsetDateTime::from(served.not_after));
+        let (state, reason) = if served.not_after <= SystemTime::now() {
+            (State::Failed, format!("expired on {until}"))
+        } else if let Some(error) = self.tls.error() {
+            (State::Degraded, format!("the last good pair stays in force, valid until {until}: {error}"))
+        } else {
+            (State::Ok, format!("valid until {until}"))
+        };
+        Check { name: "certificate", state, reason, detail: json!({"not_after": until, "sha256": served.fingerprint}) }
+    }
+
+    fn drain_check(&self) -> Check {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let (state, reason) =
+            if draining { (State::Failed, "stopping: no new requests, please") } else { (State::Ok, "serving") };
+        Check { name: "drain", state, reason: reason.into(), detail: Value::Null }
+    }
+}
+
+fn probe_check(name: &'static str, probe: Probe) -> Check {
+    let (state, reason) = match probe {
+        Ok(reason) => (State::Ok, reason),
+        Err(reason) => (State::Failed, reason),
+    };
+    Check { name, state, reason, detail: Value::Null }
+}

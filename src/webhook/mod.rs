@@ -1,0 +1,26 @@
+//! The HTTPS admission server.
+//!
+//! A connection goes [`server`] (accept, limit, TLS) -> `connection` (timeouts, drain) -> `mutate` (one request) ->
+//! `body` (bounded read) -> [`crate::admission::review`] -> `answer`. Beside it: [`tls`] (the certificate), `health`
+//! and `probe` (readiness), `ops` (the plain HTTP port), [`run`] (puts it together).
+//!
+//! Invariants:
+//! - **Fail open.** Whatever a request holds, the answer is `allowed: true` where a uid can be read, else 400 or 413.
+//! - Every wait has a limit: handshake, headers, body, idle connection, drain.
+//! - Every count that goes up is a guard that takes it down again, also when a task is dropped.
+//! - Readers of certificate and policies never wait for a reload.
+
+mod answer;
+mod body;
+mod connection;
+mod health;
+mod mutate;
+mod ops;
+mod probe;
+pub mod run;
+mod self_made;
+pub mod server;
+pub mod tls;
+mod validity;
+
+pub use answer::allow;

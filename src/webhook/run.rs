@@ -1,0 +1,345 @@
+//! Puts the server together, keeps it up to date while it runs, and takes it down in order.
+//!
+//! The end, after SIGTERM or SIGINT: not ready at once, while new connections are still served (`drain.delay`: the time
+//! in which the endpoint is taken out of every node); then the listener closes, clients are asked to leave, and what is
+//! in flight may finish (`drain.timeout`). The operations port goes last, so that the end can be watched.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus_client::metrics::gauge::Gauge;
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+    task::JoinSet,
+};
+
+pub use crate::webhook::mutate::Reviewer;
+use crate::{
+    config::{Config, Drain, Limits},
+    context::Context,
+    source::store::{LoadError, Loader, PauseSwitch, PolicyStore, Polled},
+    telemetry::{
+        events::{Event, EventLog, OpenError, rfc3339},
+        metrics::Metrics,
+        trace::{TraceError, Tracer},
+    },
+    webhook::{
+        body::Budget,
+        health::Health,
+        mutate::{self, App},
+        ops, probe,
+        server::{self, BindError, Server, Service, Transport},
+        tls::{self, TlsError, TlsStore},
+    },
+};
+
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const OPS_CONNECTIONS: usize = 64;
+
+/// What the server is handed besides its configuration.
+#[derive(Clone)]
+pub struct Seams {
+    /// Loads and compiles the policies.
+    pub loader: Loader,
+    /// Evaluates one review.
+    pub reviewer: Reviewer,
+    /// The facts of this place.
+    pub context: Context,
+}
+
+impl std::fmt::Debug for Seams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seams").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// The server could not start. Each text says what, where and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The event log.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The policies.
+    #[error(transparent)]
+    Policies(#[from] LoadError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The own traces.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// What the operating system refused.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Webhook {
+    https: Server,
+    ops: Server,
+    keepers: JoinSet<()>,
+    health: Arc<Health>,
+    events: Arc<EventLog>,
+    tracer: Option<Arc<Tracer>>,
+    drain: Drain,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains; a second signal cuts that short.
+pub async fn until_signal(config: Config, seams: Seams) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let webhook = Webhook::start(config, seams).await?;
+    log_panics(Arc::clone(&webhook.events));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let events = Arc::clone(&webhook.events);
+    tokio::select! {
+        () = webhook.drain() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    events.flush(LAST_WORDS);
+    Ok(())
+}
+
+/// Where, not what: a panic's message could hold something out of a request.
+fn log_panics(events: Arc<EventLog>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        events.emit(&Event::error("panic", json!({"at": at}), "an internal error; the request was admitted unpatched"));
+    }));
+}
+
+impl Webhook {
+    /// Loads everything, opens both ports and serves.
+    pub async fn start(config: Config, seams: Seams) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::default());
+        let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
+        let policies = Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader))?);
+        let pause = Arc::new(PauseSwitch::new(config.pause_file.clone()));
+        let tls = Arc::new(TlsStore::open(&config)?);
+        let tracer = config.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
+        let https = server::bind(config.bind, config.https_port, "--https-port").await?;
+        let ops = server::bind(config.bind, config.ops_port, "--ops-port").await?;
+
+        let draining = Arc::new(AtomicBool::new(false));
+        let health = Arc::new(Health::new(
+            Arc::clone(&policies),
+            Arc::clone(&pause),
+            Arc::clone(&tls),
+            Arc::clone(&metrics),
+            Arc::clone(&draining),
+        ));
+        let app = App {
+            reviewer: seams.reviewer,
+            policies,
+            pause,
+            context: seams.context.clone(),
+            metrics: Arc::clone(&metrics),
+            events: Arc::clone(&events),
+            tracer: tracer.clone(),
+            limits: config.limits,
+            budget: Budget::new(config.limits.body_memory),
+            needs_client: config.client_ca.is_some(),
+            draining,
+        };
+        let https = Server::start(https, admission_service(app, &health, &config, &tls))?;
+        let ops = Server::start(ops, ops_service(&health, &metrics))?;
+        let keepers = JoinSet::new();
+        let mut webhook = Self { https, ops, keepers, health, events, tracer, drain: config.drain };
+        webhook.announce();
+        let keeper =
+            Keeper { health: Arc::clone(&webhook.health), events: Arc::clone(&webhook.events), changed: Notify::new() };
+        webhook.keepers = keeper.start(&config, seams, webhook.https());
+        Ok(webhook)
+    }
+
+    /// Where the admission port listens.
+    pub fn https(&self) -> SocketAddr {
+        self.https.address()
+    }
+
+    /// Where the operations port listens.
+    pub fn ops(&self) -> SocketAddr {
+        self.ops.address()
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.health.metrics
+    }
+
+    /// Stops in order; see the module's text.
+    pub async fn drain(mut self) {
+        self.health.draining.store(true, Ordering::Relaxed);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let plan = json!({"delay_ms": ms(self.drain.delay), "timeout_ms": ms(self.drain.timeout)});
+        self.events.emit(&Event::info("drain", plan));
+        tokio::time::sleep(self.drain.delay).await;
+        let cut_off = self.https.drain(self.drain.timeout).await;
+        self.keepers.shutdown().await;
+        self.ops.drain(LAST_WORDS).await;
+        if let Some(tracer) = self.tracer {
+            // A collector that is away must not hold up the end for long.
+            let _ = tokio::task::spawn_blocking(move || tracer.shutdown(LAST_WORDS)).await;
+        }
+        self.events.emit(&Event::info("stop", json!({"connections_cut_off": cut_off})));
+        let events = Arc::clone(&self.events);
+        // What is not written by then is late, not lost: the writer goes on while the process does.
+        let _ = tokio::task::spawn_blocking(move || events.flush(LAST_WORDS)).await;
+    }
+
+    fn announce(&self) {
+        let loaded = self.health.policies.current();
+        let served = self.health.tls.current();
+        self.metrics().policies_loaded(loaded.generation, &loaded.hash, loaded.at);
+        self.metrics().certificate_loaded(served.not_after);
+        self.metrics().set_paused(self.health.pause.paused());
+        let payload = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "https": self.https().to_string(),
+            "ops": self.ops().to_string(),
+            "policies": loaded.hash,
+            "certificate_not_after": rfc3339(OffsetDateTime::from(served.not_after)),
+            "paused": self.health.pause.paused(),
+        });
+        self.events.emit(&Event::info("start", payload));
+    }
+}
+
+fn admission_service(app: App, health: &Arc<Health>, config: &Config, tls: &Arc<TlsStore>) -> Service {
+    let metrics = Arc::clone(&app.metrics);
+    Service {
+        transport: tls::transport(tls),
+        router: ops::closed(mutate::router(Arc::new(app)).merge(ops::probes(Arc::clone(health)))),
+        limits: config.limits,
+        connections: metrics.connections.clone(),
+        metrics,
+    }
+}
+
+fn ops_service(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Service {
+    Service {
+        transport: Transport::Plain,
+        router: ops::closed(ops::router(Arc::clone(health))),
+        limits: Limits { connections: OPS_CONNECTIONS, ..Limits::default() },
+        metrics: Arc::clone(metrics),
+        connections: Gauge::default(),
+    }
+}
+
+/// Looks at files and at the server itself, for as long as it runs.
+struct Keeper {
+    health: Arc<Health>,
+    events: Arc<EventLog>,
+    changed: Notify,
+}
+
+impl Keeper {
+    fn start(self, config: &Config, seams: Seams, address: SocketAddr) -> JoinSet<()> {
+        let keeper = Arc::new(self);
+        let dial = probe::Dial {
+            address,
+            tls: Arc::clone(&keeper.health.tls),
+            ca_bundle: config.ca_bundle.clone(),
+            server_name: config.server_name.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&keeper).poll_files(config.poll));
+        tasks.spawn(keeper.probe(seams, dial, config.limits.connections));
+        tasks
+    }
+
+    async fn poll_files(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            let keeper = Arc::clone(&self);
+            // Only a runtime that is shutting down cancels it.
+            let _ = tokio::task::spawn_blocking(move || keeper.poll_once()).await;
+        }
+    }
+
+    fn poll_once(&self) {
+        let health = &self.health;
+        if let Some(paused) = health.pause.poll() {
+            health.metrics.set_paused(paused);
+            self.events.emit(&Event::info("pause", json!({"paused": paused})));
+        }
+        let policies = health.policies.poll();
+        let loaded = health.policies.current();
+        match &policies {
+            Polled::Reloaded => health.metrics.policies_loaded(loaded.generation, &loaded.hash, loaded.at),
+            Polled::Refused(_) => health.metrics.policies_refused(),
+            Polled::Unchanged | Polled::Recovered => {}
+        }
+        self.tell("policies", policies, json!({"generation": loaded.generation, "hash": loaded.hash}));
+        let certificate = health.tls.poll();
+        let served = health.tls.current();
+        match &certificate {
+            Polled::Reloaded => health.metrics.certificate_loaded(served.not_after),
+            Polled::Refused(_) => health.metrics.certificate_refused(),
+            Polled::Unchanged | Polled::Recovered => {}
+        }
+        let until = rfc3339(OffsetDateTime::from(served.not_after));
+        self.tell("certificate", certificate, json!({"not_after": until, "sha256": served.fingerprint}));
+    }
+
+    fn tell(&self, action: &'static str, polled: Polled, payload: serde_json::Value) {
+        match polled {
+            Polled::Unchanged => return,
+            Polled::Reloaded | Polled::Recovered => self.events.emit(&Event::info(action, payload)),
+            Polled::Refused(error) => self.events.emit(&Event::error(action, payload, error)),
+        }
+        self.changed.notify_one();
+    }
+
+    async fn probe(self: Arc<Self>, seams: Seams, dial: probe::Dial, limit: usize) {
+        let mut was_ready = None;
+        loop {
+            let review = probe::review(seams.reviewer, &self.health.policies.current().set, &seams.context);
+            let dialled = dial.dial().await;
+            // At the limit our own dial is turned away like any other: that says nothing about the certificate.
+            let full = usize::try_from(self.health.metrics.connections.get()).is_ok_and(|open| open >= limit);
+            let failed = dialled.is_err();
+            self.health.probed(Some(review), (!failed || !full).then_some(dialled));
+            let ready = self.health.ready();
+            self.health.metrics.set_ready(ready);
+            if was_ready.replace(ready) != Some(ready) {
+                self.tell_readiness(ready);
+            }
+            let pause = if failed { PROBE_AGAIN } else { PROBE_EVERY };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    fn tell_readiness(&self, ready: bool) {
+        let (_, detail) = self.health.readiness();
+        let event = if ready {
+            Event::info("ready", detail)
+        } else {
+            Event::error("ready", detail, "not ready: see the failed checks")
+        };
+        self.events.emit(&event);
+    }
+}

@@ -1,0 +1,282 @@
+//! The serving certificate, replaced while connections go on, and client certificates.
+//!
+//! Invariants:
+//! - Each handshake takes the newest good configuration; a connection that is up keeps what it began with.
+//! - A pair that does not load, or a key that is not the certificate's, never replaces one that did.
+//! - TLS 1.2 and up; a client without a certificate is let in, so that probes work: `/mutate` asks for it.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{Config, TlsSource},
+    source::store::{Polled, hex},
+    webhook::{self_made, server::Transport, validity},
+};
+
+/// What is served now.
+#[derive(Debug)]
+pub struct Served {
+    /// When the leaf expires.
+    pub not_after: SystemTime,
+    /// SHA-256 of the leaf, in hex.
+    pub fingerprint: String,
+    /// The leaf.
+    pub leaf: CertificateDer<'static>,
+    config: Arc<ServerConfig>,
+}
+
+/// The certificate can't be served. Each text says what, where and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path} ({flag}): {why}; check the path and its permissions")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// The flag that names it.
+        flag: &'static str,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// A file is not the PEM it should be.
+    #[error("{path} ({flag}) holds no {wanted}: {why}")]
+    NotPem {
+        /// Which.
+        path: PathBuf,
+        /// The flag that names it.
+        flag: &'static str,
+        /// What should stand in it.
+        wanted: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The key is not the certificate's.
+    #[error("the key {key} is not the one of the certificate {certificate}: both files must be of one pair")]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// Anything else rustls or rcgen has to say.
+    #[error("cannot make the TLS configuration: {0}")]
+    Other(String),
+    /// The CA of a self-made certificate cannot be written.
+    #[error("cannot write the CA certificate to {path} (--write-ca): {why}; give a path in a writable folder")]
+    Unwritable {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+}
+
+/// The certificate in force.
+pub struct TlsStore {
+    source: Source,
+    client_ca: Option<PathBuf>,
+    current: ArcSwap<Served>,
+    seen: Mutex<Seen>,
+}
+
+enum Source {
+    Files { certificate: PathBuf, key: PathBuf },
+    Made(Pair),
+}
+
+#[derive(Default)]
+struct Seen {
+    tried: Vec<u8>,
+    error: Option<String>,
+}
+
+/// A certificate chain, leaf first, and its key, as DER.
+pub(super) struct Pair {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for TlsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStore").field("client_ca", &self.client_ca).finish_non_exhaustive()
+    }
+}
+
+impl TlsStore {
+    /// Loads or makes the first certificate.
+    pub fn open(config: &Config) -> Result<Self, TlsError> {
+        let source = match &config.tls {
+            TlsSource::Files { certificate, key } => {
+                Source::Files { certificate: certificate.clone(), key: key.clone() }
+            }
+            TlsSource::SelfMade { names, write_ca } => {
+                let (pair, ca) = self_made::pair(names).map_err(|error| TlsError::Other(error.to_string()))?;
+                if let Some(path) = write_ca {
+                    fs::write(path, ca).map_err(|why| TlsError::Unwritable { path: path.clone(), why })?;
+                }
+                Source::Made(pair)
+            }
+        };
+        let client_ca = config.client_ca.clone();
+        let tried = fingerprint(&source, client_ca.as_deref());
+        let current = ArcSwap::from_pointee(load(&source, client_ca.as_deref())?);
+        Ok(Self { source, client_ca, current, seen: Mutex::new(Seen { tried, error: None }) })
+    }
+
+    /// What is served now.
+    pub fn current(&self) -> Arc<Served> {
+        self.current.load_full()
+    }
+
+    /// Why the files on disk are not what is served; `None` where they are.
+    pub fn error(&self) -> Option<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+    }
+
+    /// Looks at the files and loads them if their content changed. Reads files: not for the request path.
+    pub fn poll(&self) -> Polled {
+        let now = fingerprint(&self.source, self.client_ca.as_deref());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.tried == now {
+            return Polled::Unchanged;
+        }
+        let loaded = load(&self.source, self.client_ca.as_deref());
+        if fingerprint(&self.source, self.client_ca.as_deref()) != now {
+            // Written to while we read: the next poll sees the end of it.
+            return Polled::Unchanged;
+        }
+        seen.tried = now;
+        match loaded {
+            Ok(served) => {
+                self.current.store(Arc::new(served));
+                seen.error = None;
+                Polled::Reloaded
+            }
+            Err(error) => {
+                seen.error = Some(error.to_string());
+                Polled::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+/// The transport of an HTTPS port.
+pub fn transport(store: &Arc<TlsStore>) -> Transport {
+    let store = Arc::clone(store);
+    Transport::Tls(Arc::new(move || Arc::clone(&store.current.load().config)))
+}
+
+/// ring, the one provider that is built in.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// All certificates of a PEM file as trust anchors.
+pub(super) fn roots(path: &Path, flag: &'static str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let not_pem = |why: String| TlsError::NotPem { path: path.to_owned(), flag, wanted: "CA certificate", why };
+    for certificate in chain(&read(path, flag)?, path, flag)? {
+        roots.add(certificate).map_err(|error| not_pem(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+fn load(source: &Source, client_ca: Option<&Path>) -> Result<Served, TlsError> {
+    let pair = match source {
+        Source::Files { certificate, key } => read_pair(certificate, key)?,
+        Source::Made(pair) => Pair { chain: pair.chain.clone(), key: pair.key.clone_key() },
+    };
+    let other = |error: rustls::Error| TlsError::Other(error.to_string());
+    let leaf = pair.chain.first().cloned().ok_or_else(|| TlsError::Other("an empty chain".into()))?;
+    let not_after = validity::not_after(&leaf)
+        .ok_or_else(|| TlsError::Other("the certificate's notAfter cannot be read".into()))?;
+    let provider = provider();
+    let certified = match (CertifiedKey::from_der(pair.chain, pair.key, &provider), source) {
+        (Err(rustls::Error::InconsistentKeys(_)), Source::Files { certificate, key }) => {
+            return Err(TlsError::Mismatch { certificate: certificate.clone(), key: key.clone() });
+        }
+        (done, _) => done.map_err(other)?,
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(other)?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(roots(path, "--client-ca")?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated();
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| TlsError::Other(error.to_string()))?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(One(Arc::new(certified))));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let fingerprint = hex(&Sha256::digest(&leaf));
+    Ok(Served { not_after, fingerprint, leaf, config: Arc::new(config) })
+}
+
+/// Serves one certificate; the store changes the whole configuration, so that a session begun under an old certificate
+/// is not resumed under a new one.
+#[derive(Debug)]
+struct One(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for One {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
+    let chain = chain(&read(certificate, "--tls-cert")?, certificate, "--tls-cert")?;
+    let bytes = read(key, "--tls-key")?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| TlsError::NotPem {
+        path: key.to_owned(),
+        flag: "--tls-key",
+        wanted: "private key",
+        why: error.to_string(),
+    })?;
+    Ok(Pair { chain, key })
+}
+
+fn chain(pem: &[u8], path: &Path, flag: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let not_pem = |why: String| TlsError::NotPem { path: path.to_owned(), flag, wanted: "certificate", why };
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| not_pem(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(not_pem("no -----BEGIN CERTIFICATE----- in it".into()));
+    }
+    Ok(chain)
+}
+
+fn read(path: &Path, flag: &'static str) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|why| TlsError::Unreadable { path: path.to_owned(), flag, why })
+}
+
+/// A hash over the bytes of all files; a file that can't be read counts as its error.
+fn fingerprint(source: &Source, client_ca: Option<&Path>) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    let files = match source {
+        Source::Files { certificate, key } => vec![certificate.as_path(), key.as_path()],
+        Source::Made(_) => Vec::new(),
+    };
+    for path in files.into_iter().chain(client_ca) {
+        let bytes = fs::read(path).unwrap_or_else(|error| format!("{:?}", error.kind()).into_bytes());
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_vec()
+}

@@ -1,0 +1,108 @@
+//! The real `stepspan webhook` process behind a recorder, registered for one namespace.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Cluster,
+    namespace::Namespace,
+    processes::Process,
+    recorder::{Recorder, Upstream},
+    wait::until,
+    webhook::Webhook,
+};
+
+/// The program under test, as cargo built it.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stepspan");
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A webhook process in force for one namespace. Fields are dropped in order: registration, recorder, process.
+pub struct Stepspan<'c> {
+    registration: Option<Webhook<'c>>,
+    pub recorder: Recorder,
+    process: Process,
+    folder: PathBuf,
+}
+
+impl<'c> Stepspan<'c> {
+    /// Starts the webhook with a policy (the embedded one where there is none) and registers it.
+    pub fn start(cluster: &'c Cluster, namespace: &'c Namespace<'c>, policy: Option<&str>) -> Result<Self> {
+        let folder = cluster.dir().join(format!("webhook-{}", namespace.name()));
+        fs::create_dir_all(&folder)?;
+        let ca = folder.join("ca.pem");
+        let [https, ops] = free_ports()?;
+        let mut args: Vec<String> =
+            ["webhook", "--tls-self-signed", "--bind", "127.0.0.1", "--write-ca"].map(String::from).into();
+        args.extend([ca.display().to_string(), format!("--https-port={https}"), format!("--ops-port={ops}")]);
+        if let Some(text) = policy {
+            let file = folder.join("policy.yaml");
+            fs::write(&file, text)?;
+            args.push(format!("--policy={}", file.display()));
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let name = format!("stepspan-{}", namespace.name());
+        let mut process = cluster.spawn(&name, Path::new(PROGRAM), &args, &[])?;
+        until("stepspan webhook to be ready", LIMIT, || {
+            process.ensure_running()?;
+            Ok(is_ready(ops).then_some(()))
+        })
+        .with_context(|| process.log_tail())?;
+        let upstream = Upstream::Webhook { url: format!("https://127.0.0.1:{https}"), ca_pem: fs::read_to_string(ca)? };
+        let recorder = Recorder::start(cluster, upstream)?;
+        let registration = cluster.register_webhook(namespace, &recorder.url(), recorder.ca_pem())?;
+        Ok(Self { registration: Some(registration), recorder, process, folder })
+    }
+
+    /// Takes the registration away; the process goes on.
+    pub fn unregister(&mut self) -> Result<()> {
+        self.registration.take().map_or(Ok(()), Webhook::unregister)
+    }
+
+    /// Ends the process at once, as a crash would; the registration stays.
+    pub fn kill(&mut self) {
+        self.process.stop(Duration::ZERO);
+    }
+
+    /// Runs `stepspan dry-run` on a recorded review with the webhook's own policy, and gives the patched pod.
+    pub fn dry_run(&self, review: &[u8]) -> Result<serde_json::Value> {
+        let input = self.folder.join("review.json");
+        fs::write(&input, review)?;
+        let mut command = Command::new(PROGRAM);
+        command.args(["dry-run", "-o", "json"]).arg(&input);
+        let policy = self.folder.join("policy.yaml");
+        if policy.exists() {
+            command.arg("--policy").arg(policy);
+        }
+        let Output { status, stdout, stderr } = command.output()?;
+        ensure!(status.code() != Some(2), "dry-run: {}", String::from_utf8_lossy(&stderr));
+        let list: serde_json::Value = serde_json::from_slice(&stdout)?;
+        Ok(list["items"][0].clone())
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> Result<[u16; 2]> {
+    let bound = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let [first, second] = bound;
+    Ok([first?.local_addr()?.port(), second?.local_addr()?.port()])
+}
+
+fn is_ready(port: u16) -> bool {
+    let ask = || -> Result<bool> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,6 @@
+//! The command line, as transcripts. `TRYCMD=overwrite` rewrites them.
+
+#[test]
+fn does_what_the_transcripts_say() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd").run();
+}
