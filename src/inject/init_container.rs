@@ -88,8 +88,9 @@ fn security_context(injector: &Injector, pod: &StepPod<'_>) -> Value {
         "runAsNonRoot": true,
         "seccompProfile": {"type": "RuntimeDefault"},
     });
+    // OpenShift gives a pod without a user one of its range. A pod that says 0 keeps that, and our container would not start.
     let own = pod.raw["spec"]["securityContext"]["runAsUser"].as_u64();
-    if !injector.openshift && own.is_none_or(|user| user == 0) {
+    if own == Some(0) || (own.is_none() && !injector.openshift) {
         context["runAsUser"] = json!(USER);
     }
     context
