@@ -1,6 +1,8 @@
 //! Law 8 on the real API server: a pod that it admits without us it admits with us. And the YAML that we print is read by it as
 //! what it was.
 
+use std::{fs, path::Path};
+
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -105,6 +107,7 @@ fn what_is_admitted_without_us_is_admitted_with_us(cluster: &Cluster) -> Result<
         let ended = sample(stem)?.run(&source)?;
         pods.extend(source.pods(&ended)?);
     }
+    pods.extend(of_other_layouts()?);
     let everything =
         PolicySet::from_files(&[PolicyFile { name: "everything".into(), text: POLICY.into() }], &Rules::default())?;
     let policies = [PolicySet::embedded(&Rules::default())?, everything];
@@ -129,6 +132,28 @@ fn what_is_admitted_without_us_is_admitted_with_us(cluster: &Cluster) -> Result<
         eprintln!("cluster: {} admitted {admitted} injected pods", namespace.name());
     }
     Ok(())
+}
+
+/// Pods in the shape of a 4.1 controller, which cannot be run here: with and without an init container.
+fn of_other_layouts() -> Result<Vec<Value>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/laws/pods");
+    let mut pods = Vec::new();
+    for file in fs::read_dir(&folder)? {
+        let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let mut pod: Value = serde_json::from_slice(&fs::read(path)?)?;
+        for field in ["serviceAccount", "serviceAccountName"] {
+            pod["spec"][field] = json!("workflow");
+        }
+        // What the API server computes itself it refuses where it is not what it would compute.
+        for field in ["priority", "preemptionPolicy", "nodeName"] {
+            pod["spec"].as_object_mut().context("a pod without a spec")?.remove(field);
+        }
+        pods.push(pod);
+    }
+    Ok(pods)
 }
 
 /// Whether the pod was admitted without us and patched; then it must be admitted with us too.
