@@ -10,5 +10,7 @@
 mod cases;
 /// What a person types and sees: `tests/cmd/*.trycmd`.
 mod cmd;
+/// The documentation against the code.
+mod docs;
 /// `dry-run` as a program: streams, exit codes, broken pipes, order, types.
 mod dry_run;
