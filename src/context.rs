@@ -37,7 +37,7 @@ pub struct Injector {
 impl Default for Injector {
     fn default() -> Self {
         Self {
-            image: concat!("ghcr.io/stepspan/stepspan:", env!("CARGO_PKG_VERSION")).to_owned(),
+            image: concat!("stepspan/stepspan:", env!("CARGO_PKG_VERSION")).to_owned(),
             pull_policy: "IfNotPresent".to_owned(),
             architectures: vec!["amd64".to_owned()],
             openshift: false,

@@ -151,7 +151,7 @@ impl ControlPlane {
     pub fn start_argo(&self, tools: &Tools) -> Result<Process> {
         let args = [
             format!("--kubeconfig={}", self.file("argo.kubeconfig")),
-            format!("--executor-image=quay.io/argoproj/argoexec:{}", tools.argo_version),
+            format!("--executor-image=registry.example/argoproj/argoexec:{}", tools.argo_version),
             "--qps=200".to_owned(),
             "--burst=400".to_owned(),
             "--loglevel=info".to_owned(),

@@ -33,7 +33,7 @@ pub fn argo_container(name: &str, facts: &Facts) -> Value {
         env.push(json!({"name": "TRACEPARENT", "value": "00-d7bd4a9189f3fff41074794dc3e7e435-681c76eda981c874-01"}));
     }
     json!({
-        "name": name, "image": "quay.io/argoproj/argoexec:v3.7.3", "command": ["argoexec", name, "--loglevel", "info"],
+        "name": name, "image": "registry.example/argoproj/argoexec:v3.7.3", "command": ["argoexec", name, "--loglevel", "info"],
         "env": env, "resources": {}, "volumeMounts": [{"name": "var-run-argo", "mountPath": "/var/run/argo"}],
     })
 }
