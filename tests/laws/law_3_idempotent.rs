@@ -54,6 +54,35 @@ fn a_sidecar_put_first_does_not_change_the_status() {
     settled(&case, |pod| interfere(pod, 0));
 }
 
+/// A pod that gets labels only has no structure of ours to be known by: what one policy writes, another may read.
+#[test]
+fn policies_that_read_what_others_write_settle_at_once() {
+    let policy = |name: &str, spec: Value| json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": name}, "spec": spec});
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let sets = [
+        vec![policy(
+            "p",
+            json!({"correlation": {
+            "b": {"from": [{"value": "x"}], "label": "team"}, "a": {"from": [{"label": "team"}]}}}),
+        )],
+        vec![
+            policy("p", json!({"labels": {"team": "x"}})),
+            policy("q", json!({"match": {"podSelector": {"matchLabels": {"team": "x"}}}, "labels": {"more": "y"}})),
+        ],
+        vec![policy(
+            "p",
+            json!({"correlation": {
+            "a": {"from": [{"value": "x"}], "annotation": "n"}, "b": {"from": [{"value": "y"}], "annotation": "n"}}}),
+        )],
+        vec![policy("p", json!({"annotations": {"traceparent": traceparent}, "traceContext": {"incoming": "parent"}}))],
+    ];
+    let pod = recorded().into_iter().find(|(name, _)| *name == "resource-4.1").unwrap().1;
+    for policies in sets {
+        let case = Case { policies, ..Case::plain(pod.clone()) };
+        settled(&case, |_| {});
+    }
+}
+
 fn settled(case: &Case, between: impl Fn(&mut Value)) {
     let first = case.run();
     let mut pod = first.after.clone();
