@@ -20,6 +20,9 @@ pub fn cut(text: &str, bytes: usize) -> &str {
 
 /// A value without control characters, cut to so many bytes.
 pub fn clean(text: &str, bytes: usize) -> String {
+    if !text.chars().any(char::is_control) {
+        return cut(text, bytes).to_owned();
+    }
     let kept: String = text.chars().filter(|c| !c.is_control()).collect();
     cut(&kept, bytes).to_owned()
 }

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
 use stepspan_contract::env::{Group, group, list_has_key};
 use stepspan_contract::{EnvRule, OnConflict, names};
 
 use crate::argo::{Container, StepPod};
+use crate::json::Json;
 use crate::policy::effective::{Effective, Variable};
 use crate::policy::spec::{Preset, Scope};
 use crate::text::{list_value, unexpanded};
@@ -23,9 +23,9 @@ const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnvPlan {
     /// Entries to append, in order.
-    pub append: Vec<Value>,
+    pub append: Vec<Json<'static>>,
     /// Entries to replace, by index.
-    pub replace: Vec<(usize, Value)>,
+    pub replace: Vec<(usize, Json<'static>)>,
     /// Variables the shim settles.
     pub rules: Vec<EnvRule>,
 }
@@ -42,7 +42,8 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
     let dropped: Vec<Group> = ours.iter().filter_map(|v| theirs.drops(v)).collect();
     let mut plan = EnvPlan::default();
     for variable in &ours {
-        let entry = |value: &str| json!({"name": variable.name, "value": literal(pod, value)});
+        let entry =
+            |value: &str| Json::object([("name", variable.name.clone().into()), ("value", literal(pod, value).into())]);
         settle(variable, &theirs, &dropped, to_shim, entry, &mut plan);
     }
     plan
@@ -99,7 +100,7 @@ fn settle(
     theirs: &Theirs<'_>,
     dropped: &[Group],
     to_shim: bool,
-    entry: impl Fn(&str) -> Value,
+    entry: impl Fn(&str) -> Json<'static>,
     plan: &mut EnvPlan,
 ) {
     let own_group = group(&ours.name);
@@ -144,7 +145,7 @@ impl<'a> Theirs<'a> {
         Self { container, from_outside, texts: references(container) }
     }
 
-    fn entry(&self, name: &str) -> Option<(usize, &'a Value)> {
+    fn entry(&self, name: &str) -> Option<(usize, &'a Json<'a>)> {
         self.container.env_entry(name)
     }
 
@@ -180,7 +181,7 @@ pub fn references<'a>(container: &Container<'a>) -> Vec<&'a str> {
     let values = container.env().iter().filter_map(|e| e.get("value"));
     words
         .chain(values)
-        .filter_map(Value::as_str)
+        .filter_map(Json::as_str)
         .filter(|t| memchr::memmem::find(t.as_bytes(), b"$(").is_some())
         .collect()
 }
