@@ -224,6 +224,12 @@ impl From<String> for Json<'_> {
     }
 }
 
+impl<'a> From<Cow<'a, str>> for Json<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::String(text)
+    }
+}
+
 impl From<bool> for Json<'_> {
     fn from(value: bool) -> Self {
         Self::Bool(value)
