@@ -56,7 +56,7 @@ pub enum Target {
 
 /// One event.
 #[derive(Debug)]
-pub struct Event {
+pub struct Event<P = Value> {
     /// A word: `review`, `start`, `policies`, `certificate`, `pause`, `ready`, `drain`, `stop`.
     pub action: &'static str,
     /// How much it matters.
@@ -64,7 +64,7 @@ pub struct Event {
     /// How long it took, where that says something.
     pub latency: Option<Duration>,
     /// The facts; never a value of an env variable, label, annotation or Secret.
-    pub payload: Value,
+    pub payload: P,
     /// What went wrong; `success` in the line is the absence of this.
     pub error: Option<String>,
 }
@@ -82,12 +82,12 @@ impl Event {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, P> {
     ts: String,
     action: &'a str,
     success: bool,
     latency_ms: Option<f64>,
-    payload: &'a Value,
+    payload: &'a P,
     error: Option<&'a str>,
 }
 
@@ -139,7 +139,7 @@ impl EventLog {
     }
 
     /// Queues one line; never waits.
-    pub fn emit(&self, event: &Event) {
+    pub fn emit<P: Serialize>(&self, event: &Event<P>) {
         if !self.wants(event.level) {
             return;
         }
