@@ -17,6 +17,9 @@ use stepspan::policy::PolicySet;
 use stepspan::policy::compile::Rules;
 use stepspan::policy::load::{EMBEDDED, PolicyFile};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const REVIEW: &[u8] = include_bytes!("../tests/recorded/dag-1-pod.json");
 const ROUNDS: usize = 301;
 const INNER: u32 = 50;

@@ -13,6 +13,7 @@ pub mod config;
 pub mod context;
 pub mod identity;
 pub mod inject;
+pub mod json;
 pub mod patch;
 pub mod policy;
 pub mod source;

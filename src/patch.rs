@@ -2,16 +2,20 @@
 //!
 //! Own and small because it is on the hot path and must keep key order; the `json-patch` crate is the oracle in its tests.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
+
+use crate::json::Json;
 
 /// What an operation does (RFC 6902, section 4).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// `add`: a field, or before an index of a list (`-` is its end).
-    Add(Value),
+    Add(Json<'static>),
     /// `replace` what is there.
-    Replace(Value),
+    Replace(Json<'static>),
     /// `remove` what is there.
     Remove,
 }
@@ -27,18 +31,18 @@ pub struct Op {
 
 impl Op {
     /// `add` at a pointer.
-    pub fn add(path: impl Into<String>, value: Value) -> Self {
-        Self { path: path.into(), action: Action::Add(value) }
+    pub fn add(path: impl Into<String>, value: impl Into<Json<'static>>) -> Self {
+        Self { path: path.into(), action: Action::Add(value.into()) }
     }
 
     /// `add` of a field, whose name is escaped.
-    pub fn add_in(object: &str, field: &str, value: Value) -> Self {
+    pub fn add_in(object: &str, field: &str, value: impl Into<Json<'static>>) -> Self {
         Self::add(format!("{object}/{}", escape(field)), value)
     }
 
     /// `replace` at a pointer.
-    pub fn replace(path: impl Into<String>, value: Value) -> Self {
-        Self { path: path.into(), action: Action::Replace(value) }
+    pub fn replace(path: impl Into<String>, value: impl Into<Json<'static>>) -> Self {
+        Self { path: path.into(), action: Action::Replace(value.into()) }
     }
 
     /// `remove` at a pointer.
@@ -65,8 +69,8 @@ impl Serialize for Op {
 }
 
 /// Escapes a field name for a pointer (RFC 6901, section 3).
-pub fn escape(field: &str) -> String {
-    if field.contains(['~', '/']) { field.replace('~', "~0").replace('/', "~1") } else { field.to_owned() }
+pub fn escape(field: &str) -> Cow<'_, str> {
+    if field.contains(['~', '/']) { field.replace('~', "~0").replace('/', "~1").into() } else { field.into() }
 }
 
 /// Applies operations in order; key order of objects stays.
@@ -80,23 +84,62 @@ pub fn apply(target: &mut Value, ops: &[Op]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether [`apply`] would succeed, at the cost of moving pointers: what is brought in is not copied, an empty value stands for it.
+/// The target is then no longer the document it was.
+///
+/// # Errors
+/// The pointer of the first operation that does not apply, or that leads into what an earlier one brought in; the latter would
+/// apply, and is not proven here.
+pub fn prove(target: &mut Json<'_>, ops: &[Op]) -> Result<(), String> {
+    for op in ops {
+        prove_one(target, op).ok_or_else(|| op.path.clone())?;
+    }
+    Ok(())
+}
+
+fn prove_one(target: &mut Json<'_>, op: &Op) -> Option<()> {
+    let (parent, last) = op.path.rsplit_once('/')?;
+    match target.pointer_mut(parent)? {
+        Json::Object(fields) => {
+            let field = unescape(last);
+            match &op.action {
+                Action::Add(_) => fields.insert(field.into_owned().into(), Json::Null),
+                Action::Replace(_) => *fields.get_mut(&field)? = Json::Null,
+                Action::Remove => drop(fields.remove(&field)?),
+            }
+        }
+        Json::Array(items) => {
+            let end = items.len();
+            let index = if last == "-" { end } else { index(last)? };
+            match &op.action {
+                Action::Add(_) if index <= end => items.insert(index, Json::Null),
+                Action::Replace(_) => *items.get_mut(index)? = Json::Null,
+                Action::Remove if index < end => drop(items.remove(index)),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
 fn apply_one(target: &mut Value, op: &Op) -> Option<()> {
     let (parent, last) = op.path.rsplit_once('/')?;
     match target.pointer_mut(parent)? {
         Value::Object(fields) => {
             let field = unescape(last);
             match &op.action {
-                Action::Add(value) => drop(fields.insert(field, value.clone())),
-                Action::Replace(value) => *fields.get_mut(&field)? = value.clone(),
-                Action::Remove => drop(fields.shift_remove(&field)?),
+                Action::Add(value) => drop(fields.insert(field.into_owned(), value.into())),
+                Action::Replace(value) => *fields.get_mut(&*field)? = value.into(),
+                Action::Remove => drop(fields.shift_remove(&*field)?),
             }
         }
         Value::Array(items) => {
             let end = items.len();
             let index = if last == "-" { end } else { index(last)? };
             match &op.action {
-                Action::Add(value) if index <= end => items.insert(index, value.clone()),
-                Action::Replace(value) => *items.get_mut(index)? = value.clone(),
+                Action::Add(value) if index <= end => items.insert(index, value.into()),
+                Action::Replace(value) => *items.get_mut(index)? = value.into(),
                 Action::Remove if index < end => drop(items.remove(index)),
                 _ => return None,
             }
@@ -107,14 +150,14 @@ fn apply_one(target: &mut Value, op: &Op) -> Option<()> {
 }
 
 /// An array index: digits without a leading zero (RFC 6901, section 4).
-fn index(text: &str) -> Option<usize> {
+pub fn index(text: &str) -> Option<usize> {
     let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     plain.then(|| text.parse().ok())?
 }
 
 /// The field name of an escaped one.
-pub fn unescape(field: &str) -> String {
-    if field.contains('~') { field.replace("~1", "/").replace("~0", "~") } else { field.to_owned() }
+pub fn unescape(field: &str) -> Cow<'_, str> {
+    if field.contains('~') { field.replace("~1", "/").replace("~0", "~").into() } else { field.into() }
 }
 
 #[cfg(test)]
@@ -165,6 +208,16 @@ mod tests {
             prop_assert_eq!(applied.is_ok(), expected.is_ok(), "{:?} {:?}", applied, expected);
             if applied.is_ok() {
                 prop_assert_eq!(ours, theirs);
+            }
+        }
+
+        #[test]
+        fn what_is_proven_applies(document in document(), ops in proptest::collection::vec(op(), 1..4)) {
+            let proven = prove(&mut Json::from(&document), &ops);
+            let applied = apply(&mut document.clone(), &ops);
+            prop_assert!(proven.is_err() || applied.is_ok(), "{:?}", ops);
+            if let [alone] = &*ops {
+                prop_assert_eq!(proven, applied, "{:?}", alone);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Texts from outside, made fit for where they are written.
 
+use std::borrow::Cow;
+
 use crate::identity::h;
 
 /// Longest value in an environment variable, in bytes.
@@ -20,13 +22,16 @@ pub fn cut(text: &str, bytes: usize) -> &str {
 
 /// A value without control characters, cut to so many bytes.
 pub fn clean(text: &str, bytes: usize) -> String {
+    if !text.chars().any(char::is_control) {
+        return cut(text, bytes).to_owned();
+    }
     let kept: String = text.chars().filter(|c| !c.is_control()).collect();
     cut(&kept, bytes).to_owned()
 }
 
 /// A value as text of a variable that the kubelet expands: every `$` doubled (law 9; `k8s.io/kubernetes/third_party/forked/golang/expansion`).
-pub fn unexpanded(text: &str) -> String {
-    text.replace('$', "$$")
+pub fn unexpanded(text: &str) -> Cow<'_, str> {
+    if text.contains('$') { text.replace('$', "$$").into() } else { text.into() }
 }
 
 /// A value percent-encoded for a list of `key=value` such as `OTEL_RESOURCE_ATTRIBUTES` (W3C Baggage octets; OpenTelemetry

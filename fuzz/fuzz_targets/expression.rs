@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
+use stepspan::json::Json;
 use stepspan::policy::expr::{Expression, Scope};
 
 static POD: LazyLock<Value> = LazyLock::new(|| {
@@ -31,7 +32,8 @@ static POD: LazyLock<Value> = LazyLock::new(|| {
 
 fuzz_target!(|source: &str| {
     let Ok(expression) = Expression::compile(source) else { return };
-    let scope = Scope { template: "verify-unit", ..Scope::of_pod(&POD) };
+    let pod = Json::from(&*POD);
+    let scope = Scope { template: "verify-unit", ..Scope::of_pod(&pod) };
     let start = Instant::now();
     let _ = expression.test(&scope);
     let _ = expression.text(&scope);

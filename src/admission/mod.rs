@@ -24,6 +24,7 @@ use crate::inject::carrier::{self, Carried};
 use crate::inject::plan::{self, ContainerDecision};
 use crate::inject::reason::SkipReason;
 use crate::inject::verify;
+use crate::json::Json;
 use crate::patch::{self, Op};
 use crate::policy::merge::Writer;
 use crate::policy::value::{Asked, Value as Correlated};
@@ -143,7 +144,7 @@ impl Reviewed {
 /// Reviews one AdmissionReview (a Pod or a Workflow). Never fails: see [`Outcome::Failed`].
 pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed {
     let mut clock = Clock::start();
-    let parsed = serde_json::from_slice::<Review>(body);
+    let parsed = Review::read(body);
     clock.lap("decode");
     let mut request = match parsed {
         Ok(Review { api_version, kind, request: Some(request) })
@@ -154,7 +155,7 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         Ok(_) => return malformed(body, "the fields do not fit"),
         Err(error) => return malformed(body, &place(&error)),
     };
-    let mut reviewed = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
+    let mut reviewed = match (&*request.kind.group, &*request.kind.kind) {
         ("", "Pod") if !request.sub_resource.is_empty() => Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate),
         ("", "Pod") | ("argoproj.io", "Workflow") if request.operation != "CREATE" => {
             Reviewed::unpatched(Outcome::Skipped, SkipReason::NotCreate)
@@ -164,9 +165,9 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
         _ => Reviewed::unpatched(Outcome::Failed, SkipReason::WrongKind),
     };
     reviewed.name = object_name(&request);
-    reviewed.uid = Some(request.uid);
-    reviewed.namespace = request.namespace;
-    reviewed.kind = request.kind.kind;
+    reviewed.uid = Some(request.uid.into_owned());
+    reviewed.namespace = request.namespace.into_owned();
+    reviewed.kind = request.kind.kind.into_owned();
     reviewed.dry_run = request.dry_run.unwrap_or(false);
     reviewed.phases = clock.phases;
     reviewed
@@ -174,12 +175,17 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
 
 /// Reviews a pod until nothing is left to do. One look is enough for a pod that gets the shim, which the next look knows by its structure; a
 /// pod that gets labels only can be seen otherwise by a policy that reads a label of another's (law 3).
-fn settled_pod(request: &mut Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
+fn settled_pod(request: &mut Request<'_>, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
     let mut reviewed = pod(request, policies, context, clock);
     for _ in 0..MAX_LOOKS {
         if reviewed.outcome != Outcome::Labelled || reviewed.patch.is_empty() {
             break;
         }
+        let mut patched = Value::from(&request.object.0);
+        if patch::apply(&mut patched, &reviewed.patch).is_err() {
+            break;
+        }
+        request.object.0 = patched.into();
         let next = pod(request, policies, context, clock);
         if next.outcome != Outcome::Labelled || next.patch.is_empty() {
             break;
@@ -191,7 +197,7 @@ fn settled_pod(request: &mut Request, policies: &PolicySet, context: &Context, c
     reviewed
 }
 
-fn pod(request: &mut Request, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
+fn pod(request: &mut Request<'_>, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {
     let skipped = |reason| Reviewed::unpatched(Outcome::Skipped, reason);
     let raw = &request.object.0;
     let Some(pod) = StepPod::read(raw, &request.namespace) else { return skipped(SkipReason::NotArgo) };
@@ -235,7 +241,7 @@ fn pod(request: &mut Request, policies: &PolicySet, context: &Context, clock: &m
     reviewed
 }
 
-fn workflow(request: &mut Request, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
+fn workflow(request: &mut Request<'_>, policies: &PolicySet, clock: &mut Clock) -> Reviewed {
     let ops = carrier::carry(&request.object.0, &request.namespace, policies);
     clock.lap("plan");
     let mut reviewed = Reviewed::unpatched(Outcome::Skipped, SkipReason::NoPolicy);
@@ -248,11 +254,11 @@ fn workflow(request: &mut Request, policies: &PolicySet, clock: &mut Clock) -> R
     reviewed
 }
 
-/// Gives the patch to the result if it applies and brings in nothing that could be refused (law 8). Patches the object itself.
-fn prove(object: &mut Value, ops: Vec<Op>, reviewed: &mut Reviewed) {
+/// Gives the patch to the result if it applies and brings in nothing that could be refused (law 8). The object is used up.
+fn prove(object: &mut Json<'_>, ops: Vec<Op>, reviewed: &mut Reviewed) {
     let refused = verify::fault(object, &ops);
     let fault =
-        refused.or_else(|| patch::apply(object, &ops).err().map(|path| format!("{path}: the patch does not apply")));
+        refused.or_else(|| patch::prove(object, &ops).err().map(|path| format!("{path}: the patch does not apply")));
     match fault {
         None => reviewed.patch = ops,
         Some(fault) => {
@@ -285,11 +291,11 @@ fn place(error: &serde_json::Error) -> String {
     format!("{what} at line {}, column {}", error.line(), error.column())
 }
 
-fn object_name(request: &Request) -> String {
+fn object_name(request: &Request<'_>) -> String {
     let metadata = &request.object.0["metadata"];
     let named = |field: &str| metadata[field].as_str().filter(|n| !n.is_empty());
     named("name")
-        .or(Some(&request.name).filter(|n| !n.is_empty()).map(String::as_str))
+        .or(Some(&request.name).filter(|n| !n.is_empty()).map(|n| &**n))
         .or(named("generateName"))
         .unwrap_or_default()
         .to_owned()

@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::names;
 use super::node_name;
 use super::template::Template;
+use crate::json::Json;
 
 /// What kind of pod Argo made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,30 +55,30 @@ pub struct Container<'a> {
     /// Whose it is.
     pub role: Role,
     /// The container as it came.
-    pub raw: &'a Value,
+    pub raw: &'a Json<'a>,
     /// Index in `command` of what follows emissary's `--`; `None` where the prefix cannot be proven.
     pub user_argv: Option<usize>,
 }
 
 impl<'a> Container<'a> {
     /// The entries of `env`, in order, duplicates included.
-    pub fn env(&self) -> &'a [Value] {
+    pub fn env(&self) -> &'a [Json<'a>] {
         array(self.raw, "env")
     }
 
     /// The entries of `volumeMounts`.
-    pub fn mounts(&self) -> &'a [Value] {
+    pub fn mounts(&self) -> &'a [Json<'a>] {
         array(self.raw, "volumeMounts")
     }
 
     /// The entry of `env` that counts: the kubelet lets the last of several win.
-    pub fn env_entry(&self, name: &str) -> Option<(usize, &'a Value)> {
+    pub fn env_entry(&self, name: &str) -> Option<(usize, &'a Json<'a>)> {
         self.env().iter().enumerate().rev().find(|(_, e)| string(e, "name") == Some(name))
     }
 
     /// The command's words as strings.
     pub fn command(&self) -> impl Iterator<Item = &'a str> {
-        array(self.raw, "command").iter().filter_map(Value::as_str)
+        array(self.raw, "command").iter().filter_map(Json::as_str)
     }
 }
 
@@ -87,7 +86,7 @@ impl<'a> Container<'a> {
 #[derive(Debug)]
 pub struct StepPod<'a> {
     /// The pod's raw JSON.
-    pub raw: &'a Value,
+    pub raw: &'a Json<'a>,
     /// `metadata.name`; a pod made with `generateName` has none at admission.
     pub name: Option<&'a str>,
     /// The namespace of the request.
@@ -116,7 +115,7 @@ pub struct StepPod<'a> {
 
 impl<'a> StepPod<'a> {
     /// Reads a pod; `None` where no Argo workflow made it.
-    pub fn read(raw: &'a Value, namespace: &'a str) -> Option<Self> {
+    pub fn read(raw: &'a Json<'a>, namespace: &'a str) -> Option<Self> {
         let workflow_name = label(raw, names::WORKFLOW_LABEL)?;
         let spec = raw.get("spec")?;
         let template_text = template_text(spec);
@@ -177,7 +176,7 @@ impl<'a> StepPod<'a> {
     }
 }
 
-fn containers<'a>(spec: &'a Value, template_text: Option<&str>, template: &Template<'_>) -> Vec<Container<'a>> {
+fn containers<'a>(spec: &'a Json<'a>, template_text: Option<&str>, template: &Template<'_>) -> Vec<Container<'a>> {
     let all = array(spec, "containers");
     let has_main = all.iter().any(|c| string(c, "name") == Some(names::MAIN_CONTAINER));
     // An offloaded template cannot be asked for its members: without a `main`, what has the prefix is a member.
@@ -188,7 +187,7 @@ fn containers<'a>(spec: &'a Value, template_text: Option<&str>, template: &Templ
         None if name == names::MAIN_CONTAINER || (unknown_set && proven) => Role::Step,
         _ => Role::Sidecar,
     };
-    let read = |(index, raw): (usize, &'a Value)| {
+    let read = |(index, raw): (usize, &'a Json<'a>)| {
         let name = string(raw, "name").unwrap_or_default();
         let user_argv = user_argv(array(raw, "command"));
         Container { index, name, role: role(name, user_argv.is_some()), raw, user_argv }
@@ -199,8 +198,8 @@ fn containers<'a>(spec: &'a Value, template_text: Option<&str>, template: &Templ
 /// Proves `[/var/run/argo/argoexec | /argo-bin/bin/argoexec, emissary, flags..., --, ...]` and gives the index after `--`.
 ///
 /// Every word between `emissary` and `--` must be a flag or a flag's value, so that a `--` of the user's own is never taken.
-fn user_argv(command: &[Value]) -> Option<usize> {
-    let mut words = command.iter().map(Value::as_str);
+fn user_argv(command: &[Json<'_>]) -> Option<usize> {
+    let mut words = command.iter().map(Json::as_str);
     let executor = words.next()??;
     if !matches!(executor, "/var/run/argo/argoexec" | "/argo-bin/bin/argoexec") || words.next()?? != "emissary" {
         return None;
@@ -218,7 +217,7 @@ fn user_argv(command: &[Value]) -> Option<usize> {
     None
 }
 
-fn kind(raw: &Value, spec: &Value, template: &Template<'_>) -> PodKind {
+fn kind(raw: &Json<'_>, spec: &Json<'_>, template: &Template<'_>) -> PodKind {
     match label(raw, names::COMPONENT_LABEL) {
         Some("agent") => return PodKind::Agent,
         Some("artifact-gc") => return PodKind::ArtifactGc,
@@ -236,24 +235,24 @@ fn kind(raw: &Value, spec: &Value, template: &Template<'_>) -> PodKind {
         command.get(user_argv(command)?..)
     });
     match child {
-        Some([first, second, ..]) if first == "argoexec" && second == "resource" => PodKind::Resource,
-        Some([first, second, ..]) if first == "argoexec" && second == "data" => PodKind::Data,
+        Some([first, second, ..]) if *first == "argoexec" && *second == "resource" => PodKind::Resource,
+        Some([first, second, ..]) if *first == "argoexec" && *second == "data" => PodKind::Data,
         _ => PodKind::Step,
     }
 }
 
-fn template_text(spec: &Value) -> Option<&str> {
+fn template_text<'a>(spec: &'a Json<'a>) -> Option<&'a str> {
     let init = array(spec, "initContainers").iter().find(|c| string(c, "name") == Some("init"));
     let own = array(spec, "containers").iter().filter(|c| string(c, "name").is_some_and(names::is_argo_container));
     let any = array(spec, "containers").iter();
     init.into_iter().chain(own).chain(any).find_map(|c| env_value(c, names::TEMPLATE_ENV))
 }
 
-fn env_value<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
+fn env_value<'a>(container: &'a Json<'a>, name: &str) -> Option<&'a str> {
     array(container, "env").iter().rev().find(|e| string(e, "name") == Some(name)).and_then(|e| string(e, "value"))
 }
 
-fn workflow_uid<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
+fn workflow_uid<'a>(raw: &'a Json<'a>, spec: &'a Json<'a>) -> Option<&'a str> {
     let owner = array(&raw["metadata"], "ownerReferences").iter().find(|o| string(o, "kind") == Some("Workflow"));
     let from_owner = owner.and_then(|o| string(o, "uid"));
     let all = || array(spec, "initContainers").iter().chain(array(spec, "containers"));
@@ -266,7 +265,7 @@ fn is_id(text: &str) -> bool {
     text.len() <= crate::text::MAX_ENV && !text.chars().any(char::is_control)
 }
 
-fn node_id<'a>(raw: &'a Value, spec: &'a Value) -> Option<&'a str> {
+fn node_id<'a>(raw: &'a Json<'_>, spec: &'a Json<'_>) -> Option<&'a str> {
     let mut all = array(spec, "initContainers").iter().chain(array(spec, "containers"));
     annotation(raw, names::NODE_ID_ANNOTATION).or_else(|| all.find_map(|c| env_value(c, names::NODE_ID_ENV)))
 }
@@ -281,18 +280,18 @@ fn template_of_pod_name<'a>(pod: Option<&'a str>, workflow: &str) -> &'a str {
     }
 }
 
-fn label<'a>(raw: &'a Value, key: &str) -> Option<&'a str> {
+fn label<'a>(raw: &'a Json<'a>, key: &str) -> Option<&'a str> {
     string(raw.get("metadata")?.get("labels")?, key)
 }
 
-fn annotation<'a>(raw: &'a Value, key: &str) -> Option<&'a str> {
+fn annotation<'a>(raw: &'a Json<'a>, key: &str) -> Option<&'a str> {
     string(raw.get("metadata")?.get("annotations")?, key)
 }
 
-fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+fn string<'a>(value: &'a Json<'a>, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+fn array<'a>(value: &'a Json<'a>, key: &str) -> &'a [Json<'a>] {
+    value.get(key).and_then(Json::as_array).unwrap_or(&[])
 }

@@ -13,9 +13,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
-
 use crate::identity::h;
+use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::PolicySet;
 use crate::policy::compile::is_parameter;
@@ -59,9 +58,13 @@ impl Kind {
 
 /// The annotation that carries a value.
 pub fn key(kind: Kind, name: &str) -> String {
+    format!("{ANNOTATION_PREFIX}{}{}", kind.prefix(), suffix(name))
+}
+
+/// How a name stands in a key: itself, or a hash where it cannot.
+fn suffix(name: &str) -> Cow<'_, str> {
     let plain = name.len() <= 55 && !name.is_empty() && is_label_value(name);
-    let name = if plain { Cow::Borrowed(name) } else { Cow::Owned(h(name, 16)) };
-    format!("{ANNOTATION_PREFIX}{}{name}", kind.prefix())
+    if plain { Cow::Borrowed(name) } else { Cow::Owned(h(name, 16)) }
 }
 
 /// Whether an annotation is a carrier's.
@@ -86,10 +89,10 @@ pub struct Carried {
 
 impl Carried {
     /// Reads a pod's annotations.
-    pub fn read(pod: &Value) -> Self {
+    pub fn read(pod: &Json<'_>) -> Self {
         let mut carried = Self::default();
         let annotations = pod["metadata"]["annotations"].as_object();
-        for (annotation, value) in annotations.into_iter().flatten() {
+        for (annotation, value) in annotations.into_iter().flat_map(Object::iter) {
             let Some(rest) = annotation.strip_prefix(ANNOTATION_PREFIX) else { continue };
             let Some(text) = value.as_str() else { continue };
             for kind in Kind::ALL {
@@ -104,9 +107,11 @@ impl Carried {
 
     /// The value carried for a name.
     pub fn value(&self, kind: Kind, name: &str) -> Option<&str> {
-        let key = key(kind, name);
-        let suffix = key.strip_prefix(ANNOTATION_PREFIX)?.strip_prefix(kind.prefix())?;
-        self.map(kind).get(suffix).map(String::as_str)
+        let carried = self.map(kind);
+        if carried.is_empty() {
+            return None;
+        }
+        carried.get(&*suffix(name)).map(String::as_str)
     }
 
     fn map(&self, kind: Kind) -> &BTreeMap<String, String> {
@@ -130,9 +135,9 @@ impl Carried {
 
 /// The patch that makes a Workflow carry what the policies of its namespace name. Touches `spec.podMetadata` alone; entries that
 /// are there already stay.
-pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op> {
-    let Some(spec) = workflow.get("spec").filter(|s| s.is_object()) else { return Vec::new() };
-    let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Value::as_object);
+pub fn carry(workflow: &Json<'_>, namespace: &str, policies: &PolicySet) -> Vec<Op> {
+    let Some(spec) = workflow.get("spec").filter(|s| s.as_object().is_some()) else { return Vec::new() };
+    let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Json::as_object);
     // Cut before looking at what is there of it, so that a second look adds nothing.
     let wanted = fitting(entries(workflow, namespace, policies), existing);
     let fresh: BTreeMap<_, _> =
@@ -141,21 +146,20 @@ pub fn carry(workflow: &Value, namespace: &str, policies: &PolicySet) -> Vec<Op>
         return Vec::new();
     }
     match (spec.get("podMetadata"), existing) {
-        (None | Some(Value::Null), _) => {
-            vec![Op::add("/spec/podMetadata", json!({"annotations": fresh}))]
+        (None | Some(Json::Null), _) => {
+            vec![Op::add("/spec/podMetadata", Json::object([("annotations", map(fresh))]))]
         }
-        (Some(Value::Object(_)), None) => vec![Op::add("/spec/podMetadata/annotations", json!(fresh))],
-        (Some(Value::Object(_)), Some(_)) => fresh
-            .into_iter()
-            .map(|(key, value)| Op::add_in("/spec/podMetadata/annotations", &key, json!(value)))
-            .collect(),
+        (Some(Json::Object(_)), None) => vec![Op::add("/spec/podMetadata/annotations", map(fresh))],
+        (Some(Json::Object(_)), Some(_)) => {
+            fresh.into_iter().map(|(key, value)| Op::add_in("/spec/podMetadata/annotations", &key, value)).collect()
+        }
         _ => Vec::new(),
     }
 }
 
 /// The first entries, as many as fit beside the other annotations.
-fn fitting(wanted: BTreeMap<String, String>, existing: Option<&Map<String, Value>>) -> BTreeMap<String, String> {
-    let others = existing.into_iter().flatten().filter(|(key, _)| !wanted.contains_key(*key));
+fn fitting(wanted: BTreeMap<String, String>, existing: Option<&Object<'_>>) -> BTreeMap<String, String> {
+    let others = existing.into_iter().flat_map(Object::iter).filter(|(key, _)| !wanted.contains_key(*key));
     let others: usize = others.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
     let mut size = others;
     let fits = |(key, value): &(String, String)| {
@@ -166,11 +170,15 @@ fn fitting(wanted: BTreeMap<String, String>, existing: Option<&Map<String, Value
     wanted.into_iter().take(MAX_ENTRIES).take_while(fits).collect()
 }
 
-fn entries(workflow: &Value, namespace: &str, policies: &PolicySet) -> BTreeMap<String, String> {
+fn map(entries: BTreeMap<String, String>) -> Json<'static> {
+    Json::Object(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+}
+
+fn entries(workflow: &Json<'_>, namespace: &str, policies: &PolicySet) -> BTreeMap<String, String> {
     let metadata = |field: &str| workflow["metadata"][field].as_object();
     let mut wanted = Vec::new();
-    let literal = |kind, from: Option<&Map<String, Value>>, name: &str| {
-        let text = from.and_then(|m| m.get(name)).and_then(Value::as_str)?;
+    let literal = |kind, from: Option<&Object<'_>>, name: &str| {
+        let text = from.and_then(|m| m.get(name)).and_then(Json::as_str)?;
         Some((key(kind, name), escape(text)))
     };
     if policies.take_context(namespace) {
@@ -221,6 +229,7 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     #[test]
     fn keys_are_names_of_annotations() {
@@ -239,7 +248,7 @@ mod tests {
             "stepspan.dev/p.empty": "",
             "stepspan.dev/l.pr": "%7B%7Bx}} 100%25",
         }}});
-        let carried = Carried::read(&pod);
+        let carried = Carried::read(&pod.into());
         assert_eq!(carried.value(Kind::Input, "msg"), None);
         assert_eq!(carried.value(Kind::Parameter, "empty"), None);
         assert_eq!(carried.value(Kind::Parameter, "repo"), Some("acme/widgets"));

@@ -1,6 +1,5 @@
 //! The shim in front of one step container's command, and its configuration.
 
-use serde_json::{Value, json};
 use stepspan_contract::{Config, names};
 
 use super::env::{self, EnvPlan};
@@ -9,6 +8,7 @@ use super::reason::SkipReason;
 use super::trace::{PodTrace, container_node_id, is_member};
 use crate::argo::{Container, StepPod};
 use crate::context::Injector;
+use crate::json::Json;
 use crate::patch::Op;
 use crate::policy::effective::Effective;
 use crate::policy::selector::globs_take;
@@ -39,7 +39,7 @@ pub fn refusal(policy: &Effective, container: &Container<'_>) -> Option<SkipReas
     }
     let devices = container.raw["volumeDevices"].as_array().into_iter().flatten().map(|d| &d["devicePath"]);
     let paths = container.mounts().iter().map(|m| &m["mountPath"]).chain(devices);
-    if paths.filter_map(Value::as_str).any(in_our_way) {
+    if paths.filter_map(Json::as_str).any(in_our_way) {
         return Some(SkipReason::MountConflict);
     }
     let private = format!("$({}", names::PRIVATE_PREFIX);
@@ -49,7 +49,7 @@ pub fn refusal(policy: &Effective, container: &Container<'_>) -> Option<SkipReas
 
 /// Whether a container carries our shim: our words after emissary's `--`, and our mount.
 pub fn is_injected(container: &Container<'_>) -> bool {
-    let ours = |mount: &Value| mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH;
+    let ours = |mount: &Json<'_>| mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH;
     let Some(start) = container.user_argv else { return false };
     container.command().skip(start).take(names::SHIM_ARGV.len()).eq(names::SHIM_ARGV)
         && container.mounts().iter().any(ours)
@@ -61,7 +61,7 @@ pub fn ops(injection: &Injection<'_>, container: &Container<'_>, warnings: &mut 
     let mut ops = Vec::with_capacity(20);
     for (i, word) in names::SHIM_ARGV.iter().enumerate() {
         let index = container.user_argv.unwrap_or_default() + i;
-        ops.push(Op::add(format!("{at}/command/{index}"), json!(word)));
+        ops.push(Op::add(format!("{at}/command/{index}"), *word));
     }
     let plan = env::plan(injection.policy, injection.pod, container);
     env_ops(injection, container, plan, &format!("{at}/env"), &mut ops, warnings);
@@ -70,10 +70,10 @@ pub fn ops(injection: &Injection<'_>, container: &Container<'_>, warnings: &mut 
 }
 
 /// Appends to a list that may be absent.
-pub fn append(list: Option<&Value>, items: Vec<Value>, at: &str, ops: &mut Vec<Op>) {
+pub fn append(list: Option<&Json<'_>>, items: Vec<Json<'static>>, at: &str, ops: &mut Vec<Op>) {
     match list {
-        Some(Value::Array(_)) => ops.extend(items.into_iter().map(|item| Op::add(format!("{at}/-"), item))),
-        _ => ops.push(Op::add(at, Value::Array(items))),
+        Some(Json::Array(_)) => ops.extend(items.into_iter().map(|item| Op::add(format!("{at}/-"), item))),
+        _ => ops.push(Op::add(at, items)),
     }
 }
 
@@ -98,22 +98,32 @@ fn env_ops(
     }
     let mut entries = private_entries(injection);
     let config = config(injection, container, plan.rules).encode();
-    entries.push(json!({"name": names::CONFIG_ENV, "value": env::literal(injection.pod, &config)}));
+    entries.push(Json::object([
+        ("name", names::CONFIG_ENV.into()),
+        ("value", env::literal(injection.pod, &config).into()),
+    ]));
     entries.extend(plan.append);
     append(container.raw.get("env"), entries, at, ops);
 }
 
 /// Variables that other variables refer to; the kubelet expands only what stands before.
-fn private_entries(injection: &Injection<'_>) -> Vec<Value> {
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
+fn private_entries(injection: &Injection<'_>) -> Vec<Json<'static>> {
+    let entry = |name: Json<'static>, kind: &'static str, source: Json<'static>| {
+        Json::object([("name", name), ("valueFrom", Json::object([(kind, source)]))])
+    };
+    let field = |name: &'static str, path: &'static str| {
+        entry(name.into(), "fieldRef", Json::object([("apiVersion", "v1".into()), ("fieldPath", path.into())]))
+    };
     let mut entries = vec![field(names::POD_UID_ENV, "metadata.uid")];
     if injection.pod.name.is_none() {
         entries.push(field(names::POD_NAME_ENV, "metadata.name"));
     }
     for (i, header) in injection.policy.headers.iter().enumerate() {
         let secret = &header.secret_key_ref;
-        let reference = json!({"name": secret.name, "key": secret.key, "optional": header.optional.unwrap_or(true)});
-        entries.push(json!({"name": header_env(i), "valueFrom": {"secretKeyRef": reference}}));
+        let (name, key) = (secret.name.clone().into(), secret.key.clone().into());
+        let optional = header.optional.unwrap_or(true).into();
+        let reference = Json::object([("name", name), ("key", key), ("optional", optional)]);
+        entries.push(entry(header_env(i).into(), "secretKeyRef", reference));
     }
     entries
 }

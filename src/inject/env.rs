@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
 use stepspan_contract::env::{Group, group, list_has_key, merge_lists};
 use stepspan_contract::{EnvRule, OnConflict, names};
 
 use crate::argo::{Container, StepPod};
-use crate::policy::effective::{Effective, Variable};
+use crate::json::Json;
+use crate::policy::effective::Effective;
 use crate::policy::spec::{Preset, Scope};
 use crate::text::{list_value, unexpanded};
 
@@ -23,9 +23,9 @@ const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnvPlan {
     /// Entries to append, in order.
-    pub append: Vec<Value>,
+    pub append: Vec<Json<'static>>,
     /// Entries to replace, by index.
-    pub replace: Vec<(usize, Value)>,
+    pub replace: Vec<(usize, Json<'static>)>,
     /// Variables the shim settles.
     pub rules: Vec<EnvRule>,
 }
@@ -42,7 +42,8 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
     let dropped: Vec<Group> = ours.iter().filter_map(|v| theirs.drops(v)).collect();
     let mut plan = EnvPlan::default();
     for variable in &ours {
-        let entry = |value: &str| json!({"name": variable.name, "value": literal(pod, value)});
+        let entry =
+            |value: &str| Json::object([("name", variable.name.clone().into()), ("value", literal(pod, value).into())]);
         settle(variable, &theirs, &dropped, to_shim, entry, &mut plan);
     }
     plan
@@ -50,12 +51,23 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
 
 /// A value for a variable's text, where the kubelet expands `$(VAR)`.
 pub fn literal(pod: &StepPod<'_>, value: &str) -> String {
-    let reference = format!("$({})", names::POD_NAME_ENV);
-    unexpanded(value).replace(POD_NAME, pod.name.unwrap_or(&reference))
+    let text = unexpanded(value);
+    match (text.contains(POD_NAME), pod.name) {
+        (false, _) => text.into_owned(),
+        (true, Some(name)) => text.replace(POD_NAME, name),
+        (true, None) => text.replace(POD_NAME, &format!("$({})", names::POD_NAME_ENV)),
+    }
+}
+
+/// A variable of ours.
+struct Ours<'a> {
+    name: Cow<'static, str>,
+    value: Cow<'a, str>,
+    on_conflict: OnConflict,
 }
 
 /// The nine baseline variables and what the policy sets besides.
-fn variables(policy: &Effective, pod: &StepPod<'_>) -> Vec<Variable> {
+fn variables<'a>(policy: &'a Effective, pod: &StepPod<'_>) -> Vec<Ours<'a>> {
     let mut all = Vec::with_capacity(12);
     if policy.preset == Preset::Otel {
         let attributes = format!(
@@ -64,46 +76,47 @@ fn variables(policy: &Effective, pod: &StepPod<'_>) -> Vec<Variable> {
             list_value(&policy.environment),
             list_value(pod.namespace),
         );
-        let keep = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", policy.endpoint.as_str()),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", policy.protocol.as_str()),
-            (SERVICE_NAME, &policy.service_name),
-            (RESOURCE_ATTRIBUTES, &attributes),
-            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
-            ("OTEL_METRICS_EXPORTER", "otlp"),
-            ("OTEL_LOGS_EXPORTER", "none"),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000"),
+        let keep: [(&'static str, Cow<'a, str>); 9] = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", policy.endpoint.as_str().into()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", policy.protocol.as_str().into()),
+            (SERVICE_NAME, policy.service_name.as_str().into()),
+            (RESOURCE_ATTRIBUTES, attributes.into()),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio".into()),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.5".into()),
+            ("OTEL_METRICS_EXPORTER", "otlp".into()),
+            ("OTEL_LOGS_EXPORTER", "none".into()),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000".into()),
         ];
-        all.extend(keep.into_iter().map(|(name, value)| Variable {
-            name: name.to_owned(),
-            value: value.to_owned(),
+        all.extend(keep.into_iter().map(|(name, value)| Ours {
+            name: name.into(),
+            value,
             on_conflict: if name == RESOURCE_ATTRIBUTES { OnConflict::Merge } else { OnConflict::Keep },
         }));
         if policy.ca_bundle.is_some() {
-            let (name, value) = ("OTEL_EXPORTER_OTLP_CERTIFICATE".to_owned(), names::CA_PATH.to_owned());
-            all.push(Variable { name, value, on_conflict: OnConflict::Keep });
+            let (name, value) = ("OTEL_EXPORTER_OTLP_CERTIFICATE".into(), names::CA_PATH.into());
+            all.push(Ours { name, value, on_conflict: OnConflict::Keep });
         }
     }
     for set in &policy.set {
+        let (value, on_conflict) = (set.value.as_str().into(), set.on_conflict);
         match all.iter_mut().find(|v| v.name == set.name) {
             // A merge adds to the preset's list; its own keys win.
-            Some(preset) if set.on_conflict == OnConflict::Merge => {
-                preset.value = merge_lists(&set.value, &preset.value)
+            Some(preset) if on_conflict == OnConflict::Merge => {
+                preset.value = merge_lists(&set.value, &preset.value).into();
             }
-            Some(preset) => *preset = set.clone(),
-            None => all.push(set.clone()),
+            Some(preset) => (preset.value, preset.on_conflict) = (value, on_conflict),
+            None => all.push(Ours { name: set.name.clone().into(), value, on_conflict }),
         }
     }
     all
 }
 
 fn settle(
-    ours: &Variable,
+    ours: &Ours<'_>,
     theirs: &Theirs<'_>,
     dropped: &[Group],
     to_shim: bool,
-    entry: impl Fn(&str) -> Value,
+    entry: impl Fn(&str) -> Json<'static>,
     plan: &mut EnvPlan,
 ) {
     let own_group = group(&ours.name);
@@ -116,14 +129,14 @@ fn settle(
     let value = if ours.name == RESOURCE_ATTRIBUTES && theirs.sets_group(Group::Service) {
         without_key(&ours.value, "service.name")
     } else {
-        Cow::Borrowed(ours.value.as_str())
+        Cow::Borrowed(&*ours.value)
     };
     match (existing, ours.on_conflict) {
         (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
         (Some((index, _)), OnConflict::Override) if !to_shim => plan.replace.push((index, entry(&value))),
         (None, _) if !to_shim && !theirs.refers_to(&ours.name) => plan.append.push(entry(&value)),
         _ => plan.rules.push(EnvRule {
-            name: ours.name.clone(),
+            name: ours.name.clone().into_owned(),
             value: value.into_owned(),
             on_conflict: ours.on_conflict,
         }),
@@ -148,7 +161,7 @@ impl<'a> Theirs<'a> {
         Self { container, from_outside, texts: references(container) }
     }
 
-    fn entry(&self, name: &str) -> Option<(usize, &'a Value)> {
+    fn entry(&self, name: &str) -> Option<(usize, &'a Json<'a>)> {
         self.container.env_entry(name)
     }
 
@@ -167,7 +180,7 @@ impl<'a> Theirs<'a> {
     }
 
     /// The group that a `skip` of ours drops.
-    fn drops(&self, ours: &Variable) -> Option<Group> {
+    fn drops(&self, ours: &Ours<'_>) -> Option<Group> {
         (ours.on_conflict == OnConflict::Skip && self.sets(&ours.name)).then(|| group(&ours.name))?
     }
 
@@ -184,7 +197,7 @@ pub fn references<'a>(container: &Container<'a>) -> Vec<&'a str> {
     let values = container.env().iter().filter_map(|e| e.get("value"));
     words
         .chain(values)
-        .filter_map(Value::as_str)
+        .filter_map(Json::as_str)
         .filter(|t| memchr::memmem::find(t.as_bytes(), b"$(").is_some())
         .collect()
 }

@@ -1,10 +1,9 @@
 //! The tracing init container and the volumes.
 
-use serde_json::{Map, Value, json};
-
 use super::quantity::nanos;
 use crate::argo::{Layout, StepPod};
 use crate::context::Injector;
+use crate::json::{Json, Object};
 use crate::policy::effective::Effective;
 use crate::policy::spec::Install;
 use stepspan_contract::names;
@@ -27,109 +26,118 @@ pub fn by_image(policy: &Effective, pod: &StepPod<'_>) -> bool {
 }
 
 /// The volumes of a pod that gets a shim.
-pub fn volumes(policy: &Effective, injector: &Injector, by_image: bool) -> Vec<Value> {
+pub fn volumes(policy: &Effective, injector: &Injector, by_image: bool) -> Vec<Json<'static>> {
     let mut volumes = Vec::with_capacity(3);
     if by_image {
-        let image = json!({"reference": injector.image, "pullPolicy": injector.pull_policy});
-        volumes.push(json!({"name": names::VOLUME, "image": image}));
+        let (image, policy) = (injector.image.clone(), injector.pull_policy.clone());
+        let image = Json::object([("reference", image.into()), ("pullPolicy", policy.into())]);
+        volumes.push(Json::object([("name", names::VOLUME.into()), ("image", image)]));
     } else {
-        volumes.push(json!({"name": names::VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
-        volumes.push(json!({"name": names::NO_TOKEN_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}}));
+        for (name, size) in [(names::VOLUME, VOLUME_SIZE), (names::NO_TOKEN_VOLUME, "1Mi")] {
+            let directory = Json::object([("sizeLimit", size.into())]);
+            volumes.push(Json::object([("name", name.into()), ("emptyDir", directory)]));
+        }
     }
     if policy.ca_bundle.is_some() {
         let field = format!("metadata.annotations['{}']", names::CA_ANNOTATION);
-        let items = json!([{"path": "ca.pem", "fieldRef": {"apiVersion": "v1", "fieldPath": field}}]);
-        volumes.push(json!({"name": names::CA_VOLUME, "downwardAPI": {"items": items}}));
+        let field = Json::object([("apiVersion", "v1".into()), ("fieldPath", field.into())]);
+        let item = Json::object([("path", "ca.pem".into()), ("fieldRef", field)]);
+        let items = Json::object([("items", vec![item].into())]);
+        volumes.push(Json::object([("name", names::CA_VOLUME.into()), ("downwardAPI", items)]));
     }
     volumes
 }
 
 /// The mounts of a step container.
-pub fn step_mounts(policy: &Effective) -> Vec<Value> {
-    let mut mounts = vec![json!({"name": names::VOLUME, "mountPath": names::MOUNT_PATH, "readOnly": true})];
+pub fn step_mounts(policy: &Effective) -> Vec<Json<'static>> {
+    let mut mounts = vec![read_only(names::VOLUME, names::MOUNT_PATH)];
     mounts.extend(ca_mount(policy));
     mounts
 }
 
 /// The init container: our image, exec form, inside Pod Security "restricted", without the service account's token.
-pub fn container(policy: &Effective, injector: &Injector, pod: &StepPod<'_>) -> Value {
-    let mut command = vec!["/stepspan-shim".to_owned(), "init".into(), "--to".into(), names::MOUNT_PATH.into()];
+pub fn container(policy: &Effective, injector: &Injector, pod: &StepPod<'_>) -> Json<'static> {
+    let mut command: Vec<Json<'_>> = ["/stepspan-shim", "init", "--to", names::MOUNT_PATH].map(Json::from).into();
     if policy.probe_ms > 0 {
-        let probe = ["--probe", &policy.endpoint, "--protocol", policy.protocol.as_str(), "--timeout"];
-        command.extend(probe.map(str::to_owned));
-        command.push(format!("{}ms", policy.probe_ms));
+        command.extend(["--probe".into(), policy.endpoint.clone().into()]);
+        command.extend(["--protocol", policy.protocol.as_str(), "--timeout"].map(Json::from));
+        command.push(format!("{}ms", policy.probe_ms).into());
     }
     let mut mounts = vec![
-        json!({"name": names::VOLUME, "mountPath": names::MOUNT_PATH}),
-        json!({"name": names::NO_TOKEN_VOLUME, "mountPath": names::TOKEN_PATH, "readOnly": true}),
+        Json::object([("name", names::VOLUME.into()), ("mountPath", names::MOUNT_PATH.into())]),
+        read_only(names::NO_TOKEN_VOLUME, names::TOKEN_PATH),
     ];
     mounts.extend(ca_mount(policy));
-    json!({
-        "name": names::INIT_CONTAINER,
-        "image": injector.image,
-        "imagePullPolicy": injector.pull_policy,
-        "command": command,
-        "resources": resources(pod),
-        "volumeMounts": mounts,
-        "securityContext": security_context(injector, pod),
-    })
+    Json::object([
+        ("name", names::INIT_CONTAINER.into()),
+        ("image", injector.image.clone().into()),
+        ("imagePullPolicy", injector.pull_policy.clone().into()),
+        ("command", command.into()),
+        ("resources", resources(pod)),
+        ("volumeMounts", mounts.into()),
+        ("securityContext", security_context(injector, pod)),
+    ])
 }
 
-fn ca_mount(policy: &Effective) -> Option<Value> {
-    let mount = || json!({"name": names::CA_VOLUME, "mountPath": names::CA_MOUNT_PATH, "readOnly": true});
-    policy.ca_bundle.as_ref().map(|_| mount())
+fn ca_mount(policy: &Effective) -> Option<Json<'static>> {
+    policy.ca_bundle.as_ref().map(|_| read_only(names::CA_VOLUME, names::CA_MOUNT_PATH))
 }
 
-fn security_context(injector: &Injector, pod: &StepPod<'_>) -> Value {
-    let mut context = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": true,
-        "runAsNonRoot": true,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    });
+fn read_only(volume: &'static str, path: &'static str) -> Json<'static> {
+    Json::object([("name", volume.into()), ("mountPath", path.into()), ("readOnly", true.into())])
+}
+
+fn security_context(injector: &Injector, pod: &StepPod<'_>) -> Json<'static> {
+    let fields = [
+        ("allowPrivilegeEscalation", false.into()),
+        ("capabilities", Json::object([("drop", vec!["ALL".into()].into())])),
+        ("readOnlyRootFilesystem", true.into()),
+        ("runAsNonRoot", true.into()),
+        ("seccompProfile", Json::object([("type", "RuntimeDefault".into())])),
+    ];
+    let mut context: Object<'_> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
     // OpenShift gives a pod without a user one of its range. A pod that says 0 keeps that, and our container would not start.
     let own = pod.raw["spec"]["securityContext"]["runAsUser"].as_u64();
     if own == Some(0) || (own.is_none() && !injector.openshift) {
-        context["runAsUser"] = json!(USER);
+        context.insert("runAsUser".into(), Json::Number(USER.into()));
     }
-    context
+    Json::Object(context)
 }
 
 /// The step container's own resources, in a containerSet the largest per resource. Request and limit of a resource come from the
 /// same container, so that their relation is one that LimitRange and validation accept already. Where the step has none there is none:
 /// a request would change the pod's QoS class and could fall under a quota that the pod alone would not.
-fn resources(pod: &StepPod<'_>) -> Value {
-    let mut requests = Map::new();
-    let mut limits = Map::new();
+fn resources(pod: &StepPod<'_>) -> Json<'static> {
+    let mut requests = Object::default();
+    let mut limits = Object::default();
     for resource in RESOURCES {
-        let of = |container: &Value, kind: &str| container["resources"][kind].get(resource).cloned();
-        let weight = |container: &Value| {
+        let of = |container: &Json<'_>, kind: &str| container["resources"][kind].get(resource).map(Json::to_static);
+        let weight = |container: &Json<'_>| {
             let counted = of(container, "requests").or_else(|| of(container, "limits"));
             counted.as_ref().and_then(quantity).map(|q| (q, of(container, "limits").as_ref().and_then(quantity)))
         };
         let largest = pod.steps().map(|c| c.raw).filter(|c| weight(c).is_some()).max_by_key(|c| weight(c));
         let Some(largest) = largest else { continue };
         if let Some(request) = of(largest, "requests") {
-            requests.insert(resource.to_owned(), request);
+            requests.insert(resource.into(), request);
         }
         if let Some(limit) = of(largest, "limits") {
-            limits.insert(resource.to_owned(), limit);
+            limits.insert(resource.into(), limit);
         }
     }
-    let mut resources = Map::new();
+    let mut resources = Object::default();
     for (kind, values) in [("requests", requests), ("limits", limits)] {
         if !values.is_empty() {
-            resources.insert(kind.to_owned(), Value::Object(values));
+            resources.insert(kind.into(), Json::Object(values));
         }
     }
-    Value::Object(resources)
+    Json::Object(resources)
 }
 
-fn quantity(value: &Value) -> Option<i128> {
+fn quantity(value: &Json<'_>) -> Option<i128> {
     match value {
-        Value::String(text) => nanos(text),
-        Value::Number(number) => nanos(&number.to_string()),
+        Json::String(text) => nanos(text),
+        Json::Number(number) => nanos(&number.to_string()),
         _ => None,
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
 use stepspan_contract::names;
 
 use super::carrier;
 use crate::argo::StepPod;
+use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::effective::Effective;
 use crate::policy::value::Value as Correlated;
@@ -64,14 +64,14 @@ impl Metadata {
         with_shim: bool,
         warnings: &mut Vec<String>,
     ) -> Vec<Op> {
-        let field = |name: &str| pod.raw["metadata"].get(name).and_then(Value::as_object);
+        let field = |name: &str| pod.raw["metadata"].get(name).and_then(Json::as_object);
         let mut ops = Vec::new();
         let labels: Vec<_> =
             self.labels.into_iter().filter(|(k, _)| !field("labels").is_some_and(|l| l.contains_key(k))).collect();
         set("/metadata/labels", field("labels"), labels, &mut ops);
 
         let existing = field("annotations");
-        for name in existing.into_iter().flat_map(Map::keys) {
+        for name in existing.into_iter().flat_map(Object::keys) {
             let reserved = name.starts_with(names::ANNOTATION_PREFIX)
                 && !opt_out.contains(name)
                 && name != names::OPT_OUT_ANNOTATION;
@@ -90,10 +90,10 @@ impl Metadata {
             let own = name.starts_with(names::ANNOTATION_PREFIX) || name == names::TRACE_CONTEXT_ANNOTATION;
             match existing.and_then(|e| e.get(&name)) {
                 None => fresh.push((name, value)),
-                Some(present) if own && *present != value => {
+                Some(present) if own && *present != *value => {
                     warnings.push(format!("the annotation {name} is reserved and was replaced"));
                     let path = format!("/metadata/annotations/{}", crate::patch::escape(&name));
-                    ops.push(Op::replace(path, json!(value)));
+                    ops.push(Op::replace(path, value));
                 }
                 Some(_) => {}
             }
@@ -104,12 +104,15 @@ impl Metadata {
 }
 
 /// Adds entries to a map that may be absent.
-fn set(at: &str, existing: Option<&Map<String, Value>>, entries: Vec<(String, String)>, ops: &mut Vec<Op>) {
+fn set(at: &str, existing: Option<&Object<'_>>, entries: Vec<(String, String)>, ops: &mut Vec<Op>) {
     if entries.is_empty() {
         return;
     }
     match existing {
-        Some(_) => ops.extend(entries.into_iter().map(|(name, value)| Op::add_in(at, &name, json!(value)))),
-        None => ops.push(Op::add(at, entries.into_iter().map(|(k, v)| (k, json!(v))).collect::<Map<_, _>>().into())),
+        Some(_) => ops.extend(entries.into_iter().map(|(name, value)| Op::add_in(at, &name, value))),
+        None => {
+            let fields = entries.into_iter().map(|(name, value)| (name.into(), value.into()));
+            ops.push(Op::add(at, Json::Object(fields.collect())));
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! Where a pod may run, as far as our image must run there too.
 
-use serde_json::Value;
-
 use super::reason::SkipReason;
+use crate::json::Json;
 
 const ARCH: [&str; 2] = ["kubernetes.io/arch", "beta.kubernetes.io/arch"];
 const OS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
@@ -11,7 +10,7 @@ const OS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 ///
 /// Read are `spec.os`, `nodeSelector` and required node affinity. A pod that says nothing may still meet a foreign node on a mixed
 /// cluster; that is for the installation check, not for each pod.
-pub fn refuses(pod: &Value, architectures: &[String]) -> Option<SkipReason> {
+pub fn refuses(pod: &Json<'_>, architectures: &[String]) -> Option<SkipReason> {
     let spec = &pod["spec"];
     let linux = ["linux".to_owned()];
     if spec["os"]["name"].as_str().is_some_and(|os| os != "linux") || !stays_on(spec, &OS, &linux) {
@@ -21,8 +20,8 @@ pub fn refuses(pod: &Value, architectures: &[String]) -> Option<SkipReason> {
 }
 
 /// Whether all the pod says of the labels keeps it on nodes with one of the values.
-fn stays_on(spec: &Value, labels: &[&str], ours: &[String]) -> bool {
-    let is_ours = |v: &Value| v.as_str().is_some_and(|v| ours.iter().any(|o| o == v));
+fn stays_on(spec: &Json<'_>, labels: &[&str], ours: &[String]) -> bool {
+    let is_ours = |v: &Json<'_>| v.as_str().is_some_and(|v| ours.iter().any(|o| o == v));
     if labels.iter().filter_map(|l| spec["nodeSelector"].get(l)).any(|v| !is_ours(v)) {
         return false;
     }
@@ -58,7 +57,7 @@ mod tests {
             (affinity("In", &["amd64", "arm64"]), Some(SkipReason::Architecture)),
             (affinity("NotIn", &["s390x"]), Some(SkipReason::Architecture)),
         ] {
-            assert_eq!(refuses(&json!({"spec": spec}), &["amd64".to_owned()]), expected, "{spec}");
+            assert_eq!(refuses(&json!({"spec": spec}).into(), &["amd64".to_owned()]), expected, "{spec}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A pod and its policy -> what is put into the pod, container by container, and why not.
 
-use serde_json::Value;
 use stepspan_contract::names;
 
 use super::carrier::Carried;
@@ -12,6 +11,7 @@ use super::reason::SkipReason;
 use super::trace::PodTrace;
 use crate::argo::{PodKind, Role, StepPod};
 use crate::context::Context;
+use crate::json::Json;
 use crate::patch::Op;
 use crate::policy::effective::Effective;
 use crate::policy::spec::Position;
@@ -98,7 +98,7 @@ fn inject(injection: &Injection<'_>, plan: &mut InjectionPlan) {
     if !by_image {
         let container = init_container::container(policy, injector, pod);
         match pod.raw["spec"].get("initContainers") {
-            Some(Value::Array(all)) if policy.position == Position::First && !all.is_empty() => {
+            Some(Json::Array(all)) if policy.position == Position::First && !all.is_empty() => {
                 plan.ops.push(Op::add("/spec/initContainers/0", container));
             }
             list => entrypoint::append(list, vec![container], "/spec/initContainers", &mut plan.ops),
@@ -163,6 +163,6 @@ fn decide(pod: &StepPod<'_>, policy: &Effective, whole: Option<&SkipReason>) -> 
     foreign.map(decision).collect()
 }
 
-fn list<'a>(pod: &'a Value, field: &str) -> &'a [Value] {
-    pod["spec"][field].as_array().map_or(&[], Vec::as_slice)
+fn list<'a>(pod: &'a Json<'a>, field: &str) -> &'a [Json<'a>] {
+    pod["spec"][field].as_array().unwrap_or(&[])
 }

@@ -3,10 +3,10 @@
 //! Checked is what the patch brings in, against what the pod has; the pod's own faults are its own. Follows
 //! `ValidatePodCreate` of `k8s.io/kubernetes/pkg/apis/core/validation`. That the patch applies is proven by applying it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use crate::json::{Json, Object};
 use crate::patch::{Action, Op, unescape};
 use crate::policy::syntax::{is_dns_subdomain, is_env_name, is_label_value, is_qualified_name};
 
@@ -14,7 +14,7 @@ use crate::policy::syntax::{is_dns_subdomain, is_env_name, is_label_value, is_qu
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// The first reason why the patched object could be refused where the object itself is not; `None` where there is none.
-pub fn fault(object: &Value, ops: &[Op]) -> Option<String> {
+pub fn fault(object: &Json<'_>, ops: &[Op]) -> Option<String> {
     let brought: Vec<Brought<'_>> = ops.iter().flat_map(brought).collect();
     metadata_fault(object, &brought)
         .or_else(|| names_fault(object, &brought))
@@ -27,8 +27,8 @@ struct Brought<'a> {
     /// Pointer of the map or list.
     parent: &'a str,
     /// The entry's key; empty for an item.
-    key: String,
-    value: &'a Value,
+    key: Cow<'a, str>,
+    value: &'a Json<'static>,
 }
 
 impl Brought<'_> {
@@ -45,11 +45,11 @@ fn brought(op: &Op) -> Vec<Brought<'_>> {
         .contains(&op.path.as_str())
         || ["/env", "/volumeMounts"].iter().any(|list| op.path.ends_with(list));
     match value {
-        Value::Object(entries) if whole => {
-            entries.iter().map(|(key, value)| Brought { parent: &op.path, key: key.clone(), value }).collect()
+        Json::Object(entries) if whole => {
+            entries.iter().map(|(key, value)| Brought { parent: &op.path, key: key.into(), value }).collect()
         }
-        Value::Array(items) if whole => {
-            items.iter().map(|value| Brought { parent: &op.path, key: String::new(), value }).collect()
+        Json::Array(items) if whole => {
+            items.iter().map(|value| Brought { parent: &op.path, key: "".into(), value }).collect()
         }
         _ => match op.path.rsplit_once('/') {
             Some((parent, key)) => vec![Brought { parent, key: unescape(key), value }],
@@ -58,10 +58,10 @@ fn brought(op: &Op) -> Vec<Brought<'_>> {
     }
 }
 
-fn metadata_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
+fn metadata_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
     let existing = object["metadata"]["annotations"].as_object();
-    let length = |value: &Value| value.as_str().map_or(0, str::len);
-    let before: usize = existing.into_iter().flatten().map(|(key, value)| key.len() + length(value)).sum();
+    let length = |value: &Json<'_>| value.as_str().map_or(0, str::len);
+    let before: usize = existing.into_iter().flat_map(Object::iter).map(|(key, value)| key.len() + length(value)).sum();
     let mut added = 0;
     for entry in brought {
         let fits: fn(&str) -> bool = match entry.parent {
@@ -80,8 +80,8 @@ fn metadata_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
 }
 
 /// Volumes, and containers of both lists, have names of their own.
-fn names_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
-    let own = |list: &str| object["spec"][list].as_array().map_or(&[][..], Vec::as_slice).iter();
+fn names_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
+    let own = |list: &str| object["spec"][list].as_array().unwrap_or(&[]).iter();
     let of = |parent: &'static str| brought.iter().filter(move |b| b.parent == parent).map(|b| b.value);
     let volumes = repeated(own("volumes").chain(of("/spec/volumes")), "name");
     let containers = own("initContainers").chain(own("containers")).chain(of("/spec/initContainers"));
@@ -93,12 +93,13 @@ fn env_fault(entry: &Brought<'_>) -> Option<String> {
     let name = entry.value["name"].as_str().filter(|n| is_env_name(n));
     let secret = entry.value["valueFrom"]["secretKeyRef"]["name"].as_str();
     let fits = name.is_some() && secret.is_none_or(is_dns_subdomain);
-    (!fits).then(|| format!("{}: {} is not well-formed", entry.parent, entry.value["name"]))
+    (!fits)
+        .then(|| format!("{}: {} is not well-formed", entry.parent, entry.value["name"].as_str().unwrap_or_default()))
 }
 
-fn mounts_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
+fn mounts_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
     for entry in brought.iter().filter(|b| b.is_in("volumeMounts")) {
-        let own = object.pointer(entry.parent).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let own = object.pointer(entry.parent).and_then(Json::as_array).unwrap_or(&[]);
         let ours = brought.iter().filter(|b| b.parent == entry.parent).map(|b| b.value);
         if let Some(path) = repeated(own.iter().chain(ours), "mountPath") {
             return Some(format!("the mount path {path} would stand twice"));
@@ -108,7 +109,7 @@ fn mounts_fault(object: &Value, brought: &[Brought<'_>]) -> Option<String> {
 }
 
 /// A value of a field that two of the things share.
-fn repeated<'a>(things: impl Iterator<Item = &'a Value>, field: &str) -> Option<&'a str> {
+fn repeated<'a>(things: impl Iterator<Item = &'a Json<'a>>, field: &str) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     things.filter_map(|thing| thing[field].as_str()).find(|value| !seen.insert(*value))
 }
@@ -135,7 +136,7 @@ mod tests {
             (Op::add("/spec/containers/0/env", json!([{"name": "1x"}])), Some("1x")),
             (Op::add("/spec/containers/0/env", json!([{"name": "X", "value": "$(Y)"}])), None),
         ] {
-            let fault = fault(&pod, std::slice::from_ref(&op));
+            let fault = fault(&Json::from(&pod), std::slice::from_ref(&op));
             assert_eq!(fault.is_some(), expected.is_some(), "{op:?}: {fault:?}");
             assert!(fault.zip(expected).is_none_or(|(fault, part)| fault.contains(part)), "{op:?}");
         }

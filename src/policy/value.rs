@@ -91,8 +91,7 @@ impl<'a> Asked<'a> {
             if matches!(source, CompiledSource::Plain(Source::Label(label)) if Some(label) == own_label) {
                 continue;
             }
-            let name = name(source);
-            if self.context.unresolved.contains(&name) {
+            if !self.context.unresolved.is_empty() && self.context.unresolved.contains(&name(source)) {
                 found.dynamic = true;
                 return found;
             }
@@ -100,12 +99,12 @@ impl<'a> Asked<'a> {
                 Answer::Value(value) => {
                     found.value = Some(text::clean(&value, text::MAX_ANNOTATION)).filter(|v| !v.is_empty());
                     if found.value.is_some() {
-                        found.source = Some(name);
+                        found.source = Some(name(source));
                         return found;
                     }
                 }
                 Answer::AtRunTime(variable) => found.variables.push(variable),
-                Answer::Failed(why) => found.failed.push((name, why)),
+                Answer::Failed(why) => found.failed.push((name(source), why)),
                 Answer::Nothing => {}
             }
         }

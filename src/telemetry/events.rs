@@ -20,6 +20,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::telemetry::rotate::RotatingFile;
 
 const QUEUE: usize = 4096;
+/// How long a line waits for others.
+const GATHER: Duration = Duration::from_millis(2);
+/// Bytes that are written at once.
+const TOGETHER: usize = 16 * 1024;
 
 /// How much is written; each level includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +56,7 @@ pub enum Target {
 
 /// One event.
 #[derive(Debug)]
-pub struct Event {
+pub struct Event<P = Value> {
     /// A word: `review`, `start`, `policies`, `certificate`, `pause`, `ready`, `drain`, `stop`.
     pub action: &'static str,
     /// How much it matters.
@@ -60,7 +64,7 @@ pub struct Event {
     /// How long it took, where that says something.
     pub latency: Option<Duration>,
     /// The facts; never a value of an env variable, label, annotation or Secret.
-    pub payload: Value,
+    pub payload: P,
     /// What went wrong; `success` in the line is the absence of this.
     pub error: Option<String>,
 }
@@ -78,12 +82,12 @@ impl Event {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, P> {
     ts: String,
     action: &'a str,
     success: bool,
     latency_ms: Option<f64>,
-    payload: &'a Value,
+    payload: &'a P,
     error: Option<&'a str>,
 }
 
@@ -135,7 +139,7 @@ impl EventLog {
     }
 
     /// Queues one line; never waits.
-    pub fn emit(&self, event: &Event) {
+    pub fn emit<P: Serialize>(&self, event: &Event<P>) {
         if !self.wants(event.level) {
             return;
         }
@@ -175,21 +179,57 @@ enum Sink {
     File(RotatingFile),
 }
 
+/// Lines that came together are written together: a wake-up and a write for each would cost more than making it.
 fn write_all(inbox: &Receiver<Message>, mut sink: Sink, lost: &Counter) {
-    while let Ok(message) = inbox.recv() {
-        match message {
-            Message::Line(line) => {
-                let written = match &mut sink {
-                    Sink::Stderr => io::stderr().lock().write_all(&line),
-                    Sink::File(file) => file.write_line(&line),
-                };
-                if written.is_err() {
-                    lost.inc();
+    let room = if let Sink::File(file) = &sink { file.room() } else { TOGETHER }.min(TOGETHER);
+    while let Ok(first) = inbox.recv() {
+        thread::sleep(GATHER);
+        let mut lines = Lines::default();
+        for message in std::iter::once(first).chain(inbox.try_iter()) {
+            match message {
+                Message::Line(line) => {
+                    if lines.bytes.len() + line.len() > room {
+                        lines.write(&mut sink, lost);
+                    }
+                    lines.push(&line);
+                }
+                Message::Flush(done) => {
+                    lines.write(&mut sink, lost);
+                    // Nobody waiting any more is fine.
+                    let _ = done.try_send(());
                 }
             }
-            // Nobody waiting any more is fine.
-            Message::Flush(done) => drop(done.try_send(())),
         }
+        lines.write(&mut sink, lost);
+    }
+}
+
+/// Whole lines on their way to the sink.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl Lines {
+    fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.count += 1;
+    }
+
+    fn write(&mut self, sink: &mut Sink, lost: &Counter) {
+        if self.count == 0 {
+            return;
+        }
+        let written = match sink {
+            Sink::Stderr => io::stderr().lock().write_all(&self.bytes),
+            Sink::File(file) => file.write_lines(&self.bytes),
+        };
+        if written.is_err() {
+            lost.inc_by(self.count);
+        }
+        self.bytes.clear();
+        self.count = 0;
     }
 }
 

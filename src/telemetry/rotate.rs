@@ -24,13 +24,18 @@ impl RotatingFile {
         Ok(Self { path: path.to_owned(), file, size, max_bytes, keep })
     }
 
-    /// Writes one whole line; a line is never split over two files.
-    pub(super) fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        let length = line.len() as u64;
+    /// Bytes that fit into one file.
+    pub(super) fn room(&self) -> usize {
+        usize::try_from(self.max_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Writes whole lines; they are never split over two files.
+    pub(super) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        let length = lines.len() as u64;
         if self.size > 0 && self.size.saturating_add(length) > self.max_bytes {
             self.rotate()?;
         }
-        self.file.write_all(line)?;
+        self.file.write_all(lines)?;
         self.size += length;
         Ok(())
     }
@@ -68,7 +73,7 @@ mod tests {
         let path = dir.path().join("events.log");
         let mut log = RotatingFile::open(&path, 20, 2).unwrap();
         for n in 0..10 {
-            log.write_line(format!("line {n}..\n").as_bytes()).unwrap();
+            log.write_lines(format!("line {n}..\n").as_bytes()).unwrap();
         }
         let read = |p: &Path| std::fs::read_to_string(p).unwrap();
         assert_eq!(read(&path), "line 8..\nline 9..\n");
@@ -82,7 +87,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.log");
         std::fs::write(&path, "before\n").unwrap();
-        RotatingFile::open(&path, 100, 1).unwrap().write_line(b"after\n").unwrap();
+        RotatingFile::open(&path, 100, 1).unwrap().write_lines(b"after\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\nafter\n");
     }
 }

@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode},
     routing::post,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     admission::{Outcome, Reviewed, head::read_head},
@@ -216,19 +216,33 @@ fn level(reviewed: &Reviewed) -> Level {
     }
 }
 
-fn payload(answered: &Answered, reason: Option<&'static str>) -> serde_json::Value {
+/// What the event log tells of a review.
+#[derive(Serialize)]
+struct Payload<'a> {
+    uid: &'a str,
+    kind: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    dry_run: bool,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    patch_bytes: usize,
+    warnings: usize,
+}
+
+fn payload<'a>(answered: &'a Answered, reason: Option<&'static str>) -> Payload<'a> {
     let reviewed = &answered.reviewed;
-    json!({
-        "uid": cut(reviewed.uid.as_deref().unwrap_or_default()),
-        "kind": cut(&reviewed.kind),
-        "namespace": cut(&reviewed.namespace),
-        "name": cut(&reviewed.name),
-        "dry_run": reviewed.dry_run,
-        "outcome": reviewed.outcome.label(),
-        "reason": reason,
-        "patch_bytes": answered.body.as_deref().map_or(0, answer::patch_bytes),
-        "warnings": reviewed.warnings.len(),
-    })
+    Payload {
+        uid: cut(reviewed.uid.as_deref().unwrap_or_default()),
+        kind: cut(&reviewed.kind),
+        namespace: cut(&reviewed.namespace),
+        name: cut(&reviewed.name),
+        dry_run: reviewed.dry_run,
+        outcome: reviewed.outcome.label(),
+        reason,
+        patch_bytes: answered.body.as_deref().map_or(0, answer::patch_bytes),
+        warnings: reviewed.warnings.len(),
+    }
 }
 
 /// No name of Kubernetes is longer than 253 bytes.

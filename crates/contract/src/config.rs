@@ -250,6 +250,14 @@ impl Writer {
     fn line(&mut self, name: &str, value: &str) {
         self.0.push_str(name);
         self.0.push(' ');
+        self.escaped(value);
+        self.0.push('\n');
+    }
+
+    fn escaped(&mut self, value: &str) {
+        if !value.contains(['\\', '\n', '\r']) {
+            return self.0.push_str(value);
+        }
         for c in value.chars() {
             match c {
                 '\\' => self.0.push_str("\\\\"),
@@ -258,7 +266,6 @@ impl Writer {
                 other => self.0.push(other),
             }
         }
-        self.0.push('\n');
     }
 
     fn flag(&mut self, name: &str, value: bool) {
@@ -275,7 +282,12 @@ impl Writer {
 
     fn pairs(&mut self, name: &str, pairs: &[(String, String)]) {
         for (key, value) in pairs {
-            self.line(name, &format!("{key}={value}"));
+            self.0.push_str(name);
+            self.0.push(' ');
+            self.escaped(key);
+            self.0.push('=');
+            self.escaped(value);
+            self.0.push('\n');
         }
     }
 }

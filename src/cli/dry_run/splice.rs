@@ -9,15 +9,15 @@ use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::patch::{Action, Op};
+use crate::json::Json;
+use crate::patch::{Action, Op, index, unescape};
 
 /// A tree that is opened where it is touched.
 enum Node<'a> {
     Text(&'a RawValue),
-    Value(&'a Value),
+    Value(&'a Json<'a>),
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
     Array(Vec<Node<'a>>),
 }
@@ -64,10 +64,10 @@ impl<'a> Node<'a> {
                 let items: Vec<&RawValue> = serde_json::from_str(text.get()).ok()?;
                 Self::Array(items.into_iter().map(Self::Text).collect())
             }
-            Self::Value(Value::Object(fields)) => {
+            Self::Value(Json::Object(fields)) => {
                 Self::Object(fields.iter().map(|(name, value)| (name.into(), Self::Value(value))).collect())
             }
-            Self::Value(Value::Array(items)) => Self::Array(items.iter().map(Self::Value).collect()),
+            Self::Value(Json::Array(items)) => Self::Array(items.iter().map(Self::Value).collect()),
             Self::Value(_) => return None,
             Self::Object(_) | Self::Array(_) => return Some(self),
         };
@@ -96,15 +96,6 @@ fn change_item<'a>(items: &mut Vec<Node<'a>>, last: &str, action: &'a Action) ->
         _ => return None,
     }
     Some(())
-}
-
-/// An array index as our own patches write it.
-fn index(text: &str) -> Option<usize> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-fn unescape(field: &str) -> Cow<'_, str> {
-    if field.contains('~') { field.replace("~1", "/").replace("~0", "~").into() } else { field.into() }
 }
 
 impl Serialize for Node<'_> {
@@ -156,6 +147,7 @@ mod tests {
     use super::*;
     use crate::patch;
     use proptest::prelude::*;
+    use serde_json::Value;
     use serde_json::json;
 
     fn document() -> impl Strategy<Value = Value> {

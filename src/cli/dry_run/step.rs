@@ -14,6 +14,7 @@ use crate::admission::{Outcome, Reviewed, review};
 use crate::argo::StepPod;
 use crate::context::Context;
 use crate::inject::reason::SkipReason;
+use crate::json::Json;
 use crate::patch;
 use crate::policy::PolicySet;
 
@@ -190,7 +191,8 @@ impl Step {
 
     /// The step's name, where the pod is one.
     pub fn step_name(&self) -> String {
-        let pod = StepPod::read(&self.before, &self.reviewed.namespace);
+        let before = Json::from(&self.before);
+        let pod = StepPod::read(&before, &self.reviewed.namespace);
         pod.and_then(|pod| pod.step_name().map(str::to_owned)).unwrap_or_default()
     }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::tree::Variable;
 use super::value::Item;
+use crate::json::Json;
 
 /// A map without entries, for the parts of a scope that are not there.
 static NOTHING: BTreeMap<String, String> = BTreeMap::new();
@@ -14,7 +13,7 @@ static NOTHING: BTreeMap<String, String> = BTreeMap::new();
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// `pod`: the Pod as received.
-    pub pod: &'a Value,
+    pub pod: &'a Json<'a>,
     /// `namespaceName`: the namespace of the review. (`namespace` is a reserved word of CEL.)
     pub namespace: &'a str,
     /// `namespaceLabels`; `None` where they are not known, and using them is an error.
@@ -52,7 +51,7 @@ impl Default for Workflow<'_> {
 
 impl<'a> Scope<'a> {
     /// A scope of a pod alone; set the fields that are known.
-    pub fn of_pod(pod: &'a Value) -> Self {
+    pub fn of_pod(pod: &'a Json<'a>) -> Self {
         Self {
             pod,
             namespace: "",

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use serde_json::Value;
-
 use super::bounds::Meter;
 use super::error::EvalError;
 use super::scope::Workflow;
+use crate::json::Json;
 
 /// One value, borrowing from the scope or the expression.
 #[derive(Debug, Clone)]
@@ -23,7 +22,7 @@ pub(super) enum Item<'a> {
     Double(f64),
     Text(Text<'a>),
     /// An object or an array; [`Item::from_json`] makes the others plain values.
-    Json(&'a Value),
+    Json(&'a Json<'a>),
     Texts(&'a BTreeMap<String, String>),
     Workflow(&'a Workflow<'a>),
     List(Rc<[Item<'a>]>),
@@ -74,16 +73,16 @@ impl From<String> for Item<'_> {
 
 impl<'a> Item<'a> {
     /// A JSON value: whole numbers are ints, all others doubles.
-    pub(super) fn from_json(value: &'a Value) -> Self {
+    pub(super) fn from_json(value: &'a Json<'a>) -> Self {
         match value {
-            Value::Null => Self::Null,
-            Value::Bool(value) => Self::Bool(*value),
-            Value::String(text) => Self::from(text.as_str()),
-            Value::Number(number) => match number.as_i64() {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(*value),
+            Json::String(text) => Self::from(&**text),
+            Json::Number(number) => match number.as_i64() {
                 Some(int) => Self::Int(int),
                 None => Self::Double(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Value::Array(_) | Value::Object(_) => Self::Json(value),
+            Json::Array(_) | Json::Object(_) => Self::Json(value),
         }
     }
 
@@ -95,7 +94,7 @@ impl<'a> Item<'a> {
             Self::Int(_) => "int",
             Self::Double(_) => "double",
             Self::Text(_) => "string",
-            Self::Json(Value::Array(_)) | Self::List(_) => "list",
+            Self::Json(Json::Array(_)) | Self::List(_) => "list",
             Self::Json(_) | Self::Texts(_) | Self::Workflow(_) | Self::Map(_) => "map",
             Self::Optional(_) => "optional",
         }
@@ -104,8 +103,8 @@ impl<'a> Item<'a> {
     /// Elements of a list or entries of a map.
     pub(super) fn len(&self) -> Option<usize> {
         match self {
-            Self::Json(Value::Array(list)) => Some(list.len()),
-            Self::Json(Value::Object(map)) => Some(map.len()),
+            Self::Json(Json::Array(list)) => Some(list.len()),
+            Self::Json(Json::Object(map)) => Some(map.len()),
             Self::Texts(map) => Some(map.len()),
             Self::Workflow(_) => Some(Workflow::KEYS.len()),
             Self::List(list) => Some(list.len()),
@@ -117,7 +116,7 @@ impl<'a> Item<'a> {
     /// The element at `index` of a list.
     pub(super) fn element(&self, index: usize) -> Option<Item<'a>> {
         match self {
-            Self::Json(Value::Array(list)) => list.get(index).map(Item::from_json),
+            Self::Json(Json::Array(list)) => list.get(index).map(Item::from_json),
             Self::List(list) => list.get(index).cloned(),
             _ => None,
         }
@@ -135,7 +134,7 @@ impl<'a> Item<'a> {
         }
         let Self::Text(key) = key else { return Ok(None) };
         Ok(match self {
-            Self::Json(Value::Object(map)) => map.get(&**key).map(Item::from_json),
+            Self::Json(Json::Object(map)) => map.get(&**key).map(Item::from_json),
             Self::Texts(map) => map.get(&**key).map(|text| Item::from(text.as_str())),
             Self::Workflow(workflow) => workflow.entry(key),
             _ => None,
@@ -145,8 +144,8 @@ impl<'a> Item<'a> {
     /// The elements of a list or the keys of a map, in their order; `None` for anything else.
     pub(super) fn iterate(&self) -> Option<Box<dyn Iterator<Item = Item<'a>> + 'a>> {
         Some(match self {
-            Self::Json(Value::Array(list)) => Box::new(list.iter().map(Item::from_json)),
-            Self::Json(Value::Object(map)) => Box::new(map.keys().map(|key| Item::from(key.as_str()))),
+            Self::Json(Json::Array(list)) => Box::new(list.iter().map(Item::from_json)),
+            Self::Json(Json::Object(map)) => Box::new(map.keys().map(Item::from)),
             Self::Texts(map) => Box::new(map.keys().map(|key| Item::from(key.as_str()))),
             Self::Workflow(_) => Box::new(Workflow::KEYS.into_iter().map(Item::from)),
             Self::List(list) => {

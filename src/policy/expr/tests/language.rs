@@ -62,6 +62,7 @@ fn an_absent_key_is_an_error_unless_it_is_asked_for() {
 #[test]
 fn unknown_namespace_labels_are_an_error_that_another_operand_may_hide() {
     let pod = pod();
+    let pod = crate::json::Json::from(&pod);
     let scope = Scope::of_pod(&pod);
     assert_eq!(compiled("namespaceLabels.team == 'x'").test(&scope), Err(EvalError::NamespaceLabelsUnknown));
     assert_eq!(compiled("true || namespaceLabels.team == 'x'").test(&scope), Ok(true));

@@ -50,7 +50,7 @@ fn with_scope<T>(pod: &Value, check: impl FnOnce(&Scope<'_>) -> T) -> T {
         container: "main",
         workflow,
         inputs: &inputs,
-        ..Scope::of_pod(pod)
+        ..Scope::of_pod(&pod.into())
     })
 }
 
