@@ -192,7 +192,7 @@ fn settled_pod(request: &mut Request<'_>, policies: &PolicySet, context: &Contex
         }
         let (mut patch, warnings) = (reviewed.patch, reviewed.warnings);
         patch.extend(next.patch);
-        reviewed = Reviewed { patch, warnings, ..next };
+        reviewed = Reviewed { warnings, patch, ..next };
     }
     reviewed
 }

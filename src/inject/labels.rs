@@ -108,11 +108,10 @@ fn set(at: &str, existing: Option<&Object<'_>>, entries: Vec<(String, String)>, 
     if entries.is_empty() {
         return;
     }
-    match existing {
-        Some(_) => ops.extend(entries.into_iter().map(|(name, value)| Op::add_in(at, &name, value))),
-        None => {
-            let fields = entries.into_iter().map(|(name, value)| (name.into(), value.into()));
-            ops.push(Op::add(at, Json::Object(fields.collect())));
-        }
+    if existing.is_some() {
+        ops.extend(entries.into_iter().map(|(name, value)| Op::add_in(at, &name, value)));
+    } else {
+        let fields = entries.into_iter().map(|(name, value)| (name.into(), value.into()));
+        ops.push(Op::add(at, Json::Object(fields.collect())));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stepspan_contract::{Config, Parent};
 
-use crate::case::{Case, shimmed, text};
+use crate::case::{Case, list, shimmed, text};
 use crate::dice::{cases, rows};
 use crate::law_9_values::config;
 use crate::pods::recorded;
@@ -42,6 +42,13 @@ fn named(name: &str) -> Value {
     recorded().into_iter().find(|(n, _)| *n == name).unwrap().1
 }
 
+/// Argo tells every container its node too.
+fn node_of_env(pod: &Value) -> &str {
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|f| list(&pod["spec"], f));
+    let entries = containers.flat_map(|c| list(c, "env").iter().rev());
+    entries.filter(|e| e["name"] == "ARGO_NODE_ID").map(|e| text(e, "value")).next().unwrap_or_default()
+}
+
 #[test]
 fn the_hash_is_argo_s() {
     // Offset basis and the published test vectors of FNV-1a 32: "" 811c9dc5, "a" e40c292c, "foobar" bf9cf968.
@@ -76,7 +83,10 @@ proptest! {
             let parts: Vec<&str> = context.split('-').collect();
             prop_assert_eq!(parts[1], &config.trace_id);
             prop_assert_eq!(parts[3], if config.sampled { "01" } else { "00" });
-            let node = text(&case.pod["metadata"]["annotations"], "workflows.argoproj.io/node-id");
+            let node = match text(&case.pod["metadata"]["annotations"], "workflows.argoproj.io/node-id") {
+                "" => node_of_env(&case.pod),
+                annotated => annotated,
+            };
             if config.parent != Parent::Environment {
                 prop_assert_eq!(parts[2], h(&format!("node/{}/{node}", config.workflow_uid), 16));
             }

@@ -252,8 +252,11 @@ mod tests {
     use super::*;
     use crate::yaml;
 
-    /// What is found: (line, namespace of the review, name), and the refusals.
-    fn find(text: &str) -> (Vec<(usize, String, String)>, Vec<(usize, String)>) {
+    /// Line, namespace of the review, name.
+    type Found = (usize, String, String);
+
+    /// What is found, and the refusals by line.
+    fn find(text: &str) -> (Vec<Found>, Vec<(usize, String)>) {
         let (mut found, mut refused) = (Vec::new(), Vec::new());
         let mut finder = Finder {
             namespace: "fallback",

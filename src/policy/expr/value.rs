@@ -134,7 +134,7 @@ impl<'a> Item<'a> {
         }
         let Self::Text(key) = key else { return Ok(None) };
         Ok(match self {
-            Self::Json(Json::Object(map)) => map.get(&**key).map(Item::from_json),
+            Self::Json(Json::Object(map)) => map.get(key).map(Item::from_json),
             Self::Texts(map) => map.get(&**key).map(|text| Item::from(text.as_str())),
             Self::Workflow(workflow) => workflow.entry(key),
             _ => None,

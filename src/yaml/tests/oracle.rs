@@ -80,7 +80,7 @@ const LENIENT: [&str; 3] =
 /// What Go passes over in silence and we refuse: whatever follows the first document.
 const STRICT: [&str; 2] = ["a second document starts here", "did not find expected <document start>"];
 
-/// Equal, up to the last digit of floats, which serde_json may get wrong.
+/// Equal, up to the last digit of floats, which `serde_json` may get wrong.
 fn alike(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {

@@ -133,6 +133,7 @@ spec:
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of strings")]
 fn strings_are_quoted_only_where_a_reader_could_err() {
     let plain = [
         "a",

@@ -100,7 +100,7 @@ fn inputs_of_each_step_and_item_reach_its_own_pod(cluster: &Cluster) -> Result<(
         // Items with quotes or lines come escaped to the step itself; what it gets is what we must say it got.
         let main = pod["spec"]["containers"].as_array().into_iter().flatten().find(|c| c["name"] == "main");
         let given = main.and_then(|m| m["args"][0].as_str());
-        ensure!(value == given.map(|g| kept(g)), "{value:?} instead of {given:?}");
+        ensure!(value == given.map(kept), "{value:?} instead of {given:?}");
         arrived += usize::from(value.is_some());
     }
     ensure!(arrived == items.len(), "{arrived} of {} items arrived", items.len());

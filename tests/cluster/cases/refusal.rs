@@ -63,7 +63,7 @@ const VARIANTS: [Variant; 9] = [
     ("own resources", |pod| {
         each_container(pod, &|c| {
             c["resources"] =
-                json!({"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}})
+                json!({"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}});
         });
     }),
     ("limits of one, requests of another", |pod| {
@@ -78,7 +78,7 @@ const VARIANTS: [Variant; 9] = [
         pod["spec"]["securityContext"] =
             json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
         each_container(pod, &|c| {
-            c["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
+            c["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
         });
     }),
     ("our names taken", |pod| {
@@ -217,89 +217,13 @@ fn a_quota_for_pods_with_requests_counts_no_other(cluster: &Cluster) -> Result<(
 
 fn the_yaml_we_print_is_read_as_what_it_was(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("scalars", &json!({}))?;
-    let texts = [
-        "",
-        " ",
-        "yes",
-        "No",
-        "on",
-        "OFF",
-        "y",
-        "n",
-        "true",
-        "null",
-        "~",
-        "Null",
-        "0777",
-        "0o17",
-        "0x1F",
-        "0b11",
-        "1_000",
-        "1e3",
-        "1.0",
-        ".5",
-        "-.inf",
-        ".NaN",
-        "1:20",
-        "190:20:30",
-        "2001-01-01",
-        "2001-12-14t21:59:43.10-05:00",
-        "=",
-        "<<",
-        "*a",
-        "&a",
-        "!x",
-        "- x",
-        "? x",
-        ": x",
-        "a: b",
-        "a #b",
-        "#x",
-        "{x",
-        "[x",
-        "%x",
-        "@x",
-        "`x",
-        "'x",
-        "\"x",
-        "|",
-        ">",
-        "x\ny",
-        "x\n",
-        "\nx",
-        "x\n\n",
-        " x\ny",
-        "x \n y",
-        "tab\there",
-        "\ttab",
-        "cr\rlf\r\n",
-        "\u{85}",
-        "\u{2028}",
-        "\u{feff}",
-        "é",
-        "🚀",
-        "\u{7f}",
-        "trailing ",
-        "---",
-        "...",
-        "--- x",
-        "$(X)",
-        "\\",
-        "a\\nb",
-        "key: |\n  text",
-        "123456789012345678901234567890",
-        "+1",
-        "-0",
-        "0.0",
-        "1.",
-    ];
     let numbers = json!([0, -1, 9_007_199_254_740_993_i64, i64::MAX, i64::MIN, 0.5, -2.5e-3, 1e-7, true, false, null]);
     let keyed: serde_json::Map<String, Value> =
-        texts.iter().filter(|t| !t.is_empty()).map(|t| ((*t).to_owned(), json!(t))).collect();
+        TEXTS.iter().filter(|t| !t.is_empty()).map(|t| ((*t).to_owned(), json!(t))).collect();
     // The samples' CRDs keep unknown fields as they are.
     let object = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "scalars"},
-        "spec": {"texts": texts.as_slice(), "numbers": numbers, "keyed": keyed, "empty": {"list": [], "map": {}}},
+        "spec": {"texts": TEXTS, "numbers": numbers, "keyed": keyed, "empty": {"list": [], "map": {}}},
     });
     let mut printed = Vec::new();
     yaml::write(&object, &mut printed)?;
@@ -309,6 +233,84 @@ fn the_yaml_we_print_is_read_as_what_it_was(cluster: &Cluster) -> Result<()> {
     ensure!(read["spec"] == object["spec"], "read otherwise:\n{:#}\nprinted:\n{printed}", read["spec"]);
     Ok(())
 }
+
+/// Texts that some reader of YAML takes for something else.
+const TEXTS: &[&str] = &[
+    "",
+    " ",
+    "yes",
+    "No",
+    "on",
+    "OFF",
+    "y",
+    "n",
+    "true",
+    "null",
+    "~",
+    "Null",
+    "0777",
+    "0o17",
+    "0x1F",
+    "0b11",
+    "1_000",
+    "1e3",
+    "1.0",
+    ".5",
+    "-.inf",
+    ".NaN",
+    "1:20",
+    "190:20:30",
+    "2001-01-01",
+    "2001-12-14t21:59:43.10-05:00",
+    "=",
+    "<<",
+    "*a",
+    "&a",
+    "!x",
+    "- x",
+    "? x",
+    ": x",
+    "a: b",
+    "a #b",
+    "#x",
+    "{x",
+    "[x",
+    "%x",
+    "@x",
+    "`x",
+    "'x",
+    "\"x",
+    "|",
+    ">",
+    "x\ny",
+    "x\n",
+    "\nx",
+    "x\n\n",
+    " x\ny",
+    "x \n y",
+    "tab\there",
+    "\ttab",
+    "cr\rlf\r\n",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "é",
+    "🚀",
+    "\u{7f}",
+    "trailing ",
+    "---",
+    "...",
+    "--- x",
+    "$(X)",
+    "\\",
+    "a\\nb",
+    "key: |\n  text",
+    "123456789012345678901234567890",
+    "+1",
+    "-0",
+    "0.0",
+    "1.",
+];
 
 /// A stored pod as it would be created again.
 fn fresh(pod: &Value) -> Value {
