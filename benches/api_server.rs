@@ -1,15 +1,18 @@
 //! Pod creation through a real API server, beside what admission costs at least and what the API server can do by itself.
 //!
 //! `cargo bench --bench api_server [-- SECONDS]`; needs `scripts/cluster-tools bench`. One cluster, one namespace for each side,
-//! so that all four are in force at once and rounds take turns, in another order each:
+//! so that all are in force at once and rounds take turns, in another order each:
 //!
 //! - none: no admission of ours;
 //! - constant: a webhook of the same stack that always answers `allowed` (`examples/floor.rs`);
+//! - patch: the same, whose answer always holds the patch that stepspan gives this pod: so the API server's own work on a patch
+//!   is in it, whoever made it;
 //! - webhook: `stepspan webhook` with the embedded policy, registered in the same way;
 //! - policy: an equivalent `MutatingAdmissionPolicy` (`mutating-admission-policy.yaml`).
 //!
 //! `hey` creates a recorded step pod with `generateName` and `?dryRun=All` on 8 connections. Ratios are medians of the ratios
-//! within rounds, so that what else the machine does weighs on both. `figure NAME VALUE` lines are for `scripts/bench`.
+//! within rounds, so that what else the machine does weighs on both. The API server's own metrics tell how often it called each
+//! webhook and how long that took. `figure NAME VALUE` lines are for `scripts/bench`.
 #![allow(
     missing_docs,
     clippy::print_stdout,
@@ -24,11 +27,17 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use stepspan::{
+    admission::review,
+    policy::{PolicySet, compile::Rules},
+};
 
 #[allow(dead_code, reason = "its main is for the example")]
 #[path = "../examples/floor.rs"]
@@ -48,19 +57,21 @@ const POLICY: &str = include_str!("mutating-admission-policy.yaml");
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolic";
 const LIMIT: Duration = Duration::from_secs(30);
 
-const SIDES: [&str; 4] = ["none", "constant", "webhook", "policy"];
-const PATCHED: [bool; 4] = [false, false, true, true];
+const SIDES: [&str; 5] = ["none", "constant", "patch", "webhook", "policy"];
+const PATCHED: [bool; 5] = [false, false, true, true, true];
+const OURS: usize = 3;
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
-    if let [first, port, ca] = args.as_slice()
+    if let [first, port, ca, patch @ ..] = args.as_slice()
         && first == "floor"
     {
-        let served = tokio::runtime::Runtime::new()?.block_on(floor::serve(port.parse()?, ca.into()));
+        let patch = patch.first().map(|file| fs::read_to_string(file).map(Arc::from)).transpose()?;
+        let served = tokio::runtime::Runtime::new()?.block_on(floor::serve_patch(port.parse()?, ca.into(), patch));
         return served.map_err(|error| anyhow!("{error}"));
     }
     // Cargo passes `--bench`.
-    let seconds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(4);
+    let seconds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(3);
     eprintln!("api_server: starting etcd, kube-apiserver and the controllers");
     let cluster = Cluster::start(&Tools::locate()?)?;
     let compared = compare(&cluster, seconds);
@@ -70,31 +81,33 @@ fn main() -> Result<()> {
 
 fn compare(cluster: &Cluster, seconds: u32) -> Result<()> {
     let namespaces = SIDES.map(|side| cluster.namespace(side, &json!({"bench.stepspan.dev/side": side})));
-    let [none, constant, webhook, policy] = namespaces;
-    let namespaces = [none?, constant?, webhook?, policy?];
-    let _constant = start_webhook(cluster, &namespaces[1])?;
-    let _webhook = start_webhook(cluster, &namespaces[2])?;
+    let namespaces: Vec<Namespace<'_>> = namespaces.into_iter().collect::<Result<_>>()?;
+    let pod = pod()?;
+    let _webhooks = [
+        start_webhook(cluster, &namespaces[1], None)?,
+        start_webhook(cluster, &namespaces[2], Some(&our_patch(&pod)?))?,
+        start_webhook(cluster, &namespaces[OURS], None)?,
+    ];
     for document in POLICY.split("\n---\n") {
         let path = if document.contains("kind: MutatingAdmissionPolicyBinding") { "ybindings" } else { "ies" };
         cluster.api().create_bytes(&format!("{POLICIES}{path}"), YAML, document.as_bytes().to_vec())?.accepted()?;
     }
-    let pod = pod()?;
     for (namespace, patched) in namespaces.iter().zip(PATCHED) {
-        until("the side to be in force", LIMIT, || Ok((is_patched(namespace, &pod) == Some(patched)).then_some(())))?;
+        let what = format!("{} to be in force", namespace.name());
+        until(&what, LIMIT, || Ok((is_patched(namespace, &pod) == Some(patched)).then_some(())))?;
     }
 
     let body = cluster.dir().join("pod.json");
     fs::write(&body, serde_json::to_vec(&pod)?)?;
     let access = Access::of(cluster)?;
-    for namespace in &namespaces {
-        access.load(namespace, &body, 1)?;
-    }
+    let load = |side: usize, seconds| access.load(&namespaces[side], &body, seconds);
+    (0..SIDES.len()).try_for_each(|side| load(side, 1).map(drop))?;
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         let mut rates = [0.0; SIDES.len()];
         for turn in 0..SIDES.len() {
             let side = (round + turn) % SIDES.len();
-            rates[side] = access.load(&namespaces[side], &body, seconds)?;
+            rates[side] = load(side, seconds)?;
         }
         let shown: Vec<String> = SIDES.iter().zip(rates).map(|(side, rate)| format!("{side} {rate:6.1}/s")).collect();
         println!("round {}  {}", round + 1, shown.join("  "));
@@ -105,36 +118,73 @@ fn compare(cluster: &Cluster, seconds: u32) -> Result<()> {
         ensure!(is_patched(namespace, &pod) == Some(patched), "{} was not in force to the end", namespace.name());
     }
     report(&rounds);
+    calls(&cluster.api().get("/metrics")?.accepted()?);
     Ok(())
 }
 
-fn report(rounds: &[[f64; 4]]) {
-    for (side, name) in SIDES.iter().enumerate() {
-        println!("figure {name}_rate {:.0}", median(rounds.iter().map(|rates| rates[side])));
+fn report(rounds: &[[f64; SIDES.len()]]) {
+    let of = |side: usize| median(rounds.iter().map(|rates| rates[side]));
+    let shown: Vec<String> = SIDES.iter().enumerate().map(|(side, name)| format!("{name} {:.1}/s", of(side))).collect();
+    println!("medians  {}", shown.join("  "));
+    for (side, name) in SIDES.iter().enumerate().filter(|(side, _)| *side != OURS) {
+        println!("figure of_{name} {:.3}", median(rounds.iter().map(|rates| rates[OURS] / rates[side])));
     }
-    println!("figure of_constant {:.3}", median(rounds.iter().map(|[_, constant, webhook, _]| webhook / constant)));
-    println!("figure of_policy {:.3}", median(rounds.iter().map(|[_, _, webhook, policy]| webhook / policy)));
+}
+
+/// How often the API server called each webhook, and how long it waited, from its metrics.
+fn calls(metrics: &Value) {
+    let all = metrics.as_str().unwrap_or_default();
+    for name in &SIDES[1..=OURS] {
+        let named = format!("name=\"{name}.stepspan.dev\"");
+        let of = |what: &str| -> f64 {
+            let metric = format!("apiserver_admission_webhook_admission_duration_seconds_{what}{{");
+            let lines = all.lines().filter(|line| line.starts_with(&metric) && line.contains(&named));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        println!("{name}: called {:.0} times, {:.2} ms each", of("count"), of("sum") / of("count") * 1e3);
+    }
 }
 
 /// Starts the webhook that a namespace is for, in a process of its own, and registers it there.
-fn start_webhook<'c>(cluster: &'c Cluster, namespace: &'c Namespace<'c>) -> Result<(Webhook<'c>, Process)> {
+fn start_webhook<'c>(
+    cluster: &'c Cluster,
+    namespace: &'c Namespace<'c>,
+    patch: Option<&str>,
+) -> Result<(Webhook<'c>, Process)> {
     let [https, ops] = [free_port()?, free_port()?];
-    let ca = cluster.dir().join(format!("{}-ca.pem", namespace.name()));
-    let (port, ca_path) = (https.to_string(), ca.display().to_string());
-    let mut process = if namespace.name().starts_with("constant") {
-        cluster.spawn(namespace.name(), &env::current_exe()?, &["floor", &port, &ca_path], &[])?
-    } else {
-        let ops = ops.to_string();
+    let side = namespace.name().split('-').next().unwrap_or_default();
+    let [ca, patch_file] = ["ca.pem", "patch"].map(|name| cluster.dir().join(format!("{side}-{name}")));
+    let (port, ops) = (https.to_string(), ops.to_string());
+    let [ca_path, patch_path] = [&ca, &patch_file].map(|path| path.display().to_string());
+    let mut process = if side == SIDES[OURS] {
         let mut args = vec!["webhook", "--tls-self-signed", "--bind", "127.0.0.1", "--write-ca", &ca_path];
         args.extend(["--https-port", &port, "--ops-port", &ops]);
         cluster.spawn(namespace.name(), Path::new(env!("CARGO_BIN_EXE_stepspan")), &args, &[])?
+    } else {
+        let mut args = vec!["floor", &port, &ca_path];
+        if let Some(patch) = patch {
+            fs::write(&patch_file, patch)?;
+            args.push(&patch_path);
+        }
+        cluster.spawn(namespace.name(), &env::current_exe()?, &args, &[])?
     };
     until("the webhook to listen", LIMIT, || {
         process.ensure_running()?;
         Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, https)).ok())
     })?;
     let url = format!("https://127.0.0.1:{https}");
-    Ok((cluster.register_webhook(namespace, &url, &fs::read_to_string(ca)?)?, process))
+    let named = |object: &mut Value| object["webhooks"][0]["name"] = format!("{side}.stepspan.dev").into();
+    Ok((cluster.register_webhook_with(namespace, &url, &fs::read_to_string(ca)?, named)?, process))
+}
+
+/// What stepspan answers to the pod, in base64.
+fn our_patch(pod: &Value) -> Result<String> {
+    let mut recorded: Value = serde_json::from_slice(POD)?;
+    recorded["request"]["object"] = pod.clone();
+    let policies = PolicySet::embedded(&Rules::default()).ok().context("the embedded policy")?;
+    let patch = review(recorded.to_string().as_bytes(), &policies, &stepspan::context::Context::default()).patch;
+    ensure!(!patch.is_empty(), "the recorded pod is not injected");
+    Ok(STANDARD.encode(serde_json::to_vec(&patch)?))
 }
 
 /// The recorded pod as its controller sends it, but for a name that the API server gives.
