@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use stepspan::{
     admission::{Outcome, review},
@@ -28,6 +28,14 @@ const OURS_A_ROUND: usize = 4;
 /// What only a patched pod holds.
 const PROOF: &[u8] = b"stepspan-init";
 
+/// What one run took: wall time and CPU time in seconds, peak resident memory in MiB.
+#[derive(Clone, Copy)]
+struct Run {
+    seconds: f64,
+    cpu: f64,
+    mib: f64,
+}
+
 /// A command line that reads the pods and writes them patched.
 struct Side {
     name: &'static str,
@@ -37,7 +45,7 @@ struct Side {
     out: PathBuf,
     writes_itself: bool,
     times: usize,
-    runs: Vec<(f64, f64)>,
+    runs: Vec<Run>,
 }
 
 fn main() -> Result<()> {
@@ -63,8 +71,7 @@ fn main() -> Result<()> {
                 side.run(&dir)?;
             }
             let last = &side.runs[side.runs.len() - side.times..];
-            let (seconds, mib) = medians(last);
-            println!("round {round}  {:<15} {seconds:8.3} s {mib:7.1} MiB", side.name);
+            println!("round {round}  {:<15} {}", side.name, shown(medians(last)));
         }
     }
     report(&sides);
@@ -72,17 +79,31 @@ fn main() -> Result<()> {
 }
 
 fn report(sides: &[Side]) {
-    let of: Vec<(f64, f64)> = sides.iter().map(|side| medians(&side.runs)).collect();
-    for (side, (seconds, mib)) in sides.iter().zip(&of) {
-        println!("{:<15} median {seconds:.3} s, {mib:.1} MiB, of {} runs", side.name, side.runs.len());
-    }
-    for (name, (seconds, mib)) in ["yaml", "json", "kyverno"].into_iter().zip(&of) {
-        println!("figure {name}_seconds {seconds:.3}\nfigure {name}_mib {mib:.1}");
+    let of: Vec<Run> = sides.iter().map(|side| medians(&side.runs)).collect();
+    for (side, run) in sides.iter().zip(&of) {
+        println!("median   {:<15} {} of {} runs", side.name, shown(*run), side.runs.len());
     }
     if let [yaml, json, kyverno] = of[..] {
-        println!("figure yaml_faster {:.1}\nfigure json_faster {:.1}", kyverno.0 / yaml.0, kyverno.0 / json.0);
-        println!("figure memory_share {:.3}\nfigure json_memory_share {:.3}", yaml.1 / kyverno.1, json.1 / kyverno.1);
+        println!(
+            "figure yaml_faster {:.1}\nfigure json_faster {:.1}",
+            kyverno.seconds / yaml.seconds,
+            kyverno.seconds / json.seconds
+        );
+        println!(
+            "times less CPU time: {:.1} with YAML, {:.1} with JSON",
+            kyverno.cpu / yaml.cpu,
+            kyverno.cpu / json.cpu
+        );
+        println!(
+            "figure memory_share {:.3}\nfigure json_memory_share {:.3}",
+            yaml.mib / kyverno.mib,
+            json.mib / kyverno.mib
+        );
     }
+}
+
+fn shown(run: Run) -> String {
+    format!("{:8.3} s, {:6.2} s of CPU, {:6.1} MiB", run.seconds, run.cpu, run.mib)
 }
 
 fn ours(name: &'static str, input: &Path, format: &str) -> Side {
@@ -105,32 +126,34 @@ fn output(input: &Path) -> PathBuf {
 }
 
 impl Side {
-    /// Runs it once: seconds and MiB. All pods must come out patched.
+    /// Runs it once. All pods must come out patched.
     fn run(&mut self, dir: &Path) -> Result<()> {
         // Kyverno adds to a file that is there.
         let _ = fs::remove_file(&self.out);
         let peak = dir.join("peak");
         let stdout = if self.writes_itself { Stdio::null() } else { fs::File::create(&self.out)?.into() };
         let mut command = Command::new("time");
-        command.args(["-q", "-f", "%M", "-o"]).arg(&peak).arg(&self.program).args(&self.args);
+        command.args(["-q", "-f", "%M %U %S", "-o"]).arg(&peak).arg(&self.program).args(&self.args);
         let began = Instant::now();
         let status = command.stdout(stdout).stderr(Stdio::null()).status().context("GNU time (Debian: time)")?;
         let seconds = began.elapsed().as_secs_f64();
         ensure!(status.success(), "{}: {status}", self.name);
         let patched = memchr::memmem::find_iter(&fs::read(&self.out)?, PROOF).count();
         ensure!(patched == PODS, "{}: {patched} of {PODS} pods came out patched", self.name);
-        let kib: f64 = fs::read_to_string(&peak)?.trim().parse()?;
-        self.runs.push((seconds, kib / 1024.0));
+        let told: Vec<f64> = fs::read_to_string(&peak)?.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [kib, user, system] = told[..] else { bail!("GNU time told {told:?}") };
+        self.runs.push(Run { seconds, cpu: user + system, mib: kib / 1024.0 });
         Ok(())
     }
 }
 
-fn medians(runs: &[(f64, f64)]) -> (f64, f64) {
-    let median = |mut values: Vec<f64>| {
+fn medians(runs: &[Run]) -> Run {
+    let median = |of: fn(&Run) -> f64| {
+        let mut values: Vec<f64> = runs.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    (median(runs.iter().map(|run| run.0).collect()), median(runs.iter().map(|run| run.1).collect()))
+    Run { seconds: median(|run| run.seconds), cpu: median(|run| run.cpu), mib: median(|run| run.mib) }
 }
 
 /// The recorded pods that the embedded policy injects, again and again, each with a name and in one of ten namespaces; without
