@@ -194,7 +194,9 @@ fn without_token(spec: &mut Value) {
     keep(&mut spec["volumes"]);
     for kind in ["initContainers", "containers"] {
         if let Some(Value::Array(containers)) = spec.get_mut(kind) {
-            containers.iter_mut().for_each(|container| keep(&mut container["volumeMounts"]));
+            for container in containers {
+                keep(&mut container["volumeMounts"]);
+            }
         }
     }
 }
