@@ -75,8 +75,8 @@ impl<'a> Json<'a> {
     /// What a pointer (RFC 6901) leads to.
     pub fn pointer(&self, pointer: &str) -> Option<&Json<'a>> {
         steps(pointer)?.try_fold(self, |at, step| match at {
-            Self::Object(fields) => fields.get(&crate::patch::unescape(step)),
-            Self::Array(items) => items.get(crate::patch::index(step)?),
+            Self::Object(fields) => fields.get(&unescape(step)),
+            Self::Array(items) => items.get(index(step)?),
             _ => None,
         })
     }
@@ -84,8 +84,8 @@ impl<'a> Json<'a> {
     /// What a pointer (RFC 6901) leads to, to be changed.
     pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Json<'a>> {
         steps(pointer)?.try_fold(self, |at, step| match at {
-            Self::Object(fields) => fields.get_mut(&crate::patch::unescape(step)),
-            Self::Array(items) => items.get_mut(crate::patch::index(step)?),
+            Self::Object(fields) => fields.get_mut(&unescape(step)),
+            Self::Array(items) => items.get_mut(index(step)?),
             _ => None,
         })
     }
@@ -354,6 +354,22 @@ impl<'de> Visitor<'de> for Any {
         }
         Ok(Json::Object(fields.into_iter().collect()))
     }
+}
+
+/// Escapes a field name for a pointer (RFC 6901, section 3).
+pub fn escape(field: &str) -> Cow<'_, str> {
+    if field.contains(['~', '/']) { field.replace('~', "~0").replace('/', "~1").into() } else { field.into() }
+}
+
+/// An array index: digits without a leading zero (RFC 6901, section 4).
+pub fn index(text: &str) -> Option<usize> {
+    let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    plain.then(|| text.parse().ok())?
+}
+
+/// The field name of an escaped one.
+pub fn unescape(field: &str) -> Cow<'_, str> {
+    if field.contains('~') { field.replace("~1", "/").replace("~0", "~").into() } else { field.into() }
 }
 
 #[cfg(test)]

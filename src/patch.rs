@@ -2,12 +2,10 @@
 //!
 //! Own and small because it is on the hot path and must keep key order; the `json-patch` crate is the oracle in its tests.
 
-use std::borrow::Cow;
-
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
-use crate::json::Json;
+use crate::json::{Json, escape, index, unescape};
 
 /// What an operation does (RFC 6902, section 4).
 #[derive(Debug, Clone, PartialEq)]
@@ -66,11 +64,6 @@ impl Serialize for Op {
         }
         map.end()
     }
-}
-
-/// Escapes a field name for a pointer (RFC 6901, section 3).
-pub fn escape(field: &str) -> Cow<'_, str> {
-    if field.contains(['~', '/']) { field.replace('~', "~0").replace('/', "~1").into() } else { field.into() }
 }
 
 /// Applies operations in order; key order of objects stays.
@@ -147,17 +140,6 @@ fn apply_one(target: &mut Value, op: &Op) -> Option<()> {
         _ => return None,
     }
     Some(())
-}
-
-/// An array index: digits without a leading zero (RFC 6901, section 4).
-pub fn index(text: &str) -> Option<usize> {
-    let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
-    plain.then(|| text.parse().ok())?
-}
-
-/// The field name of an escaped one.
-pub fn unescape(field: &str) -> Cow<'_, str> {
-    if field.contains('~') { field.replace("~1", "/").replace("~0", "~").into() } else { field.into() }
 }
 
 #[cfg(test)]

@@ -17,8 +17,7 @@ use crate::identity::h;
 use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::PolicySet;
-use crate::policy::compile::is_parameter;
-use crate::policy::syntax::is_label_value;
+use crate::policy::syntax::{is_label_value, is_parameter};
 use stepspan_contract::names::ANNOTATION_PREFIX;
 
 /// Longest value carried, in bytes.

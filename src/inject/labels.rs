@@ -83,7 +83,7 @@ impl Metadata {
             } else if !with_shim {
                 continue;
             }
-            ops.push(Op::remove(format!("/metadata/annotations/{}", crate::patch::escape(name))));
+            ops.push(Op::remove(format!("/metadata/annotations/{}", crate::json::escape(name))));
         }
         let mut fresh = Vec::new();
         for (name, value) in self.annotations {
@@ -92,7 +92,7 @@ impl Metadata {
                 None => fresh.push((name, value)),
                 Some(present) if own && *present != *value => {
                     warnings.push(format!("the annotation {name} is reserved and was replaced"));
-                    let path = format!("/metadata/annotations/{}", crate::patch::escape(&name));
+                    let path = format!("/metadata/annotations/{}", crate::json::escape(&name));
                     ops.push(Op::replace(path, value));
                 }
                 Some(_) => {}

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::json::{Json, Object};
-use crate::patch::{Action, Op, unescape};
+use crate::json::{Json, Object, unescape};
+use crate::patch::{Action, Op};
 use crate::policy::syntax::{is_dns_subdomain, is_env_name, is_label_value, is_qualified_name};
 
 /// All annotations together, keys and values (`TotalAnnotationSizeLimitB`).

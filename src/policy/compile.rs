@@ -168,19 +168,13 @@ fn check_source(at: &Path, source: &Source, found: &mut Found) {
         Source::WorkflowLabel(key) => label_key(at.key("workflowLabel"), key, found),
         Source::WorkflowAnnotation(key) => label_key(at.key("workflowAnnotation"), key, found),
         Source::NamespaceLabel(key) => label_key(at.key("namespaceLabel"), key, found),
-        Source::Parameter(p) => name("parameter", p, is_parameter(p), found),
-        Source::Input(p) => name("input", p, is_parameter(p), found),
+        Source::Parameter(p) => name("parameter", p, syntax::is_parameter(p), found),
+        Source::Input(p) => name("input", p, syntax::is_parameter(p), found),
         Source::Env(variable) => name("env", variable, syntax::is_env_name(variable), found),
         Source::Cel(expression) => found.expression(at.key("cel"), expression),
         Source::Value(text) => found.text(at.key("value"), text, MAX_VALUE),
         Source::Builtin(_) => {}
     }
-}
-
-/// Argo's parameter names (`validateInputParameter`: letters, digits, `_` and `-`), bounded as all we write.
-pub fn is_parameter(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    !name.is_empty() && name.len() <= MAX_VALUE && name.bytes().all(plain)
 }
 
 fn check_metadata(spec: &Spec, found: &mut Found) {

@@ -34,6 +34,12 @@ pub fn is_secret_key(key: &str) -> bool {
     !key.is_empty() && key.len() <= 253 && key.bytes().all(fits) && key != "." && !key.starts_with("..")
 }
 
+/// Argo's parameter names (`validateInputParameter`: letters, digits, `_` and `-`), bounded as any text of a policy.
+pub fn is_parameter(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    !name.is_empty() && name.len() <= 256 && name.bytes().all(plain)
+}
+
 /// A portable environment variable name (`[A-Za-z_][A-Za-z0-9_]*`).
 pub fn is_env_name(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

@@ -11,8 +11,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::json::Json;
-use crate::patch::{Action, Op, index, unescape};
+use crate::json::{Json, index, unescape};
+use crate::patch::{Action, Op};
 
 /// A tree that is opened where it is touched.
 enum Node<'a> {
