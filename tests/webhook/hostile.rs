@@ -60,7 +60,8 @@ async fn admits_an_oversized_body_under_its_uid_and_answers_413_without_one() {
     // Announced as so long that the rest is not even thrown away.
     let mut stream = rig.connect().await;
     stream.write_all(head("/mutate", 1 << 30).as_bytes()).await.unwrap();
-    stream.write_all(&long).await.unwrap();
+    // The server may have answered and closed before it all is written; the answer is there all the same.
+    let _ = stream.write_all(&long).await;
     answer(&mut stream).await.failed_open("o");
     assert_eq!(rig.failures(Cause::TooLarge), 3);
 }
