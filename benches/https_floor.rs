@@ -106,6 +106,8 @@ impl Side {
     }
 
     fn start(name: &'static str, port: u16, ca: PathBuf, mut command: Command) -> Outcome<Self> {
+        // The certificate of an earlier run would be trusted until the server writes its own.
+        let _ = std::fs::remove_file(&ca);
         let process = command.stderr(Stdio::null()).spawn()?;
         Ok(Self { name, port, ca, process })
     }
