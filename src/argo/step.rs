@@ -204,13 +204,14 @@ fn user_argv(command: &[Json<'_>]) -> Option<usize> {
     if !matches!(executor, "/var/run/argo/argoexec" | "/argo-bin/bin/argoexec") || words.next()?? != "emissary" {
         return None;
     }
-    let mut value_may_follow = false;
+    let mut value_follows = false;
     for (index, word) in words.enumerate() {
         match word? {
-            // After a flag without `=` it may be the flag's value: the executor's parser takes it so.
-            "--" => return (!value_may_follow).then_some(index + 3),
-            flag if flag.starts_with("--") => value_may_follow = !flag.contains('='),
-            _ if value_may_follow => value_may_follow = false,
+            // The executor's parser would take it as the value of the flag before it, even if it is `--`.
+            word if value_follows && word.starts_with("--") => return None,
+            _ if value_follows => value_follows = false,
+            "--" => return Some(index + 3),
+            flag if flag.starts_with("--") => value_follows = !flag.contains('='),
             _ => return None,
         }
     }

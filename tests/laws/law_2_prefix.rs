@@ -96,6 +96,17 @@ fn every_step_container_of_the_recorded_pods_has_the_shim() {
     }
 }
 
+#[test]
+fn a_flag_that_stands_where_a_value_must_is_not_proven() {
+    for value in ["--=", "--log-format=json", "--", "---"] {
+        let words = ["/var/run/argo/argoexec", "emissary", "--loglevel", value, "--", "emissary", "-"];
+        let mut pod = recorded().remove(0).1;
+        pod["spec"]["containers"][1]["command"] = json!(words);
+        let after = Case::plain(pod).run().after;
+        assert_eq!(after["spec"]["containers"][1]["command"], json!(words));
+    }
+}
+
 fn sacred(case: &Case) {
     let after = case.run().after;
     let pairs = list(&case.pod["spec"], "containers").iter().zip(list(&after["spec"], "containers"));
