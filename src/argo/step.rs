@@ -140,7 +140,7 @@ impl<'a> StepPod<'a> {
             workflow_name,
             workflow_uid: workflow_uid(raw, spec).filter(|uid| is_id(uid)),
             node_id: node_id(raw, spec).filter(|id| is_id(id)),
-            node_name: annotation(raw, names::NODE_NAME_ANNOTATION),
+            node_name: annotation(raw, names::NODE_NAME_ANNOTATION).filter(|name| !name.is_empty()),
             template,
             kind,
             container_set,
@@ -255,7 +255,7 @@ fn env_value<'a>(container: &'a Json<'a>, name: &str) -> Option<&'a str> {
 
 fn workflow_uid<'a>(raw: &'a Json<'a>, spec: &'a Json<'a>) -> Option<&'a str> {
     let owner = array(&raw["metadata"], "ownerReferences").iter().find(|o| string(o, "kind") == Some("Workflow"));
-    let from_owner = owner.and_then(|o| string(o, "uid"));
+    let from_owner = owner.and_then(|o| string(o, "uid")).filter(|uid| !uid.is_empty());
     let all = || array(spec, "initContainers").iter().chain(array(spec, "containers"));
     from_owner.or_else(|| all().find_map(|c| env_value(c, names::WORKFLOW_UID_ENV))).filter(|uid| !uid.is_empty())
 }
@@ -268,7 +268,8 @@ fn is_id(text: &str) -> bool {
 
 fn node_id<'a>(raw: &'a Json<'_>, spec: &'a Json<'_>) -> Option<&'a str> {
     let mut all = array(spec, "initContainers").iter().chain(array(spec, "containers"));
-    annotation(raw, names::NODE_ID_ANNOTATION).or_else(|| all.find_map(|c| env_value(c, names::NODE_ID_ENV)))
+    let annotated = annotation(raw, names::NODE_ID_ANNOTATION).filter(|id| !id.is_empty());
+    annotated.or_else(|| all.find_map(|c| env_value(c, names::NODE_ID_ENV)).filter(|id| !id.is_empty()))
 }
 
 /// The template in a pod name of the form `workflow-template-hash` (Argo's pod names v2), empty where it is not.

@@ -111,6 +111,18 @@ proptest! {
 }
 
 #[test]
+fn an_empty_id_is_none_and_the_environment_s_counts() {
+    let mut pod = named("container-3.7");
+    let node = node_of_env(&pod).to_owned();
+    let uid = text(&pod["metadata"]["ownerReferences"][0], "uid").to_owned();
+    pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] = json!("");
+    pod["metadata"]["ownerReferences"][0]["uid"] = json!("");
+    let told = configs(&Case::plain(pod)).remove(0);
+    assert!(!node.is_empty() && !uid.is_empty());
+    assert_eq!((told.workflow_uid, told.node_id), (uid, node));
+}
+
+#[test]
 fn the_parent_is_the_node() {
     let pod = named("init-less-4.1");
     let node = text(&pod["metadata"]["annotations"], "workflows.argoproj.io/node-id").to_owned();
