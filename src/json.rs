@@ -358,7 +358,18 @@ impl<'de> Visitor<'de> for Any {
 
 /// Escapes a field name for a pointer (RFC 6901, section 3).
 pub fn escape(field: &str) -> Cow<'_, str> {
-    if field.contains(['~', '/']) { field.replace('~', "~0").replace('/', "~1").into() } else { field.into() }
+    if !field.contains(['~', '/']) {
+        return field.into();
+    }
+    let mut out = String::with_capacity(field.len() + 4);
+    for c in field.chars() {
+        match c {
+            '~' => out.push_str("~0"),
+            '/' => out.push_str("~1"),
+            other => out.push(other),
+        }
+    }
+    out.into()
 }
 
 /// An array index: digits without a leading zero (RFC 6901, section 4).
@@ -369,7 +380,24 @@ pub fn index(text: &str) -> Option<usize> {
 
 /// The field name of an escaped one.
 pub fn unescape(field: &str) -> Cow<'_, str> {
-    if field.contains('~') { field.replace("~1", "/").replace("~0", "~").into() } else { field.into() }
+    let Some((first, mut rest)) = field.split_once('~') else { return field.into() };
+    let mut out = String::with_capacity(field.len());
+    out.push_str(first);
+    loop {
+        let (meant, after) = match rest.as_bytes().first() {
+            Some(b'0') => ("~", &rest[1..]),
+            Some(b'1') => ("/", &rest[1..]),
+            // No escape of the RFC: left as it is.
+            _ => ("~", rest),
+        };
+        out.push_str(meant);
+        let Some((part, next)) = after.split_once('~') else {
+            out.push_str(after);
+            return out.into();
+        };
+        out.push_str(part);
+        rest = next;
+    }
 }
 
 #[cfg(test)]

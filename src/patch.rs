@@ -84,15 +84,28 @@ pub fn apply(target: &mut Value, ops: &[Op]) -> Result<(), String> {
 /// The pointer of the first operation that does not apply, or that leads into what an earlier one brought in; the latter would
 /// apply, and is not proven here.
 pub fn prove(target: &mut Json<'_>, ops: &[Op]) -> Result<(), String> {
-    for op in ops {
-        prove_one(target, op).ok_or_else(|| op.path.clone())?;
+    let mut rest = ops;
+    while let Some(first) = rest.first() {
+        let parent = parent(first);
+        // Operations on one object or list stand together: the way to it is gone once.
+        let same = rest.iter().take_while(|op| self::parent(op) == parent).count();
+        let (run, later) = rest.split_at(same);
+        let place = parent.and_then(|parent| target.pointer_mut(parent)).ok_or_else(|| first.path.clone())?;
+        for op in run {
+            prove_one(place, op).ok_or_else(|| op.path.clone())?;
+        }
+        rest = later;
     }
     Ok(())
 }
 
-fn prove_one(target: &mut Json<'_>, op: &Op) -> Option<()> {
-    let (parent, last) = op.path.rsplit_once('/')?;
-    match target.pointer_mut(parent)? {
+fn parent(op: &Op) -> Option<&str> {
+    op.path.rsplit_once('/').map(|(parent, _)| parent)
+}
+
+fn prove_one(place: &mut Json<'_>, op: &Op) -> Option<()> {
+    let (_, last) = op.path.rsplit_once('/')?;
+    match place {
         Json::Object(fields) => {
             let field = unescape(last);
             match &op.action {

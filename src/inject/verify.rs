@@ -12,13 +12,18 @@ use crate::policy::syntax::{is_dns_subdomain, is_env_name, is_label_value, is_qu
 
 /// All annotations together, keys and values (`TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
+/// So many names are compared one by one; a real pod has no more.
+const FEW: usize = 16;
 
 /// The first reason why the patched object could be refused where the object itself is not; `None` where there is none.
 pub fn fault(object: &Json<'_>, ops: &[Op]) -> Option<String> {
-    let brought: Vec<Brought<'_>> = ops.iter().flat_map(brought).collect();
+    let mut brought = Vec::with_capacity(ops.len());
+    for op in ops {
+        list(op, &mut brought);
+    }
     metadata_fault(object, &brought)
         .or_else(|| names_fault(object, &brought))
-        .or_else(|| brought.iter().filter(|b| b.is_in("env")).find_map(env_fault))
+        .or_else(|| brought.iter().filter(|b| b.is_in("/env")).find_map(env_fault))
         .or_else(|| mounts_fault(object, &brought))
 }
 
@@ -32,30 +37,35 @@ struct Brought<'a> {
 }
 
 impl Brought<'_> {
-    /// Whether it is an item of a container's list of that name.
+    /// Whether it is an item of a container's list, such as `/env`.
     fn is_in(&self, list: &str) -> bool {
-        self.parent.starts_with("/spec/containers/") && self.parent.rsplit('/').next() == Some(list)
+        self.parent.ends_with(list) && self.parent.starts_with("/spec/containers/")
     }
 }
 
-/// What an operation brings in; a whole map or list counts as its entries.
-fn brought(op: &Op) -> Vec<Brought<'_>> {
-    let (Action::Add(value) | Action::Replace(value)) = &op.action else { return Vec::new() };
-    let whole = ["/metadata/labels", "/metadata/annotations", "/spec/volumes", "/spec/initContainers"]
-        .contains(&op.path.as_str())
-        || ["/env", "/volumeMounts"].iter().any(|list| op.path.ends_with(list));
+/// Lists what an operation brings in; a whole map or list counts as its entries.
+fn list<'a>(op: &'a Op, brought: &mut Vec<Brought<'a>>) {
+    let (Action::Add(value) | Action::Replace(value)) = &op.action else { return };
+    let parent = op.path.as_str();
     match value {
-        Json::Object(entries) if whole => {
-            entries.iter().map(|(key, value)| Brought { parent: &op.path, key: key.into(), value }).collect()
+        Json::Object(entries) if is_whole(parent) => {
+            brought.extend(entries.iter().map(|(key, value)| Brought { parent, key: key.into(), value }));
         }
-        Json::Array(items) if whole => {
-            items.iter().map(|value| Brought { parent: &op.path, key: "".into(), value }).collect()
+        Json::Array(items) if is_whole(parent) => {
+            brought.extend(items.iter().map(|value| Brought { parent, key: "".into(), value }));
         }
-        _ => match op.path.rsplit_once('/') {
-            Some((parent, key)) => vec![Brought { parent, key: unescape(key), value }],
-            None => Vec::new(),
-        },
+        _ => {
+            if let Some((parent, key)) = op.path.rsplit_once('/') {
+                brought.push(Brought { parent, key: unescape(key), value });
+            }
+        }
     }
+}
+
+/// Whether a pointer leads to a map or list that is checked by its entries.
+fn is_whole(path: &str) -> bool {
+    matches!(path, "/metadata/labels" | "/metadata/annotations" | "/spec/volumes" | "/spec/initContainers")
+        || ["/env", "/volumeMounts"].iter().any(|list| path.ends_with(list))
 }
 
 fn metadata_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
@@ -98,7 +108,12 @@ fn env_fault(entry: &Brought<'_>) -> Option<String> {
 }
 
 fn mounts_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
-    for entry in brought.iter().filter(|b| b.is_in("volumeMounts")) {
+    let mut done = "";
+    for entry in brought.iter().filter(|b| b.is_in("/volumeMounts")) {
+        // The mounts of one container stand together.
+        if std::mem::replace(&mut done, entry.parent) == entry.parent {
+            continue;
+        }
         let own = object.pointer(entry.parent).and_then(Json::as_array).unwrap_or(&[]);
         let ours = brought.iter().filter(|b| b.parent == entry.parent).map(|b| b.value);
         if let Some(path) = repeated(own.iter().chain(ours), "mountPath") {
@@ -110,8 +125,19 @@ fn mounts_fault(object: &Json<'_>, brought: &[Brought<'_>]) -> Option<String> {
 
 /// A value of a field that two of the things share.
 fn repeated<'a>(things: impl Iterator<Item = &'a Json<'a>>, field: &str) -> Option<&'a str> {
-    let mut seen = BTreeSet::new();
-    things.filter_map(|thing| thing[field].as_str()).find(|value| !seen.insert(*value))
+    let mut few = Vec::with_capacity(FEW);
+    let mut more = BTreeSet::new();
+    for value in things.filter_map(|thing| thing[field].as_str()) {
+        if few.contains(&value) || more.contains(value) {
+            return Some(value);
+        }
+        if few.len() < FEW {
+            few.push(value);
+        } else {
+            more.insert(value);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
