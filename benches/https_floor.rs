@@ -1,8 +1,15 @@
-//! HTTPS throughput of the admission server at 64 connections against a floor: the same stack with a constant answer.
+//! HTTPS throughput of the admission server at 64 connections against floors: the same stack with a constant answer.
 //!
-//! `cargo bench --bench https_floor [-- SECONDS]`. All run as processes of their own, in turns, under the same client:
-//! the floor, the server while paused (all but the review), the server. Targets: at least 0.7 of the floor's rate, p99
-//! at most 1.5 times the floor's. Prints one line a round, then the ratios of the medians and the server's memory.
+//! `cargo bench --bench https_floor [-- SECONDS]`. All sides run as processes of their own, in turns, under the same clients:
+//!
+//! - constant: a server of the same stack that always answers `allowed` (`examples/floor.rs`);
+//! - patch: the same, whose answer always holds the patch that stepspan gives this pod: as many bytes in and out, no work;
+//! - paused: `stepspan webhook` while it is paused: all but the review;
+//! - webhook: `stepspan webhook` with the embedded policy.
+//!
+//! Two clients, for what a client spends is the floor's gain: `hey` as in `api_server.rs`, and one of our own that spends next to
+//! nothing, so that the review weighs most. Prints one line a round, then the ratios of the medians and the server's memory;
+//! `figure NAME VALUE` lines are for `scripts/bench`.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -14,11 +21,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use serde_json::json;
+use stepspan::{
+    admission::review,
+    context::Context,
+    policy::{PolicySet, compile::Rules},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,6 +43,9 @@ mod floor;
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
+const SIDES: usize = 4;
+const OURS: usize = 3;
+const REVIEW: &[u8] = include_bytes!("../tests/recorded/dag-1-pod.json");
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -40,7 +55,9 @@ fn main() -> Outcome<()> {
     let first = args.next().unwrap_or_default();
     if first == "floor" {
         let port = args.next().unwrap_or_default().parse()?;
-        return runtime.block_on(floor::serve(port, args.next().unwrap_or_default().into()));
+        let ca = args.next().unwrap_or_default().into();
+        let patch = args.next().map(|file| std::fs::read_to_string(file).map(Arc::from)).transpose()?;
+        return runtime.block_on(floor::serve_patch(port, ca, patch));
     }
     // Cargo passes `--bench`.
     let seconds = args.chain([first]).find_map(|arg| arg.parse().ok()).unwrap_or(3);
@@ -49,34 +66,61 @@ fn main() -> Outcome<()> {
 
 async fn compare(time: Duration) -> Outcome<()> {
     let dir = tempfile::tempdir()?;
-    let paused = dir.path().join("paused");
+    let [paused, patch, body] = ["paused", "patch.b64", "review.json"].map(|name| dir.path().join(name));
     std::fs::write(&paused, "")?;
+    std::fs::write(&patch, our_patch()?)?;
+    std::fs::write(&body, REVIEW)?;
     let flag = paused.to_string_lossy();
     let sides = [
-        Side::floor(dir.path())?,
+        Side::floor("constant", dir.path(), None)?,
+        Side::floor("patch", dir.path(), Some(&patch))?,
         Side::webhook("paused", dir.path(), &["--pause-file", &flag])?,
         Side::webhook("webhook", dir.path(), &[])?,
     ];
-    let body = review();
-    println!("{} byte review, {CONNECTIONS} connections, {ROUNDS} rounds of {} s", body.len(), time.as_secs());
-    let idle = sides[2].resident_kib();
-    let mut figures = [const { Vec::new() }; 3];
-    for round in 1..=ROUNDS {
-        for (side, figures) in sides.iter().zip(&mut figures) {
-            let figure = load(side.port, &side.ca, &body, time).await?;
-            let (rate, p50, p99) = figure;
-            println!("round {round}  {:8} {rate:>8.0}/s  p50 {p50:>6.2} ms  p99 {p99:>6.2} ms", side.name);
-            figures.push(figure);
+    println!("{} byte review, {CONNECTIONS} connections, {ROUNDS} rounds of {} s", REVIEW.len(), time.as_secs());
+    let idle = sides[OURS].resident_kib();
+    for client in ["hey", "lean"] {
+        let mut figures = [const { Vec::new() }; SIDES];
+        for round in 1..=ROUNDS {
+            for (side, figures) in sides.iter().zip(&mut figures) {
+                let figure = if client == "hey" { hey(side.port, &body, time)? } else { load(side, time).await? };
+                let (rate, p50, p99) = figure;
+                println!(
+                    "{client:4} round {round}  {:8} {rate:>8.0}/s  p50 {p50:>6.2} ms  p99 {p99:>6.2} ms",
+                    side.name
+                );
+                figures.push(figure);
+            }
         }
+        report(client, &sides, &figures);
     }
-    let [floor, paused, webhook] = figures.map(|mut side| {
-        side.sort_by(|a, b| a.0.total_cmp(&b.0));
-        side[ROUNDS / 2]
-    });
-    println!("rate:   paused {:.2}, webhook {:.2} of the floor (target 0.7)", paused.0 / floor.0, webhook.0 / floor.0);
-    println!("p99:    paused {:.2}, webhook {:.2} of the floor (target 1.5)", paused.2 / floor.2, webhook.2 / floor.2);
-    println!("memory: {idle} KiB idle, {} KiB after the load (target 30000 idle)", sides[2].resident_kib());
+    println!("memory: {idle} KiB idle, {} KiB after the load (target 30000 idle)", sides[OURS].resident_kib());
     Ok(())
+}
+
+/// The ratios of the webhook's medians to the others'.
+fn report(client: &str, sides: &[Side], figures: &[Vec<(f64, f64, f64)>; SIDES]) {
+    let of = |pick: fn(&(f64, f64, f64)) -> f64| {
+        figures.each_ref().map(|rounds| {
+            let mut values: Vec<f64> = rounds.iter().map(pick).collect();
+            values.sort_by(f64::total_cmp);
+            values[ROUNDS / 2]
+        })
+    };
+    let (rates, p99s) = (of(|figure| figure.0), of(|figure| figure.2));
+    for (side, (rate, p99)) in sides.iter().zip(rates.iter().zip(p99s)).take(OURS) {
+        let (rate, p99) = (rates[OURS] / rate, p99s[OURS] / p99);
+        println!("{client:4} webhook beside {:8} rate {rate:.2}, p99 {p99:.2}", side.name);
+        println!("figure {client}_{}_rate {rate:.2}", side.name);
+        println!("figure {client}_{}_p99 {p99:.2}", side.name);
+    }
+}
+
+/// What stepspan answers to the review, in base64.
+fn our_patch() -> Outcome<String> {
+    let policies = PolicySet::embedded(&Rules::default()).map_err(|_| "the embedded policy")?;
+    let patch = review(REVIEW, &policies, &Context::default()).patch;
+    Ok(STANDARD.encode(serde_json::to_vec(&patch)?))
 }
 
 /// A server in a process of its own, which ends with this value.
@@ -88,11 +132,11 @@ struct Side {
 }
 
 impl Side {
-    fn floor(dir: &Path) -> Outcome<Self> {
-        let (port, ca) = (free_port()?, dir.join("floor.pem"));
+    fn floor(name: &'static str, dir: &Path, patch: Option<&Path>) -> Outcome<Self> {
+        let (port, ca) = (free_port()?, dir.join(name).with_extension("pem"));
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["floor", &port.to_string()]).arg(&ca);
-        Self::start("floor", port, ca, command)
+        command.args(["floor", &port.to_string()]).arg(&ca).args(patch);
+        Self::start(name, port, ca, command)
     }
 
     /// The server; one that is paused does all but the review.
@@ -132,19 +176,40 @@ fn free_port() -> Outcome<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// The same figures as [`load`], of `hey`.
+fn hey(port: u16, body: &Path, time: Duration) -> Outcome<(f64, f64, f64)> {
+    let mut command = Command::new("hey");
+    command.args(["-c", &CONNECTIONS.to_string(), "-z", &format!("{}s", time.as_secs()), "-m", "POST"]);
+    command
+        .args(["-host", "localhost", "-T", "application/json", "-D"])
+        .arg(body)
+        .arg(format!("https://127.0.0.1:{port}/mutate"));
+    let output = command.output().map_err(|error| format!("hey (Debian: hey): {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !text.contains("[200]") || text.contains("Error distribution") {
+        return Err(format!("hey: {text}").into());
+    }
+    let number = |before: &str, after: &str| -> Outcome<f64> {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(before)?.strip_suffix(after));
+        Ok(line.ok_or_else(|| format!("hey printed no {before}"))?.trim().parse()?)
+    };
+    let times = (number("50% in ", " secs")? * 1e3, number("99% in ", " secs")? * 1e3);
+    Ok((number("Requests/sec:", "")?, times.0, times.1))
+}
+
 /// Requests a second, p50 and p99 in milliseconds, of a closed loop on all connections.
-async fn load(port: u16, ca: &Path, body: &[u8], time: Duration) -> Outcome<(f64, f64, f64)> {
+async fn load(side: &Side, time: Duration) -> Outcome<(f64, f64, f64)> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca)?)?;
+    roots.add(CertificateDer::from_pem_file(&side.ca)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
-    let head = format!("POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
-    let request: Arc<[u8]> = [head.as_bytes(), body].concat().into();
+    let head = format!("POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", REVIEW.len());
+    let request: Arc<[u8]> = [head.as_bytes(), REVIEW].concat().into();
 
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let stream = TcpStream::connect(("127.0.0.1", side.port)).await?;
         stream.set_nodelay(true)?;
         streams.push(connector.connect(ServerName::try_from("localhost")?, stream).await?);
     }
@@ -188,25 +253,4 @@ fn whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&answer[..head]);
     let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
     length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| answer.len() >= head + 4 + length)
-}
-
-/// The review of a step pod, of the size that the API server sends: 11 KB.
-fn review() -> Vec<u8> {
-    let env: Vec<_> = (0..60).map(|n| json!({"name": format!("NAME_{n}"), "value": "v".repeat(60)})).collect();
-    let command = ["/var/run/argo/argoexec", "emissary", "--loglevel", "info", "--", "sh", "-c"];
-    let labels = json!({"workflows.argoproj.io/workflow": "w", "workflows.argoproj.io/completed": "false"});
-    let object = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "w-step-1", "namespace": "argo", "labels": labels, "annotations": {
-            "workflows.argoproj.io/node-id": "w-1", "workflows.argoproj.io/node-name": "w.step"}},
-        "spec": {"containers": [
-            {"name": "wait", "image": "argoexec", "command": ["argoexec", "wait"], "env": env},
-            {"name": "main", "image": "alpine", "command": command, "args": ["echo hello"], "env": env},
-        ]},
-    });
-    let request = json!({
-        "uid": "4b200436-f682-45f1-8012-009ae2ba0c1b", "kind": {"group": "", "version": "v1", "kind": "Pod"},
-        "name": "w-step-1", "namespace": "argo", "operation": "CREATE", "object": object, "dryRun": false,
-    });
-    json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}).to_string().into_bytes()
 }
