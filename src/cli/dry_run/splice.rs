@@ -146,29 +146,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 mod tests {
     use super::*;
     use crate::patch;
+    use crate::patch::tests::{document, op};
     use proptest::prelude::*;
-    use serde_json::Value;
     use serde_json::json;
-
-    fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(1)), Just(json!("x\n\"~/")), Just(json!(null)), Just(json!(1.5))];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-                prop::collection::btree_map("[ab/~\"-]{0,2}", inner, 0..4).prop_map(|m| json!(m)),
-            ]
-        })
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        let segment = prop::sample::select(vec!["0", "1", "2", "-", "a", "b", "~1", "~0", "", "\""]);
-        let path = prop::collection::vec(segment, 1..4).prop_map(|s| format!("/{}", s.join("/")));
-        (path, 0..3, document()).prop_map(|(path, kind, value)| match kind {
-            0 => Op::add(path, value),
-            1 => Op::replace(path, value),
-            _ => Op::remove(path),
-        })
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
