@@ -2,11 +2,12 @@
 
 use std::io::{self, BufRead};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::json_scan::{Found, Scanner};
 use super::window::Window;
-use super::{Span, YamlError, read};
+use super::{Span, Tree, YamlError, read};
 
 /// The largest document that [`documents`] takes, in bytes.
 pub const MAX_DOCUMENT: usize = 16 << 20;
@@ -37,14 +38,26 @@ impl Document {
     /// The document as JSON. What looked like JSON and is not is read as YAML, as kubectl does; if both fail, the error
     /// is that of the reader that came further.
     pub fn read(&self) -> Result<Value, YamlError> {
+        self.read_as(read)
+    }
+
+    /// The same, with the texts left where they are.
+    pub fn tree(&self) -> Result<Tree<'_>, YamlError> {
+        self.read_as(Tree::read)
+    }
+
+    fn read_as<'a, T: Deserialize<'a>>(
+        &'a self,
+        yaml: impl Fn(&'a str, usize) -> Result<T, YamlError>,
+    ) -> Result<T, YamlError> {
         if self.format == Format::Yaml {
-            return read(&self.text, self.line);
+            return yaml(&self.text, self.line);
         }
         let error = match serde_json::from_str(&self.text) {
             Ok(value) => return Ok(value),
             Err(error) => json_error(&error, self.line),
         };
-        read(&self.text, self.line).map_err(|yaml| if yaml.span() > error.span() { yaml } else { error })
+        yaml(&self.text, self.line).map_err(|yaml| if yaml.span() > error.span() { yaml } else { error })
     }
 }
 
