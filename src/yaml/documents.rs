@@ -274,11 +274,13 @@ impl<R: BufRead> Documents<R> {
         let mut scanner = Scanner::new();
         let mut seen = 0;
         loop {
-            let found = scanner.feed(&self.window.bytes()[seen..]);
+            // Line by line: each may be the separator that cuts the document short.
+            let line_end = self.window.line_so_far(seen);
+            let found = scanner.feed(&self.window.bytes()[seen..line_end]);
             let end = match found {
                 Found::Broken(at) if seen + at <= self.max => return self.broken_json(seen + at),
                 Found::End(at) | Found::Broken(at) => seen + at,
-                Found::More => self.window.len(),
+                Found::More => line_end,
             };
             if end > self.max {
                 self.skip_json(found, end, scanner)?;
@@ -286,14 +288,14 @@ impl<R: BufRead> Documents<R> {
             }
             seen = end;
             let ended = matches!(found, Found::End(_));
-            self.done = !ended && !self.window.fill()?;
+            self.done = !ended && seen == self.window.len() && !self.window.fill()?;
             if ended || self.done || self.cut_short(seen)? {
                 return Ok(Raw { bytes: self.window.take(seen), line, format: Format::Json, fault: None });
             }
         }
     }
 
-    /// Is there a separator at this offset, just read? JSON has none, so the document before it was cut short.
+    /// Is there a separator at this offset, where something was read? JSON has none, so the document before it was cut short.
     fn cut_short(&mut self, at: usize) -> io::Result<bool> {
         if !self.window.bytes()[..at].ends_with(b"\n") || self.window.bytes().get(at) != Some(&b'-') {
             return Ok(false);
@@ -327,9 +329,9 @@ impl<R: BufRead> Documents<R> {
                     return if next { Ok(()) } else { self.skip_to(Boundary::SeparatorOrJson) };
                 }
                 // One byte stays, to know the start of a line by.
-                Found::More => self.window.skip(self.window.len() - 1),
+                Found::More => self.window.skip(end - 1),
             }
-            if !self.window.fill()? {
+            if self.window.len() == 1 && !self.window.fill()? {
                 self.done = true;
                 return Ok(());
             }
@@ -338,10 +340,12 @@ impl<R: BufRead> Documents<R> {
                 self.separator()?;
                 return Ok(());
             }
-            found = scanner.feed(&self.window.bytes()[1..]);
-            if let Found::End(at) | Found::Broken(at) = found {
-                end = at + 1;
-            }
+            let line_end = self.window.line_so_far(1);
+            found = scanner.feed(&self.window.bytes()[1..line_end]);
+            end = match found {
+                Found::End(at) | Found::Broken(at) => at + 1,
+                Found::More => line_end,
+            };
         }
     }
 }
