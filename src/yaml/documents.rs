@@ -115,10 +115,13 @@ struct Raw {
 }
 
 impl Raw {
-    fn too_large(line: usize, max: usize) -> Self {
+    fn too_large(line: usize, max: usize, format: Format) -> Self {
         let message = format!("the document that starts here is larger than {max} bytes");
-        let fault = YamlError::at(Span { line, column: 1 }, message).with_hint("split it into several documents");
-        Self { bytes: Vec::new(), line, format: Format::Yaml, fault: Some(fault) }
+        let fault = YamlError::at(Span { line, column: 1 }, message).with_hint(match format {
+            Format::Yaml => "split it into several documents",
+            Format::Json => "split it into several documents; of a List, `jq -c '.items[]'` makes one of each item",
+        });
+        Self { bytes: Vec::new(), line, format, fault: Some(fault) }
     }
 }
 
@@ -233,7 +236,7 @@ impl<R: BufRead> Documents<R> {
             } else {
                 self.window.skip(start);
                 self.skip_to(boundary)?;
-                return Ok(Raw::too_large(line, self.max));
+                return Ok(Raw::too_large(line, self.max, Format::Yaml));
             }
         }
     }
@@ -284,7 +287,7 @@ impl<R: BufRead> Documents<R> {
             };
             if end > self.max {
                 self.skip_json(found, end, scanner)?;
-                return Ok(Raw::too_large(line, self.max));
+                return Ok(Raw::too_large(line, self.max, Format::Json));
             }
             seen = end;
             let ended = matches!(found, Found::End(_));
