@@ -156,34 +156,25 @@ fn apply_one(target: &mut Value, op: &Op) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!(null))];
+    /// Small documents, of names and texts that need escapes.
+    pub(crate) fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(json!(1)), Just(json!("x\n\"~/")), Just(json!(null)), Just(json!(1.5))];
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-                proptest::collection::btree_map("[ab/~-]{0,2}", inner, 0..4).prop_map(|m| json!(m)),
+                proptest::collection::btree_map("[ab/~\"-]{0,2}", inner, 0..4).prop_map(|m| json!(m)),
             ]
         })
     }
 
-    fn op() -> impl Strategy<Value = Op> {
-        let segment = prop_oneof![
-            Just("0"),
-            Just("1"),
-            Just("2"),
-            Just("-"),
-            Just("a"),
-            Just("b"),
-            Just("~1"),
-            Just("~0"),
-            Just("01"),
-            Just("")
-        ];
+    /// Operations, of which many apply to such a document.
+    pub(crate) fn op() -> impl Strategy<Value = Op> {
+        let segment = proptest::sample::select(vec!["0", "1", "2", "-", "a", "b", "~1", "~0", "01", "", "\""]);
         let path = proptest::collection::vec(segment, 1..4).prop_map(|s| format!("/{}", s.join("/")));
         (path, 0..3, document()).prop_map(|(path, kind, value)| match kind {
             0 => Op::add(path, value),

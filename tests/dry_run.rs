@@ -67,12 +67,14 @@ fn one_step_is_the_same_in_every_form_it_may_come_in() {
     yaml::write(&one, &mut stream).unwrap();
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "namespace": "ci", "object": one}});
+    let kubectl = json!({"apiVersion": "v1", "items": [one], "kind": "List", "metadata": {}});
     let mut yaml_list = Vec::new();
-    yaml::write(&json!({"apiVersion": "v1", "items": [one], "kind": "List", "metadata": {}}), &mut yaml_list).unwrap();
+    yaml::write(&kubectl, &mut yaml_list).unwrap();
     let mut yaml_review = Vec::new();
     yaml::write(&review, &mut yaml_review).unwrap();
     let forms = [
         stream,
+        serde_json::to_vec_pretty(&kubectl).unwrap(),
         one.to_string().into_bytes(),
         serde_json::to_vec_pretty(&json!({"apiVersion": "v1", "kind": "List", "items": [one]})).unwrap(),
         yaml_list,

@@ -1,5 +1,7 @@
 //! A policy as written -> a policy that can be evaluated, with every mistake reported.
 
+use std::collections::BTreeMap;
+
 use super::check::{Mistake, Path};
 use super::expr::Expression;
 use super::spec::{self, Source, Spec};
@@ -23,9 +25,13 @@ pub struct Rules {
     pub allow_env: Vec<String>,
 }
 
-/// Checks what types cannot say; returns every mistake, with paths below the document's root.
-pub fn mistakes(name: &str, spec: &Spec, rules: &Rules) -> Vec<Mistake> {
-    let mut found = Found(Vec::new());
+/// Every expression of some policies, compiled once, by its text.
+pub type Expressions = BTreeMap<String, Expression>;
+
+/// Checks what types cannot say; returns every mistake, with paths below the document's root. Expressions without one are
+/// added to `expressions`.
+pub fn mistakes(name: &str, spec: &Spec, rules: &Rules, expressions: &mut Expressions) -> Vec<Mistake> {
+    let mut found = Found { mistakes: Vec::new(), expressions };
     if !syntax::is_dns_subdomain(name) {
         found.add(
             "metadata.name",
@@ -39,18 +45,21 @@ pub fn mistakes(name: &str, spec: &Spec, rules: &Rules) -> Vec<Mistake> {
     check_otlp(spec, &mut found);
     check_env(spec, rules, &mut found);
     check_texts(spec, &mut found);
-    found.0
+    found.mistakes
 }
 
-struct Found(Vec<Mistake>);
+struct Found<'a> {
+    mistakes: Vec<Mistake>,
+    expressions: &'a mut Expressions,
+}
 
-impl Found {
+impl Found<'_> {
     fn add(&mut self, path: &str, message: impl Into<String>, hint: Option<&str>) {
         self.at(Path::of(path), message, hint);
     }
 
     fn at(&mut self, path: Path, message: impl Into<String>, hint: Option<&str>) {
-        self.0.push(Mistake { path, message: message.into(), hint: hint.map(str::to_owned) });
+        self.mistakes.push(Mistake { path, message: message.into(), hint: hint.map(str::to_owned) });
     }
 
     fn entries(&mut self, path: &str, count: usize) {
@@ -60,8 +69,12 @@ impl Found {
     }
 
     fn expression(&mut self, path: Path, source: &str) {
-        if let Err(error) = Expression::compile(source) {
-            self.0.push(Mistake { path, message: error.to_string(), hint: None });
+        if self.expressions.contains_key(source) {
+            return;
+        }
+        match Expression::compile(source) {
+            Ok(expression) => drop(self.expressions.insert(source.to_owned(), expression)),
+            Err(error) => self.at(path, error.to_string(), None),
         }
     }
 
@@ -74,7 +87,7 @@ impl Found {
     }
 }
 
-fn check_match(spec: &Spec, found: &mut Found) {
+fn check_match(spec: &Spec, found: &mut Found<'_>) {
     found.entries("spec.match.when", spec.r#match.when.len());
     for (i, source) in spec.r#match.when.iter().enumerate() {
         found.expression(Path::of("spec.match.when").index(i), source);
@@ -101,7 +114,7 @@ fn check_match(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn label_key(path: Path, key: &str, found: &mut Found) {
+fn label_key(path: Path, key: &str, found: &mut Found<'_>) {
     if !syntax::is_qualified_name(key) {
         found.at(
             path,
@@ -112,7 +125,7 @@ fn label_key(path: Path, key: &str, found: &mut Found) {
 }
 
 /// A key that a policy wants to write on pods.
-fn written_key(path: Path, key: &str, found: &mut Found) {
+fn written_key(path: Path, key: &str, found: &mut Found<'_>) {
     label_key(path.clone(), key, found);
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     let reserved = |domain: &str| prefix == domain || prefix.ends_with(&format!(".{domain}"));
@@ -125,7 +138,7 @@ fn written_key(path: Path, key: &str, found: &mut Found) {
     }
 }
 
-fn check_correlation(spec: &Spec, found: &mut Found) {
+fn check_correlation(spec: &Spec, found: &mut Found<'_>) {
     found.entries("spec.correlation", spec.correlation.len());
     for (key, correlation) in &spec.correlation {
         let at = Path::of("spec.correlation").key(key);
@@ -156,8 +169,8 @@ fn check_correlation(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn check_source(at: &Path, source: &Source, found: &mut Found) {
-    let name = |field: &str, name: &str, fits: bool, found: &mut Found| {
+fn check_source(at: &Path, source: &Source, found: &mut Found<'_>) {
+    let name = |field: &str, name: &str, fits: bool, found: &mut Found<'_>| {
         if !fits {
             found.at(at.key(field), format!("`{name}` is not a {field} name"), None);
         }
@@ -177,7 +190,7 @@ fn check_source(at: &Path, source: &Source, found: &mut Found) {
     }
 }
 
-fn check_metadata(spec: &Spec, found: &mut Found) {
+fn check_metadata(spec: &Spec, found: &mut Found<'_>) {
     found.entries("spec.labels", spec.labels.len());
     found.entries("spec.annotations", spec.annotations.len());
     for (key, value) in &spec.labels {
@@ -198,7 +211,7 @@ fn check_metadata(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn check_otlp(spec: &Spec, found: &mut Found) {
+fn check_otlp(spec: &Spec, found: &mut Found<'_>) {
     if let Some(endpoint) = spec.otlp.endpoint.as_deref().filter(|e| !syntax::is_endpoint(e)) {
         found.add(
             "spec.otlp.endpoint",
@@ -244,7 +257,7 @@ fn check_otlp(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn check_env(spec: &Spec, rules: &Rules, found: &mut Found) {
+fn check_env(spec: &Spec, rules: &Rules, found: &mut Found<'_>) {
     found.entries("spec.env.set", spec.env.set.len());
     for (i, variable) in spec.env.set.iter().enumerate() {
         let at = Path::of("spec.env.set").index(i);
@@ -273,7 +286,7 @@ fn may_set(name: &str, rules: &Rules) -> bool {
     !never && (name.starts_with("OTEL_") || rules.allow_env.iter().any(allowed))
 }
 
-fn check_texts(spec: &Spec, found: &mut Found) {
+fn check_texts(spec: &Spec, found: &mut Found<'_>) {
     for (path, text) in [("spec.environment", &spec.environment), ("spec.serviceName", &spec.service_name)] {
         let Some(text) = text else { continue };
         found.text(Path::of(path), text, 128);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::PolicySet;
 use super::check::{self, Mistake, Path};
-use super::compile::{self, Rules};
+use super::compile::{self, Expressions, Rules};
 use super::spec::{API_VERSION, InjectionPolicy, KIND};
 use crate::yaml::{self, Span, Spanned, YamlError};
 
@@ -190,7 +190,8 @@ fn mistakes_of_the_rest(mut value: Value, known: &[Mistake], rules: &Rules) -> V
     // An index after a removed item is off by one: better not told than told wrongly.
     let by_index = |m: &Mistake| m.path.0.iter().any(|s| matches!(s, check::Segment::Index(_)));
     let shifted = known.iter().any(|m| matches!(m.path.0.last(), Some(check::Segment::Index(_))));
-    let found = rest.map(|policy| compile::mistakes(&policy.metadata.name, &policy.spec, rules)).unwrap_or_default();
+    let Ok(InjectionPolicy { metadata, spec, .. }) = rest else { return Vec::new() };
+    let found = compile::mistakes(&metadata.name, &spec, rules, &mut Expressions::new());
     found.into_iter().filter(|m| !(shifted && by_index(m))).collect()
 }
 

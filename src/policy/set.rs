@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::check::Mistake;
-use super::compile::{self, Rules};
+use super::compile::{self, Expressions, Rules};
 use super::effective::Effective;
 use super::expr::{Expression, Scope};
 use super::merge::merge;
@@ -81,8 +81,8 @@ pub struct Selection {
 #[derive(Default)]
 pub struct PolicySet {
     policies: Vec<Policy>,
-    /// Every source expression, compiled once: compiling is for loading, never for a review.
-    expressions: BTreeMap<String, Expression>,
+    /// Compiling is for loading, never for a review.
+    expressions: Expressions,
     merges: Mutex<BTreeMap<Vec<usize>, Arc<Effective>>>,
 }
 
@@ -97,16 +97,16 @@ impl PolicySet {
     pub fn compile(documents: Vec<InjectionPolicy>, rules: &Rules) -> Result<Self, Vec<DocumentMistakes>> {
         let mut wrong: Vec<DocumentMistakes> = Vec::new();
         let mut policies: Vec<Policy> = Vec::new();
-        let mut expressions = BTreeMap::new();
+        let mut expressions = Expressions::new();
         for (i, document) in documents.into_iter().enumerate() {
             let name = document.metadata.name;
-            let mut mistakes = compile::mistakes(&name, &document.spec, rules);
+            let mut mistakes = compile::mistakes(&name, &document.spec, rules, &mut expressions);
             if policies.iter().any(|p| p.name == name) {
                 let path = super::check::Path::of("metadata.name");
                 let hint = Some("names are the tie-break of equal priorities and must be unique".to_owned());
                 mistakes.push(Mistake { path, message: format!("a policy named `{name}` is already there"), hint });
             }
-            match Policy::new(name, document.spec, &mut expressions) {
+            match Policy::new(name, document.spec, &expressions) {
                 Some(policy) if mistakes.is_empty() => policies.push(policy),
                 _ => wrong.push((i, mistakes)),
             }
@@ -183,17 +183,13 @@ impl fmt::Debug for PolicySet {
 }
 
 impl Policy {
-    /// `None` where something of it does not compile; [`compile::mistakes`] says what.
-    fn new(name: String, spec: Spec, expressions: &mut BTreeMap<String, Expression>) -> Option<Self> {
-        let when: Vec<_> = spec.r#match.when.iter().map(|s| Expression::compile(s).ok()).collect::<Option<_>>()?;
+    /// `None` where something of it did not compile; [`compile::mistakes`] says what.
+    fn new(name: String, spec: Spec, expressions: &Expressions) -> Option<Self> {
+        let compiled = |source: &String| expressions.get(source);
+        let when: Vec<_> = spec.r#match.when.iter().map(|s| compiled(s).cloned()).collect::<Option<_>>()?;
         let sources = || spec.correlation.values().flat_map(|c| c.from.iter().flatten());
         let mut carried: BTreeSet<_> = sources().filter_map(named).collect();
-        for source in sources() {
-            if let Source::Cel(text) = source {
-                expressions.insert(text.clone(), Expression::compile(text).ok()?);
-            }
-        }
-        let own = sources().filter_map(|s| if let Source::Cel(text) = s { expressions.get(text) } else { None });
+        let own = sources().filter_map(|s| if let Source::Cel(text) = s { compiled(text) } else { None });
         carried.extend(when.iter().chain(own).flat_map(referenced));
         let merged = merge(std::iter::once((name.as_str(), &spec))).ok()?;
         let opt_out = BTreeSet::from([opt_out(&spec).to_owned()]);

@@ -2,11 +2,12 @@
 
 use std::io::{self, BufRead};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::json_scan::{Found, Scanner};
 use super::window::Window;
-use super::{Span, YamlError, read};
+use super::{Span, Tree, YamlError, read};
 
 /// The largest document that [`documents`] takes, in bytes.
 pub const MAX_DOCUMENT: usize = 16 << 20;
@@ -37,14 +38,26 @@ impl Document {
     /// The document as JSON. What looked like JSON and is not is read as YAML, as kubectl does; if both fail, the error
     /// is that of the reader that came further.
     pub fn read(&self) -> Result<Value, YamlError> {
+        self.read_as(read)
+    }
+
+    /// The same, with the texts left where they are.
+    pub fn tree(&self) -> Result<Tree<'_>, YamlError> {
+        self.read_as(Tree::read)
+    }
+
+    fn read_as<'a, T: Deserialize<'a>>(
+        &'a self,
+        yaml: impl Fn(&'a str, usize) -> Result<T, YamlError>,
+    ) -> Result<T, YamlError> {
         if self.format == Format::Yaml {
-            return read(&self.text, self.line);
+            return yaml(&self.text, self.line);
         }
         let error = match serde_json::from_str(&self.text) {
             Ok(value) => return Ok(value),
             Err(error) => json_error(&error, self.line),
         };
-        read(&self.text, self.line).map_err(|yaml| if yaml.span() > error.span() { yaml } else { error })
+        yaml(&self.text, self.line).map_err(|yaml| if yaml.span() > error.span() { yaml } else { error })
     }
 }
 
@@ -102,10 +115,13 @@ struct Raw {
 }
 
 impl Raw {
-    fn too_large(line: usize, max: usize) -> Self {
+    fn too_large(line: usize, max: usize, format: Format) -> Self {
         let message = format!("the document that starts here is larger than {max} bytes");
-        let fault = YamlError::at(Span { line, column: 1 }, message).with_hint("split it into several documents");
-        Self { bytes: Vec::new(), line, format: Format::Yaml, fault: Some(fault) }
+        let fault = YamlError::at(Span { line, column: 1 }, message).with_hint(match format {
+            Format::Yaml => "split it into several documents",
+            Format::Json => "split it into several documents; of a List, `jq -c '.items[]'` makes one of each item",
+        });
+        Self { bytes: Vec::new(), line, format, fault: Some(fault) }
     }
 }
 
@@ -220,7 +236,7 @@ impl<R: BufRead> Documents<R> {
             } else {
                 self.window.skip(start);
                 self.skip_to(boundary)?;
-                return Ok(Raw::too_large(line, self.max));
+                return Ok(Raw::too_large(line, self.max, Format::Yaml));
             }
         }
     }
@@ -261,26 +277,28 @@ impl<R: BufRead> Documents<R> {
         let mut scanner = Scanner::new();
         let mut seen = 0;
         loop {
-            let found = scanner.feed(&self.window.bytes()[seen..]);
+            // Line by line: each may be the separator that cuts the document short.
+            let line_end = self.window.line_so_far(seen);
+            let found = scanner.feed(&self.window.bytes()[seen..line_end]);
             let end = match found {
                 Found::Broken(at) if seen + at <= self.max => return self.broken_json(seen + at),
                 Found::End(at) | Found::Broken(at) => seen + at,
-                Found::More => self.window.len(),
+                Found::More => line_end,
             };
             if end > self.max {
                 self.skip_json(found, end, scanner)?;
-                return Ok(Raw::too_large(line, self.max));
+                return Ok(Raw::too_large(line, self.max, Format::Json));
             }
             seen = end;
             let ended = matches!(found, Found::End(_));
-            self.done = !ended && !self.window.fill()?;
+            self.done = !ended && seen == self.window.len() && !self.window.fill()?;
             if ended || self.done || self.cut_short(seen)? {
                 return Ok(Raw { bytes: self.window.take(seen), line, format: Format::Json, fault: None });
             }
         }
     }
 
-    /// Is there a separator at this offset, just read? JSON has none, so the document before it was cut short.
+    /// Is there a separator at this offset, where something was read? JSON has none, so the document before it was cut short.
     fn cut_short(&mut self, at: usize) -> io::Result<bool> {
         if !self.window.bytes()[..at].ends_with(b"\n") || self.window.bytes().get(at) != Some(&b'-') {
             return Ok(false);
@@ -314,9 +332,9 @@ impl<R: BufRead> Documents<R> {
                     return if next { Ok(()) } else { self.skip_to(Boundary::SeparatorOrJson) };
                 }
                 // One byte stays, to know the start of a line by.
-                Found::More => self.window.skip(self.window.len() - 1),
+                Found::More => self.window.skip(end - 1),
             }
-            if !self.window.fill()? {
+            if self.window.len() == 1 && !self.window.fill()? {
                 self.done = true;
                 return Ok(());
             }
@@ -325,10 +343,12 @@ impl<R: BufRead> Documents<R> {
                 self.separator()?;
                 return Ok(());
             }
-            found = scanner.feed(&self.window.bytes()[1..]);
-            if let Found::End(at) | Found::Broken(at) = found {
-                end = at + 1;
-            }
+            let line_end = self.window.line_so_far(1);
+            found = scanner.feed(&self.window.bytes()[1..line_end]);
+            end = match found {
+                Found::End(at) | Found::Broken(at) => at + 1,
+                Found::More => line_end,
+            };
         }
     }
 }

@@ -4,12 +4,12 @@
 //! `k8s.io/apimachinery`, the scalars are those of go-yaml v2 beneath `sigs.k8s.io/yaml`. The characters become events in
 //! `granit-parser`; everything from the event on is here. Data goes one way:
 //!
-//! bytes -> [`documents`] -> text -> events -> `walk` -> a tree, which is [`serde_json::Value`] by [`read`] or
-//! [`Spanned`]; and [`write()`] goes from `Value` back to bytes.
+//! bytes -> [`documents`] -> text -> events -> `walk` -> a tree, which is [`serde_json::Value`] by [`read`], or
+//! [`Spanned`], or [`Tree`], which borrows from the text; and [`write()`] goes from `Value` and `Tree` back to bytes.
 //!
 //! # Invariants
 //!
-//! 1. **One reader.** [`read`] and [`Spanned::read`] share the walker and the scalar rules: they accept the same texts
+//! 1. **One reader.** [`read`], [`Spanned::read`] and [`Tree::read`] share the walker and the scalar rules: they accept the same texts
 //!    and give the same JSON.
 //! 2. **Same as kubectl.** Where both accept a document they give the same JSON (`tests/yaml/oracle` asks the Go library
 //!    itself). That JSON is what counts: `1.0` and `1e3` become integers, `yes`, `on` and `y` booleans, `0777` is 511, keys
@@ -33,12 +33,14 @@
 //!   take for a number. Keys keep their order; kubectl sorts them.
 
 mod documents;
+mod entries;
 mod error;
 mod json_scan;
 mod number;
 mod resolve;
 mod spanned;
 mod style;
+mod tree;
 mod value;
 mod walk;
 mod window;
@@ -47,6 +49,7 @@ mod write;
 pub use documents::{Document, DocumentError, Documents, Format, MAX_DOCUMENT, documents, documents_up_to};
 pub use error::{Span, YamlError};
 pub use spanned::{Key, Kind, Node, Spanned};
+pub use tree::{Leaf, Tree};
 pub use value::read;
 pub use write::{write, write_stream};
 

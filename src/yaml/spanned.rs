@@ -1,13 +1,13 @@
 //! A tree that knows where each node stands, for files whose mistakes we point at.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::entries::Entries;
 use super::resolve::Scalar;
 use super::value::to_value;
-use super::walk::{self, Tree};
+use super::walk::{self, Build};
 use super::{Span, YamlError};
 
 /// A node and its place.
@@ -154,18 +154,17 @@ fn bracket(inside: &str) -> (Step<'_>, &str) {
 
 struct SpannedTree;
 
-/// Entries, and where each key is among them.
-#[derive(Default)]
-struct Entries {
-    list: Vec<(Key, Node)>,
-    places: HashMap<String, usize>,
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
 }
 
-impl Tree for SpannedTree {
+impl<'a> Build<'a> for SpannedTree {
     type Node = Node;
-    type Map = Entries;
+    type Map = Entries<Key, Node>;
 
-    fn scalar(resolved: Scalar, text: Cow<'_, str>, span: Span) -> Result<Node, String> {
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span) -> Result<Node, String> {
         to_value(resolved, text).map(|value| Node { span, kind: Kind::Scalar(value) })
     }
 
@@ -173,23 +172,17 @@ impl Tree for SpannedTree {
         Node { span, kind: Kind::Seq(items) }
     }
 
-    fn map(map: Entries, span: Span) -> Node {
-        Node { span, kind: Kind::Map(map.list) }
+    fn map(map: Self::Map, span: Span) -> Node {
+        Node { span, kind: Kind::Map(map.into_list()) }
     }
 
-    fn insert(map: &mut Entries, text: String, span: Span, value: Node) -> Result<(), String> {
-        if let Some(&place) = map.places.get(&text) {
-            let key = Key { text: text.clone(), span };
-            map.list[place] = (key, value);
-            return Err(text);
-        }
-        map.places.insert(text.clone(), map.list.len());
-        map.list.push((Key { text, span }, value));
-        Ok(())
+    fn insert(map: &mut Self::Map, text: Cow<'a, str>, span: Span, value: Node) -> Result<(), Cow<'a, str>> {
+        let key = Key { text: text.into_owned(), span };
+        map.set(key, value).map_or(Ok(()), |known| Err(known.text.into()))
     }
 
-    fn position(map: &Entries, key: &str) -> Option<usize> {
-        map.places.get(key).copied()
+    fn position(map: &Self::Map, key: &str) -> Option<usize> {
+        map.position(key)
     }
 
     fn as_sequence(node: &Node) -> Option<&[Node]> {
@@ -200,8 +193,8 @@ impl Tree for SpannedTree {
         matches!(node.kind, Kind::Map(_))
     }
 
-    fn entries(node: Node) -> impl Iterator<Item = (String, Span, Node)> {
+    fn entries(node: Node) -> impl Iterator<Item = (Cow<'a, str>, Span, Node)> {
         let entries = if let Kind::Map(entries) = node.kind { entries } else { Vec::new() };
-        entries.into_iter().map(|(key, node)| (key.text, key.span, node))
+        entries.into_iter().map(|(key, node)| (key.text.into(), key.span, node))
     }
 }

@@ -124,6 +124,10 @@ pub(super) fn style(text: &str, key: bool) -> Style {
 }
 
 fn scan(bytes: &[u8]) -> u8 {
+    // Most strings hold nothing special: that is seen without a branch for each byte.
+    if bytes.iter().fold(ORDINARY, |all, byte| all | BODY[usize::from(*byte)]) == ORDINARY {
+        return 0;
+    }
     let flag = |condition: bool, flag: u8| if condition { flag } else { 0 };
     let mut needs = 0;
     // A line break before the text, and one after it.

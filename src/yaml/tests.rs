@@ -4,4 +4,5 @@ mod documents;
 mod oracle;
 mod read;
 mod spanned;
+mod tree;
 mod write;

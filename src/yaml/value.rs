@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use serde_json::map::Entry;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::resolve::Scalar;
-use super::walk::{self, Tree};
+use super::walk::{self, Build};
 use super::{Span, YamlError, number};
 
 /// Reads one YAML document as the JSON that kubectl would send for it.
@@ -19,12 +19,12 @@ pub fn read(text: &str, first_line: usize) -> Result<Value, YamlError> {
 
 struct JsonTree;
 
-impl Tree for JsonTree {
+impl<'a> Build<'a> for JsonTree {
     type Node = Value;
     type Map = Map<String, Value>;
 
     #[inline]
-    fn scalar(resolved: Scalar, text: Cow<'_, str>, _: Span) -> Result<Value, String> {
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, _: Span) -> Result<Value, String> {
         to_value(resolved, text)
     }
 
@@ -37,7 +37,7 @@ impl Tree for JsonTree {
     }
 
     #[inline]
-    fn insert(map: &mut Self::Map, key: String, _: Span, value: Value) -> Result<(), String> {
+    fn insert(map: &mut Self::Map, key: Cow<'a, str>, _: Span, value: Value) -> Result<(), Cow<'a, str>> {
         match map.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(value);
@@ -45,7 +45,7 @@ impl Tree for JsonTree {
             }
             Entry::Occupied(mut entry) => {
                 entry.insert(value);
-                Err(entry.key().clone())
+                Err(entry.key().clone().into())
             }
         }
     }
@@ -62,9 +62,9 @@ impl Tree for JsonTree {
         node.is_object()
     }
 
-    fn entries(node: Value) -> impl Iterator<Item = (String, Span, Value)> {
+    fn entries(node: Value) -> impl Iterator<Item = (Cow<'a, str>, Span, Value)> {
         let map = if let Value::Object(map) = node { map } else { Map::new() };
-        map.into_iter().map(|(key, value)| (key, Span { line: 0, column: 0 }, value))
+        map.into_iter().map(|(key, value)| (key.into(), Span { line: 0, column: 0 }, value))
     }
 }
 
@@ -77,8 +77,11 @@ pub(super) fn to_value(resolved: Scalar, text: Cow<'_, str>) -> Result<Value, St
         Scalar::Bool(b) => Value::Bool(b),
         Scalar::Negative(n) => Value::from(n),
         Scalar::Unsigned(n) => Value::from(n),
-        Scalar::Float(f) => {
-            number::from_float(f).map(Value::Number).ok_or_else(|| format!("`{text}` is not a number that JSON has"))?
-        }
+        Scalar::Float(f) => Value::Number(float(f, &text)?),
     })
+}
+
+/// The number that JSON has for a float written as `text`.
+pub(super) fn float(float: f64, text: &str) -> Result<Number, String> {
+    number::from_float(float).ok_or_else(|| format!("`{text}` is not a number that JSON has"))
 }

@@ -20,30 +20,30 @@ pub(super) const MAX_COPIED: usize = 64 << 20;
 const NAMESPACE: &str = "tag:yaml.org,2002:";
 const QUOTE_KEY: &str = "write the key in quotes";
 
-/// What the walker builds.
-pub(super) trait Tree {
+/// What the walker builds of a text that lives for `'a`.
+pub(super) trait Build<'a> {
     type Node: Clone;
     type Map: Default;
 
     /// A scalar; `text` is what it says, for [`Scalar::Text`] its value. `Err` for what JSON cannot hold.
-    fn scalar(resolved: Scalar, text: Cow<'_, str>, span: Span) -> Result<Self::Node, String>;
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span) -> Result<Self::Node, String>;
     fn sequence(items: Vec<Self::Node>, span: Span) -> Self::Node;
     fn map(map: Self::Map, span: Span) -> Self::Node;
     /// Sets a key, in the place it has or at the end. `Err` is the key, if it was there already.
-    fn insert(map: &mut Self::Map, key: String, span: Span, value: Self::Node) -> Result<(), String>;
+    fn insert(map: &mut Self::Map, key: Cow<'a, str>, span: Span, value: Self::Node) -> Result<(), Cow<'a, str>>;
     /// The place of a key among the keys.
     fn position(map: &Self::Map, key: &str) -> Option<usize>;
     fn as_sequence(node: &Self::Node) -> Option<&[Self::Node]>;
     fn is_map(node: &Self::Node) -> bool;
     /// The entries of a map; nothing for other nodes.
-    fn entries(node: Self::Node) -> impl Iterator<Item = (String, Span, Self::Node)>;
+    fn entries(node: Self::Node) -> impl Iterator<Item = (Cow<'a, str>, Span, Self::Node)>;
 }
 
 /// Reads the one document in `text`, whose first line is line `first_line` of the file.
 ///
 /// A text without a node is null, as for kubectl.
-pub(super) fn walk<T: Tree>(text: &str, first_line: usize) -> Result<T::Node, YamlError> {
-    Walker::<T>::new(text, first_line).document()
+pub(super) fn walk<'a, T: Build<'a>>(text: &'a str, first_line: usize) -> Result<T::Node, YamlError> {
+    Walker::<'a, T>::new(text, first_line).document()
 }
 
 struct Anchored<N> {
@@ -60,9 +60,9 @@ struct Size {
 }
 
 /// Keys that a merge brought into a map, with the line of the explicit key that took their place since.
-type Merged = HashMap<String, Option<usize>>;
+type Merged<'a> = HashMap<Cow<'a, str>, Option<usize>>;
 
-struct Walker<'input, T: Tree> {
+struct Walker<'input, T: Build<'input>> {
     parser: Parser<'input, StrInput<'input>>,
     /// Added to the parser's lines, which start at 1.
     line_offset: usize,
@@ -77,7 +77,7 @@ struct Walker<'input, T: Tree> {
     key_lines: Vec<usize>,
 }
 
-impl<'input, T: Tree> Walker<'input, T> {
+impl<'input, T: Build<'input>> Walker<'input, T> {
     fn new(text: &'input str, first_line: usize) -> Self {
         let mut options = Options::default();
         // Another crate of the build may have compiled comment events in.
@@ -239,7 +239,7 @@ impl<'input, T: Tree> Walker<'input, T> {
 
     fn map(&mut self, depth: usize) -> Result<T::Map, YamlError> {
         let mut map = T::Map::default();
-        let mut merged: Option<Merged> = None;
+        let mut merged: Option<Merged<'input>> = None;
         let base = self.key_lines.len();
         loop {
             let (event, at) = self.next()?;
@@ -271,7 +271,7 @@ impl<'input, T: Tree> Walker<'input, T> {
     }
 
     /// Merges what follows `<<`. As in go-yaml the later of a merge and an explicit key wins, whichever that is.
-    fn merge(&mut self, map: &mut T::Map, merged: &mut Merged, depth: usize) -> Result<(), YamlError> {
+    fn merge(&mut self, map: &mut T::Map, merged: &mut Merged<'input>, depth: usize) -> Result<(), YamlError> {
         let (event, at) = self.next()?;
         let alias_to_other = matches!(event, Event::Alias(id) if self.anchors.get(&id).is_some_and(|a| !a.is_map));
         let node = self.node(event, at, depth)?;
@@ -295,25 +295,25 @@ impl<'input, T: Tree> Walker<'input, T> {
     }
 
     #[inline]
-    fn key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<String, YamlError> {
+    fn key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<Cow<'input, str>, YamlError> {
         let Event::Scalar(text, style, 0, tag) = event else { return self.unusual_key(event, at, depth) };
         self.charge(Size { nodes: 1, text: text.len() }, at)?;
         match resolve_scalar(&text, style, tag.as_deref(), at)? {
-            Scalar::Text => Ok(text.into_owned()),
-            Scalar::Decoded(text) => Ok(text),
-            Scalar::Bool(true) => Ok("true".to_owned()),
-            Scalar::Bool(false) => Ok("false".to_owned()),
-            Scalar::Negative(n) => Ok(n.to_string()),
-            Scalar::Unsigned(n) if i64::try_from(n).is_ok() => Ok(n.to_string()),
+            Scalar::Text => Ok(text),
+            Scalar::Decoded(text) => Ok(text.into()),
+            Scalar::Bool(true) => Ok("true".into()),
+            Scalar::Bool(false) => Ok("false".into()),
+            Scalar::Negative(n) => Ok(n.to_string().into()),
+            Scalar::Unsigned(n) if i64::try_from(n).is_ok() => Ok(n.to_string().into()),
             Scalar::Unsigned(_) => Err(YamlError::at(at, "a number this large cannot be a key").with_hint(QUOTE_KEY)),
-            Scalar::Float(f) => Ok(number::float_key(f)),
+            Scalar::Float(f) => Ok(number::float_key(f).into()),
             Scalar::Null => Err(YamlError::at(at, "null cannot be a key").with_hint(QUOTE_KEY)),
         }
     }
 
     /// Keys with an anchor, aliases as keys, and maps and sequences, which are refused.
     #[cold]
-    fn unusual_key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<String, YamlError> {
+    fn unusual_key(&mut self, event: Event<'input>, at: Span, depth: usize) -> Result<Cow<'input, str>, YamlError> {
         match event {
             Event::Scalar(text, style, id, tag) => {
                 // As a node, for the anchor; then as a key.

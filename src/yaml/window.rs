@@ -30,7 +30,7 @@ impl<R: BufRead> Window<R> {
         self.buffer.len() - self.start
     }
 
-    /// Reads on to the end of the line or of the reader's buffer, whichever is first. False at the end of the input.
+    /// Reads on by one buffer of the reader. False at the end of the input.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         // At most as many bytes are moved as were given out since the last time.
         if self.start >= self.len() {
@@ -45,10 +45,15 @@ impl<R: BufRead> Window<R> {
                 Ok(_) => break self.reader.fill_buf()?,
             }
         };
-        let piece = memchr::memchr(b'\n', available).map_or(available.len(), |i| i + 1);
-        self.buffer.extend_from_slice(&available[..piece]);
-        self.reader.consume(piece);
-        Ok(piece > 0)
+        let length = available.len();
+        self.buffer.extend_from_slice(available);
+        self.reader.consume(length);
+        Ok(length > 0)
+    }
+
+    /// The end of the line that starts at `from`, as far as it has been read.
+    pub(super) fn line_so_far(&self, from: usize) -> usize {
+        memchr::memchr(b'\n', &self.bytes()[from..]).map_or(self.len(), |i| from + i + 1)
     }
 
     /// The end of the line that starts at `from`, its line break included; reads until it is there. At most `max` bytes

@@ -1,13 +1,14 @@
 //! JSON to YAML, in the layout of kubectl.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::number;
 use super::style::{Style, style};
+use super::{Leaf, Tree, number};
 
-/// Output is handed on in pieces of about this size.
+/// A stream is handed on in pieces of about this size.
 const CHUNK: usize = 32 << 10;
 /// Longer keys are written after `?`: readers look only 1,024 characters ahead for the colon.
 const LONG_KEY: usize = 128;
@@ -17,92 +18,80 @@ const LONG_KEY: usize = 128;
 /// Reading it back gives the same JSON, with every reader of YAML 1.1 or 1.2. Keys keep their order. Fails only as
 /// `out` does.
 pub fn write(value: &Value, out: &mut impl Write) -> io::Result<()> {
-    let mut emitter = Emitter { out, buffer: Vec::with_capacity(CHUNK + (CHUNK >> 2)) };
-    emitter.document(value)?;
-    emitter.flush()
+    write_stream([value], out)
 }
 
 /// Writes documents with a line `---` between them.
 pub fn write_stream<'a>(values: impl IntoIterator<Item = &'a Value>, out: &mut impl Write) -> io::Result<()> {
-    let mut emitter = Emitter { out, buffer: Vec::with_capacity(CHUNK + (CHUNK >> 2)) };
+    let mut buffer = Vec::with_capacity(CHUNK + (CHUNK >> 2));
     for (i, value) in values.into_iter().enumerate() {
         if i > 0 {
-            emitter.buffer.extend_from_slice(b"---\n");
+            buffer.extend_from_slice(b"---\n");
         }
-        emitter.document(value)?;
-    }
-    emitter.flush()
-}
-
-struct Emitter<'a, W> {
-    out: &'a mut W,
-    buffer: Vec<u8>,
-}
-
-impl<W: Write> Emitter<'_, W> {
-    fn document(&mut self, value: &Value) -> io::Result<()> {
-        match value {
-            Value::Object(map) if !map.is_empty() => self.map(map, 0),
-            Value::Array(items) if !items.is_empty() => self.sequence(items, 0),
-            _ => {
-                self.scalar(value, 2);
-                Ok(())
-            }
+        Tree::from(value).append_to(&mut buffer);
+        if buffer.len() > CHUNK {
+            out.write_all(&buffer)?;
+            buffer.clear();
         }
     }
+    out.write_all(&buffer)
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+impl Tree<'_> {
+    /// Writes the document to memory, as [`write()`] does.
+    pub fn append_to(&self, buffer: &mut Vec<u8>) {
+        let mut emitter = Emitter { buffer };
+        match self {
+            Self::Map(entries) if !entries.is_empty() => emitter.map(entries, 0),
+            Self::Sequence(items) if !items.is_empty() => emitter.sequence(items, 0),
+            _ => emitter.flat(self, 2),
+        }
     }
+}
 
+struct Emitter<'a> {
+    buffer: &'a mut Vec<u8>,
+}
+
+impl Emitter<'_> {
     /// The cursor stands where the first key goes; the others go on lines of their own, `indent` spaces in.
-    fn map(&mut self, map: &Map<String, Value>, indent: usize) -> io::Result<()> {
-        for (i, (key, value)) in map.iter().enumerate() {
+    fn map(&mut self, entries: &[(Cow<'_, str>, Tree<'_>)], indent: usize) {
+        for (i, (key, value)) in entries.iter().enumerate() {
             if i > 0 {
                 self.indent(indent);
             }
             self.key(key, indent);
             match value {
-                Value::Object(map) if !map.is_empty() => {
+                Tree::Map(entries) if !entries.is_empty() => {
                     self.buffer.push(b'\n');
                     self.indent(indent + 2);
-                    self.map(map, indent + 2)?;
+                    self.map(entries, indent + 2);
                 }
-                Value::Array(items) if !items.is_empty() => {
+                Tree::Sequence(items) if !items.is_empty() => {
                     self.buffer.push(b'\n');
                     self.indent(indent);
-                    self.sequence(items, indent)?;
+                    self.sequence(items, indent);
                 }
                 _ => {
                     self.buffer.push(b' ');
-                    self.scalar(value, indent + 2);
+                    self.flat(value, indent + 2);
                 }
             }
-            if self.buffer.len() > CHUNK {
-                self.flush()?;
-            }
         }
-        Ok(())
     }
 
-    fn sequence(&mut self, items: &[Value], indent: usize) -> io::Result<()> {
+    fn sequence(&mut self, items: &[Tree<'_>], indent: usize) {
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
                 self.indent(indent);
             }
             self.buffer.extend_from_slice(b"- ");
             match item {
-                Value::Object(map) if !map.is_empty() => self.map(map, indent + 2)?,
-                Value::Array(items) if !items.is_empty() => self.sequence(items, indent + 2)?,
-                _ => self.scalar(item, indent + 2),
-            }
-            if self.buffer.len() > CHUNK {
-                self.flush()?;
+                Tree::Map(entries) if !entries.is_empty() => self.map(entries, indent + 2),
+                Tree::Sequence(items) if !items.is_empty() => self.sequence(items, indent + 2),
+                _ => self.flat(item, indent + 2),
             }
         }
-        Ok(())
     }
 
     fn indent(&mut self, indent: usize) {
@@ -132,15 +121,15 @@ impl<W: Write> Emitter<'_, W> {
     }
 
     /// A scalar, or an empty map or sequence, with the line break after it.
-    fn scalar(&mut self, value: &Value, indent: usize) {
-        match value {
-            Value::Null => self.buffer.extend_from_slice(b"null"),
-            Value::Bool(true) => self.buffer.extend_from_slice(b"true"),
-            Value::Bool(false) => self.buffer.extend_from_slice(b"false"),
-            Value::Number(number) => number::append(&mut self.buffer, number),
-            Value::Array(_) => self.buffer.extend_from_slice(b"[]"),
-            Value::Object(_) => self.buffer.extend_from_slice(b"{}"),
-            Value::String(text) => match style(text, false) {
+    fn flat(&mut self, node: &Tree<'_>, indent: usize) {
+        match node {
+            Tree::Leaf(Leaf::Null) => self.buffer.extend_from_slice(b"null"),
+            Tree::Leaf(Leaf::Bool(true)) => self.buffer.extend_from_slice(b"true"),
+            Tree::Leaf(Leaf::Bool(false)) => self.buffer.extend_from_slice(b"false"),
+            Tree::Leaf(Leaf::Number(number)) => number::append(self.buffer, number),
+            Tree::Sequence(_) => self.buffer.extend_from_slice(b"[]"),
+            Tree::Map(_) => self.buffer.extend_from_slice(b"{}"),
+            Tree::Leaf(Leaf::Text(text)) => match style(text, false) {
                 Style::Plain => self.buffer.extend_from_slice(text.as_bytes()),
                 Style::Single => self.single(text),
                 Style::Double => self.double(text),

@@ -5,11 +5,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::admission::API_VERSION;
-use crate::yaml::{Document, Format, YamlError};
+use crate::yaml::{Document, Format, Tree, YamlError};
 
 /// An object to review.
 pub(super) struct Subject<'a> {
@@ -26,18 +25,18 @@ pub(super) enum Object<'a> {
     /// JSON, which a look at it took for JSON.
     Text(&'a str),
     /// YAML, read.
-    Value(Value),
+    Tree(Tree<'a>),
 }
 
-impl Object<'_> {
+impl<'a> Object<'a> {
     /// The object, read.
     ///
     /// # Errors
     /// Text that only looked like JSON.
-    pub fn read(self) -> serde_json::Result<Value> {
+    pub fn read(self) -> serde_json::Result<Tree<'a>> {
         match self {
             Self::Text(text) => serde_json::from_str(text),
-            Self::Value(value) => Ok(value),
+            Self::Tree(tree) => Ok(tree),
         }
     }
 }
@@ -109,8 +108,8 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
         {
             return;
         }
-        match document.read() {
-            Ok(value) => self.value(value, document.line, ""),
+        match document.tree() {
+            Ok(tree) => self.tree(tree, document.line, ""),
             Err(error) => (self.refuse)(error.into()),
         }
     }
@@ -129,7 +128,7 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
                 let known = serde_json::from_str::<Peek<'_>>(item).ok();
                 if known.and_then(|peek| self.json(item, &peek, line)).is_none() {
                     match serde_json::from_str(item) {
-                        Ok(value) => self.value(value, line, of),
+                        Ok(tree) => self.tree(tree, line, of),
                         Err(error) => (self.refuse)(refusal(line, error.to_string(), None)),
                     }
                 }
@@ -152,31 +151,31 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
     }
 
     /// Anything, read. `of` is the kind that a List gives its items where they have none.
-    fn value(&mut self, mut value: Value, line: usize, of: &str) {
-        if let (Value::Object(fields), "Pod") = (&mut value, of)
-            && !fields.contains_key("kind")
+    fn tree(&mut self, mut tree: Tree<'_>, line: usize, of: &str) {
+        if let (Tree::Map(entries), "Pod") = (&mut tree, of)
+            && !entries.iter().any(|(key, _)| key == "kind")
         {
-            fields.shift_insert(0, "apiVersion".to_owned(), "v1".into());
-            fields.shift_insert(1, "kind".to_owned(), "Pod".into());
+            entries.retain(|(key, _)| key != "apiVersion");
+            let added = [("apiVersion", "v1"), ("kind", "Pod")];
+            entries.splice(..0, added.map(|(key, text)| (key.into(), Tree::text(text))));
         }
-        let text = |field: &str| value[field].as_str().unwrap_or_default();
-        let (api_version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
-        if let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) {
+        let (api_version, kind) = (text(&tree, "apiVersion").to_owned(), text(&tree, "kind").to_owned());
+        if let Some(Tree::Sequence(items)) = tree.get_mut("items") {
             let of = item_kind(&kind);
-            return items.into_iter().for_each(|item| self.value(item, line, of));
+            return std::mem::take(items).into_iter().for_each(|item| self.tree(item, line, of));
         }
         match (api_version.as_str(), kind.as_str()) {
             ("v1", "Pod") => {
-                self.wrap(value["metadata"]["namespace"].as_str(), |buffer| write(buffer, &value));
-                self.found(Object::Value(value), line);
+                self.wrap(metadata(&tree, "namespace"), |buffer| write(buffer, &tree));
+                self.found(Object::Tree(tree), line);
             }
-            (API_VERSION, "AdmissionReview") if value["request"]["object"].is_object() => {
+            (API_VERSION, "AdmissionReview") if reviewed(&mut tree).is_some() => {
                 self.buffer.clear();
-                write(&mut self.buffer, &value);
-                let object = value["request"]["object"].take();
-                self.found(Object::Value(object), line);
+                write(&mut self.buffer, &tree);
+                let object = reviewed(&mut tree).map(std::mem::take).unwrap_or_default();
+                self.found(Object::Tree(object), line);
             }
-            _ => (self.refuse)(foreign(&value, &api_version, &kind, line)),
+            _ => (self.refuse)(foreign(&tree, &api_version, &kind, line)),
         }
     }
 
@@ -204,6 +203,21 @@ fn write(buffer: &mut Vec<u8>, value: &impl serde::Serialize) {
     let _ = serde_json::to_writer(buffer, value);
 }
 
+/// A text at the top; empty where there is none.
+fn text<'t>(tree: &'t Tree<'_>, key: &str) -> &'t str {
+    tree.get(key).and_then(Tree::as_str).unwrap_or_default()
+}
+
+/// A text in `metadata`.
+pub(super) fn metadata<'t>(tree: &'t Tree<'_>, key: &str) -> Option<&'t str> {
+    tree.get("metadata")?.get(key)?.as_str()
+}
+
+/// The object that an AdmissionReview is about.
+fn reviewed<'t, 'a>(review: &'t mut Tree<'a>) -> Option<&'t mut Tree<'a>> {
+    review.get_mut("request")?.get_mut("object").filter(|object| object.is_map())
+}
+
 fn item_kind(list: &str) -> &str {
     list.strip_suffix("List").unwrap_or_default()
 }
@@ -213,11 +227,11 @@ fn refusal(line: usize, message: String, hint: Option<&str>) -> Refusal {
 }
 
 /// What is wrong with a document that is neither of what we review.
-fn foreign(value: &Value, api_version: &str, kind: &str, line: usize) -> Refusal {
-    if !value.is_object() {
+fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Refusal {
+    if !tree.is_map() {
         return refusal(line, "not a Kubernetes manifest".to_owned(), Some("a manifest has apiVersion and kind"));
     }
-    let name = value["metadata"]["name"].as_str().map(|n| format!(" {n}")).unwrap_or_default();
+    let name = metadata(tree, "name").map(|n| format!(" {n}")).unwrap_or_default();
     match (api_version, kind) {
         (_, "") => refusal(
             line,
@@ -251,6 +265,7 @@ fn foreign(value: &Value, api_version: &str, kind: &str, line: usize) -> Refusal
 mod tests {
     use super::*;
     use crate::yaml;
+    use serde_json::Value;
 
     /// Line, namespace of the review, name.
     type Found = (usize, String, String);
@@ -262,7 +277,7 @@ mod tests {
             namespace: "fallback",
             subject: |s: Subject<'_>| {
                 let review: Value = serde_json::from_slice(s.review).unwrap();
-                let object = s.object.read().unwrap();
+                let object = serde_json::to_value(s.object.read().unwrap()).unwrap();
                 assert_eq!(review["request"]["object"], object);
                 let namespace = review["request"]["namespace"].as_str().unwrap().to_owned();
                 found.push((s.line, namespace, object["metadata"]["name"].as_str().unwrap().to_owned()));

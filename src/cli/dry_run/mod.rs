@@ -1,8 +1,8 @@
 //! `stepspan dry-run`: manifests -> reviews -> what the webhook would do, in the order of the input.
 //!
 //! [`input`] reads files as batches of documents ([`list`] takes kubectl's Lists apart), [`pipeline`] spreads the batches over
-//! all cores, [`manifest`] finds the reviews in a document, [`step`] asks the evaluator, [`render`] writes
-//! ([`splice`]: JSON from JSON).
+//! all cores, [`manifest`] finds the reviews in a document, [`step`] asks the evaluator, [`apply`] does what it says,
+//! [`render`] writes ([`splice`]: JSON from JSON).
 //!
 //! # Invariants
 //!
@@ -22,6 +22,7 @@ use std::thread;
 
 use anyhow::Context as _;
 
+mod apply;
 mod args;
 mod input;
 mod list;

@@ -8,104 +8,52 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::json::{Json, index, unescape};
-use crate::patch::{Action, Op};
+use super::apply::{End, apply};
+use crate::json::Json;
+use crate::patch::Op;
+use crate::yaml::Tree;
 
-/// A tree that is opened where it is touched.
-enum Node<'a> {
+/// JSON that is opened where it is touched.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Unopened<'a> {
     Text(&'a RawValue),
     Value(&'a Json<'a>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
-    Array(Vec<Node<'a>>),
 }
 
 /// Writes the patched text; `None`, with nothing written, where it has to be parsed as a whole.
 pub(super) fn write(text: &str, patch: &[Op], out: &mut Vec<u8>) -> Option<()> {
-    let mut root = Node::Text(serde_json::from_str(text).ok()?);
-    for op in patch {
-        root.apply(op)?;
-    }
+    let mut root = Tree::Leaf(Unopened::Text(serde_json::from_str(text).ok()?));
+    apply(&mut root, patch)?;
     let start = out.len();
     serde_json::to_writer(&mut *out, &root).map_err(|_| out.truncate(start)).ok()
 }
 
-impl<'a> Node<'a> {
-    fn apply(&mut self, op: &'a Op) -> Option<()> {
-        let (parent, last) = op.path.rsplit_once('/')?;
-        let mut target = self;
-        for segment in parent.split('/').skip(1) {
-            target = match target.open()? {
-                Self::Object(fields) => {
-                    let field = unescape(segment);
-                    fields.iter_mut().find(|(name, _)| *name == field).map(|(_, value)| value)?
-                }
-                Self::Array(items) => items.get_mut(index(segment)?)?,
-                Self::Text(_) | Self::Value(_) => return None,
-            };
-        }
-        match target.open()? {
-            Self::Object(fields) => change_field(fields, unescape(last), &op.action),
-            Self::Array(items) => change_item(items, last, &op.action),
-            Self::Text(_) | Self::Value(_) => None,
-        }
-    }
-
-    /// The fields or items, each unopened; `None` for a scalar.
-    fn open(&mut self) -> Option<&mut Self> {
-        let opened = match self {
-            Self::Text(text) if text.get().starts_with('{') => {
-                let Fields(fields) = serde_json::from_str(text.get()).ok()?;
-                Self::Object(fields.into_iter().map(|(name, text)| (name, Self::Text(text))).collect())
+impl<'a> End<'a> for Unopened<'a> {
+    fn open(&self) -> Option<Tree<'a, Self>> {
+        let text = |text| Tree::Leaf(Self::Text(text));
+        Some(match self {
+            Self::Text(object) if object.get().starts_with('{') => {
+                let Fields(fields) = serde_json::from_str(object.get()).ok()?;
+                Tree::Map(fields.into_iter().map(|(name, value)| (name, text(value))).collect())
             }
-            Self::Text(text) => {
-                let items: Vec<&RawValue> = serde_json::from_str(text.get()).ok()?;
-                Self::Array(items.into_iter().map(Self::Text).collect())
+            Self::Text(array) => {
+                let items: Vec<&RawValue> = serde_json::from_str(array.get()).ok()?;
+                Tree::Sequence(items.into_iter().map(text).collect())
             }
             Self::Value(Json::Object(fields)) => {
-                Self::Object(fields.iter().map(|(name, value)| (name.into(), Self::Value(value))).collect())
+                Tree::Map(fields.iter().map(|(name, value)| (name.into(), Self::brought(value))).collect())
             }
-            Self::Value(Json::Array(items)) => Self::Array(items.iter().map(Self::Value).collect()),
+            Self::Value(Json::Array(items)) => Tree::Sequence(items.iter().map(Self::brought).collect()),
             Self::Value(_) => return None,
-            Self::Object(_) | Self::Array(_) => return Some(self),
-        };
-        *self = opened;
-        Some(self)
+        })
     }
-}
 
-fn change_field<'a>(fields: &mut Vec<(Cow<'a, str>, Node<'a>)>, name: Cow<'a, str>, action: &'a Action) -> Option<()> {
-    let at = fields.iter().position(|(field, _)| *field == name);
-    match (action, at) {
-        (Action::Add(value) | Action::Replace(value), Some(at)) => fields.get_mut(at)?.1 = Node::Value(value),
-        (Action::Add(value), None) => fields.push((name, Node::Value(value))),
-        (Action::Remove, Some(at)) => drop(fields.remove(at)),
-        (Action::Replace(_) | Action::Remove, None) => return None,
-    }
-    Some(())
-}
-
-fn change_item<'a>(items: &mut Vec<Node<'a>>, last: &str, action: &'a Action) -> Option<()> {
-    let at = if last == "-" { items.len() } else { index(last)? };
-    match action {
-        Action::Add(value) if at <= items.len() => items.insert(at, Node::Value(value)),
-        Action::Replace(value) => *items.get_mut(at)? = Node::Value(value),
-        Action::Remove if at < items.len() => drop(items.remove(at)),
-        _ => return None,
-    }
-    Some(())
-}
-
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => text.serialize(serializer),
-            Self::Value(value) => value.serialize(serializer),
-            Self::Object(fields) => serializer.collect_map(fields.iter().map(|(name, value)| (name, value))),
-            Self::Array(items) => serializer.collect_seq(items),
-        }
+    fn brought(value: &'a Json<'a>) -> Tree<'a, Self> {
+        Tree::Leaf(Self::Value(value))
     }
 }
 
@@ -146,29 +94,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 mod tests {
     use super::*;
     use crate::patch;
+    use crate::patch::tests::{document, op};
     use proptest::prelude::*;
-    use serde_json::Value;
     use serde_json::json;
-
-    fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(1)), Just(json!("x\n\"~/")), Just(json!(null)), Just(json!(1.5))];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-                prop::collection::btree_map("[ab/~\"-]{0,2}", inner, 0..4).prop_map(|m| json!(m)),
-            ]
-        })
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        let segment = prop::sample::select(vec!["0", "1", "2", "-", "a", "b", "~1", "~0", "", "\""]);
-        let path = prop::collection::vec(segment, 1..4).prop_map(|s| format!("/{}", s.join("/")));
-        (path, 0..3, document()).prop_map(|(path, kind, value)| match kind {
-            0 => Op::add(path, value),
-            1 => Op::replace(path, value),
-            _ => Op::remove(path),
-        })
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::args::Output;
 use super::input::{Batch, Item};
-use super::manifest::{Finder, Object, Refusal, Subject};
+use super::manifest::{Finder, Object, Refusal, Subject, metadata};
 use super::render::palette::Palette;
 use super::render::{self, Piece};
 use crate::admission::{Outcome, Reviewed, review};
@@ -15,8 +13,8 @@ use crate::argo::StepPod;
 use crate::context::Context;
 use crate::inject::reason::SkipReason;
 use crate::json::Json;
-use crate::patch;
 use crate::policy::PolicySet;
+use crate::yaml::Tree;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -31,13 +29,13 @@ pub(super) struct Reviewer {
 
 /// A reviewed object.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Step<'a> {
     /// Its file.
     pub file: Arc<str>,
     /// Its line.
     pub line: usize,
     /// As it came.
-    pub before: Value,
+    pub before: Tree<'a>,
     /// What the evaluator says.
     pub reviewed: Reviewed,
 }
@@ -181,11 +179,11 @@ impl fmt::Display for Tally {
     }
 }
 
-impl Step {
+impl Step<'_> {
     /// `namespace/name`; the name of a pod that is yet to get one ends in `*`.
     pub fn name(&self) -> String {
         let Reviewed { namespace, name, .. } = &self.reviewed;
-        let made_up = self.before["metadata"]["name"].as_str().is_none_or(str::is_empty);
+        let made_up = metadata(&self.before, "name").is_none_or(str::is_empty);
         format!("{namespace}/{name}{}", if made_up { "*" } else { "" })
     }
 
@@ -199,14 +197,6 @@ impl Step {
     /// Why a container that should have been injected could not be.
     pub fn failure(&self) -> Option<&SkipReason> {
         failure(&self.reviewed)
-    }
-
-    /// Before and after.
-    pub fn into_patched(self) -> Value {
-        let mut after = self.before;
-        // The evaluator has applied the patch itself before giving it.
-        let _ = patch::apply(&mut after, &self.reviewed.patch);
-        after
     }
 }
 

@@ -119,6 +119,13 @@ fn a_document_too_large_is_refused_and_skipped() {
     );
 }
 
+#[test]
+fn of_json_too_large_the_error_says_how_to_split_it() {
+    let error = documents_up_to("{\"items\": [1, 2, 3]}".as_bytes(), 8).next().unwrap().unwrap_err();
+    let DocumentError::Broken(error) = error else { panic!("{error}") };
+    assert!(error.hint.unwrap().contains("jq -c '.items[]'"));
+}
+
 /// Hands out a few bytes at a time.
 struct Drip<'a>(&'a [u8], usize);
 

@@ -78,14 +78,14 @@ struct Source<'a> {
 }
 
 /// Writes a step's line.
-pub(super) fn write(step: &Step, out: &mut Vec<u8>) {
+pub(super) fn write(step: &Step<'_>, out: &mut Vec<u8>) {
     let line = Line { pod: step.name(), patch: &step.reviewed.patch, decisions: decisions(step) };
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(&mut *out, &line);
     out.push(b'\n');
 }
 
-fn decisions(step: &Step) -> Decisions<'_> {
+fn decisions<'a>(step: &'a Step<'_>) -> Decisions<'a> {
     let reviewed = &step.reviewed;
     let decision = &reviewed.decision;
     Decisions {

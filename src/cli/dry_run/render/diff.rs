@@ -4,15 +4,15 @@ use similar::{ChangeTag, DiffOp, TextDiff};
 
 use super::super::step::Step;
 use super::palette::{Palette, Tone, harmless};
+use super::patched;
 use super::place::Places;
-use crate::patch;
-use crate::yaml;
+use crate::yaml::Tree;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 
 /// Writes a step's diff; nothing where nothing changes. `named` puts the pod's name in front.
-pub(super) fn write(step: Step, palette: Palette, named: bool, out: &mut Vec<u8>) {
+pub(super) fn write(step: Step<'_>, palette: Palette, named: bool, out: &mut Vec<u8>) {
     if step.reviewed.patch.is_empty() {
         return;
     }
@@ -25,17 +25,15 @@ pub(super) fn write(step: Step, palette: Palette, named: bool, out: &mut Vec<u8>
         super::line(out, &palette.paint(Tone::Strong, format!("+++ {name}  {}{by}", step.reviewed.outcome.label())));
     }
     let before = as_yaml(&step.before);
-    let mut after = step.before;
-    // The evaluator has applied the patch itself before giving it.
-    let _ = patch::apply(&mut after, &step.reviewed.patch);
+    let after = patched(step.before, &step.reviewed.patch);
     hunks(&before, &as_yaml(&after), palette, out);
     out.push(b'\n');
 }
 
-fn as_yaml(value: &serde_json::Value) -> String {
+fn as_yaml(tree: &Tree<'_>) -> String {
     let mut bytes = Vec::new();
-    // Writing to memory cannot fail, and what is written is UTF-8.
-    let _ = yaml::write(value, &mut bytes);
+    tree.append_to(&mut bytes);
+    // What is written is UTF-8.
     String::from_utf8(bytes).unwrap_or_default()
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Suite {
 }
 
 /// Gives the cases of a step: its containers, or itself where none was looked at.
-pub(super) fn cases(step: &Step, mut each: impl FnMut(Case)) {
+pub(super) fn cases(step: &Step<'_>, mut each: impl FnMut(Case)) {
     let (pod, name) = (step.name(), step.step_name());
     let reviewed = &step.reviewed;
     let warnings = reviewed.warnings.join("\n");

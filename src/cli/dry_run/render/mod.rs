@@ -4,12 +4,13 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
 
+use super::apply::apply;
 use super::args::Output;
 use super::manifest::Refusal;
 use super::splice;
 use super::step::Step;
 use crate::patch::Op;
-use crate::yaml;
+use crate::yaml::Tree;
 
 mod decisions;
 mod diff;
@@ -42,7 +43,7 @@ pub(super) enum Piece {
 }
 
 /// Writes what is asked for of a step.
-pub(super) fn step(step: Step, output: Option<Output>, palette: Palette, pieces: &mut Vec<Piece>) {
+pub(super) fn step(step: Step<'_>, output: Option<Output>, palette: Palette, pieces: &mut Vec<Piece>) {
     match output {
         None => {
             let row = Row::new(&step);
@@ -53,16 +54,22 @@ pub(super) fn step(step: Step, output: Option<Output>, palette: Palette, pieces:
         Some(Output::Diff) => text(pieces, |out| diff::write(step, palette, true, out)),
         Some(Output::Yaml) => text(pieces, |out| {
             out.extend_from_slice(YAML_SEPARATOR);
-            // Writing to memory cannot fail; so below.
-            let _ = yaml::write(&step.into_patched(), out);
+            patched(step.before, &step.reviewed.patch).append_to(out);
         }),
         Some(Output::Json) => text(pieces, |out| {
             out.extend_from_slice(JSON_SEPARATOR);
-            let _ = serde_json::to_writer(out, &step.into_patched());
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(out, &patched(step.before, &step.reviewed.patch));
         }),
         Some(Output::Patch) => text(pieces, |out| decisions::write(&step, out)),
         Some(Output::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
     }
+}
+
+fn patched<'a>(mut tree: Tree<'a>, patch: &'a [Op]) -> Tree<'a> {
+    // The evaluator has proven that its patch applies.
+    let _ = apply(&mut tree, patch);
+    tree
 }
 
 /// Writes a JSON item from its text; `None` where it has to be read first. Text of several lines is: each item is a line.

@@ -57,7 +57,7 @@ impl Tone {
 pub(crate) fn harmless(text: &str) -> String {
     let unsafe_ = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     if !text.contains(unsafe_) {
         return text.to_owned();
@@ -70,4 +70,22 @@ pub(crate) fn harmless(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The characters with `Bidi_Control` (Unicode, `PropList.txt`).
+    const TURNING: &str =
+        "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+
+    #[test]
+    fn no_text_turns_its_line_around() {
+        for turning in TURNING.chars() {
+            let shown = harmless(&format!("nimda{turning}=user"));
+            assert_eq!(shown, format!("nimda\\u{{{:x}}}=user", u32::from(turning)));
+        }
+        assert_eq!(harmless("שלום"), "שלום");
+    }
 }

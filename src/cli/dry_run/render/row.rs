@@ -18,7 +18,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The line of a step.
-    pub fn new(step: &Step) -> Self {
+    pub fn new(step: &Step<'_>) -> Self {
         let failure = step.failure();
         let (word, tone) = match step.reviewed.outcome {
             Outcome::Injected if failure.is_some() => ("partly", Tone::Bad),
@@ -56,7 +56,7 @@ impl Row {
     }
 }
 
-fn detail(step: &Step) -> String {
+fn detail(step: &Step<'_>) -> String {
     let reviewed = &step.reviewed;
     let decision = &reviewed.decision;
     let mut parts = Vec::new();

@@ -49,7 +49,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
         for piece in done.pieces {
             match piece {
                 Piece::Row(row) => row.write(self.widths, self.palette, &mut self.buffer),
-                Piece::Text(text) => self.text(&text),
+                Piece::Text(text) => self.text(text),
                 Piece::Case(case) => self.case(&case),
                 Piece::Problem(text) => {
                     self.flush()?;
@@ -108,19 +108,22 @@ impl<O: Write, E: Write> Sheet<O, E> {
         }
     }
 
-    fn text(&mut self, text: &[u8]) {
-        let mut text = text;
+    fn text(&mut self, mut text: Vec<u8>) {
         if self.fresh {
             self.begin();
             match self.output {
-                Some(Output::Yaml) => text = text.strip_prefix(YAML_SEPARATOR).unwrap_or(text),
+                Some(Output::Yaml) if text.starts_with(YAML_SEPARATOR) => drop(text.drain(..YAML_SEPARATOR.len())),
                 // The first item stands on a line of its own, as all do.
-                Some(Output::Json) => text = text.strip_prefix(&JSON_SEPARATOR[..1]).unwrap_or(text),
+                Some(Output::Json) if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
                 _ => {}
             }
         }
         self.fresh = false;
-        self.buffer.extend_from_slice(text);
+        if self.buffer.is_empty() {
+            self.buffer = text;
+        } else {
+            self.buffer.extend_from_slice(&text);
+        }
     }
 
     fn case(&mut self, case: &Case) {
