@@ -6,7 +6,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use stepspan_contract::identity;
+use stepspan_contract::{identity, traceparent};
 
 /// A trace id: 32 lower-case hex digits, not all zero (W3C Trace Context, section 3.2.2.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,15 +63,7 @@ impl SpanId {
 impl TraceParent {
     /// Reads a traceparent; `None` where it is not of version 00's form (later versions may have more after it).
     pub fn read(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let well_formed =
-            is_hex(version, 2) && version != "ff" && is_hex(flags, 2) && (version != "00" || parts.next().is_none());
-        let id = |digits: &str, length| is_hex(digits, length) && digits.bytes().any(|b| b != b'0');
-        if !well_formed || !id(trace, 32) || !id(span, 16) {
-            return None;
-        }
-        let sampled = u8::from_str_radix(flags, 16).is_ok_and(|f| f & 1 == 1);
+        let traceparent::Parts { trace, span, sampled } = traceparent::parts(text)?;
         Some(Self { trace: TraceId(trace.to_owned()), span: SpanId(span.to_owned()), sampled })
     }
 }
@@ -93,10 +85,6 @@ pub fn hex(text: &str, digits: usize) -> String {
 /// The first hex digits of `H(x)`, the hash of design and contract: SHA-256 of `stepspan/1/` + x.
 pub fn h(text: &str, digits: usize) -> String {
     hex(&format!("{}{text}", identity::PREFIX), digits)
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

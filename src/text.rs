@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use stepspan_contract::env::list_value;
+
 use crate::identity::h;
 
 /// Longest value in an environment variable, in bytes.
@@ -32,24 +34,6 @@ pub fn clean(text: &str, bytes: usize) -> String {
 /// A value as text of a variable that the kubelet expands: every `$` doubled (law 9; `k8s.io/kubernetes/third_party/forked/golang/expansion`).
 pub fn unexpanded(text: &str) -> Cow<'_, str> {
     if text.contains('$') { text.replace('$', "$$").into() } else { text.into() }
-}
-
-/// A value percent-encoded for a list of `key=value` such as `OTEL_RESOURCE_ATTRIBUTES` (W3C Baggage octets; OpenTelemetry
-/// specification, resource SDK, "Specifying resource information via an environment variable").
-pub fn list_value(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'!' | b'#'..=b'+' | b'-'..=b':' | b'<' | b'>'..=b'[' | b']'..=b'~' if byte != b'%' => {
-                out.push(char::from(byte));
-            }
-            other => {
-                out.push('%');
-                out.extend([other >> 4, other & 15].map(|n| char::from(b"0123456789ABCDEF"[usize::from(n)])));
-            }
-        }
-    }
-    out
 }
 
 /// The safe form of a value as a label: `/` becomes `-`, ends are alphanumeric, at most 63 characters; whatever else is lost is

@@ -87,6 +87,7 @@ impl IdentityLine {
 
 /// What the webhook tells the shim. Ids are lower-case hex; durations are milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a line of its own in the text form")]
 pub struct Config {
     /// Trace id, 32 hex digits.
     pub trace_id: String,
@@ -122,6 +123,10 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// Time after the command's end in which the span must be out.
     pub budget_ms: u64,
+    /// The pod's termination grace period; 0 where it is not known.
+    pub grace_ms: u64,
+    /// The step is a daemon, whose end by SIGTERM is none of its failures.
+    pub daemon: bool,
     /// Where the identity line goes.
     pub identity_line: IdentityLine,
     /// The shim emits the step's metrics (`metrics.owner: shim`).
@@ -176,6 +181,10 @@ impl Config {
         out.optional("ca", self.ca_file.as_deref());
         out.pairs("header", &self.headers);
         out.line("budget", &self.budget_ms.to_string());
+        if self.grace_ms > 0 {
+            out.line("grace", &self.grace_ms.to_string());
+        }
+        out.flag("daemon", self.daemon);
         out.line("line", self.identity_line.as_str());
         out.flag("metrics", self.metrics);
         for rule in &self.env {
@@ -225,6 +234,8 @@ impl Config {
             "ca" => self.ca_file = Some(value),
             "header" => self.headers.push(pair(&value)?),
             "budget" => self.budget_ms = value.parse().ok()?,
+            "grace" => self.grace_ms = value.parse().ok()?,
+            "daemon" => self.daemon = value == "1",
             "line" => self.identity_line = read_identity_line(&value)?,
             "metrics" => self.metrics = value == "1",
             "env" => self.env.push(read_rule(&value)?),
@@ -321,7 +332,7 @@ mod tests {
     prop_compose! {
         fn config()(
             ids in ("[0-9a-f]{32}", "[0-9a-f]{16}", any::<String>(), any::<String>(), any::<String>()),
-            parent in 0..3, flags in any::<[bool; 4]>(), attributes in pairs(), from_env in pairs(), headers in pairs(),
+            parent in 0..3, flags in any::<[bool; 5]>(), attributes in pairs(), from_env in pairs(), headers in pairs(),
             link in any::<Option<String>>(), budget in any::<u64>(), rules in pairs(),
         ) -> Config {
             let (trace_id, span, uid, node_id, container) = ids;
@@ -330,7 +341,7 @@ mod tests {
                 parent: match parent { 0 => Parent::None, 1 => Parent::Span(span), _ => Parent::Environment },
                 container: container.clone(), span_name: container.clone(), attribute_names: "both".into(), attributes,
                 attributes_from_env: from_env, endpoint: "http://c:4317".into(), protocol: "grpc".into(),
-                ca_file: flags[3].then_some(container), headers, budget_ms: budget, identity_line: IdentityLine::Stderr,
+                ca_file: flags[3].then_some(container), headers, budget_ms: budget, grace_ms: budget, daemon: flags[4], identity_line: IdentityLine::Stderr,
                 env: rules.into_iter().map(|(name, value)| EnvRule { name, value, on_conflict: OnConflict::Merge }).collect(),
             }
         }

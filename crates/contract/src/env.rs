@@ -45,6 +45,54 @@ pub fn merge_lists(theirs: &str, ours: &str) -> String {
     merged
 }
 
+/// A value percent-encoded for a list of `key=value` such as `OTEL_RESOURCE_ATTRIBUTES` (W3C Baggage octets; OpenTelemetry
+/// specification, resource SDK, "Specifying resource information via an environment variable").
+pub fn list_value(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!' | b'#'..=b'+' | b'-'..=b':' | b'<' | b'>'..=b'[' | b']'..=b'~' if byte != b'%' => {
+                out.push(char::from(byte));
+            }
+            other => {
+                out.push('%');
+                out.extend([other >> 4, other & 15].map(|n| char::from(b"0123456789ABCDEF"[usize::from(n)])));
+            }
+        }
+    }
+    out
+}
+
+/// The pairs of such a list, decoded; what is no pair is left out, and so are a member's properties (`;` in W3C Baggage).
+pub fn pairs(list: &str) -> impl Iterator<Item = (&str, String)> {
+    list.split(',').filter_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        let key = key.trim();
+        let value = value.split(';').next().unwrap_or_default().trim();
+        (!key.is_empty()).then(|| (key, percent_decoded(value)))
+    })
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let escaped = digit(at + 1).zip(digit(at + 2)).and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
+        match (byte, escaped) {
+            (b'%', Some(meant)) => {
+                out.push(meant);
+                at += 3;
+            }
+            (other, _) => {
+                out.push(*other);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +103,14 @@ mod tests {
         assert_eq!(group("OTEL_EXPORTER_OTLP_PROTOCOL"), Some(Group::Exporter));
         assert_eq!(group("OTEL_EXPORTER_OTLP_TIMEOUT"), None);
         assert_eq!(group("OTEL_SERVICE_NAME"), Some(Group::Service));
+    }
+
+    #[test]
+    fn a_list_s_values_are_read_back() {
+        let value = "a,b=c;d=%41 ünï\n";
+        let list = format!(" k = {} , none,=x,z=1;p=2,bad=%4", list_value(value));
+        let expected = [("k", value.to_owned()), ("z", "1".to_owned()), ("bad", "%4".to_owned())];
+        assert_eq!(pairs(&list).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -7,5 +7,6 @@ mod config;
 pub mod env;
 pub mod identity;
 pub mod names;
+pub mod traceparent;
 
 pub use config::{Config, ConfigError, EnvRule, IdentityLine, OnConflict, Parent};

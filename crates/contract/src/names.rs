@@ -23,6 +23,8 @@ pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Every private variable begins with this; the shim removes them from the child's environment.
 pub const PRIVATE_PREFIX: &str = "STEPSPAN_";
+/// The shim's own path, for scripts that show their parts: `"$STEPSPAN" run --name build -- make`.
+pub const SHIM_ENV: &str = "STEPSPAN";
 /// The serialised [`crate::Config`].
 pub const CONFIG_ENV: &str = "STEPSPAN_CONFIG";
 /// The pod's UID (downward API): unknown at admission, part of the step span's id.
