@@ -105,6 +105,8 @@ pub struct StepPod<'a> {
     pub kind: PodKind,
     /// The template is known to be a containerSet.
     pub container_set: bool,
+    /// The template is known to be a daemon.
+    pub daemon: bool,
     /// How the executor comes into the pod.
     pub layout: Layout,
     /// Made by a controller of 4.1 or later.
@@ -129,6 +131,7 @@ impl<'a> StepPod<'a> {
         let containers = containers(spec, template_text, &template);
         let name = string(&raw["metadata"], "name").filter(|n| !n.is_empty());
         let container_set = template.container_set.is_some();
+        let daemon = template.daemon.unwrap_or_default();
         let template = match template.name {
             empty if empty.is_empty() => Cow::Borrowed(template_of_pod_name(name, workflow_name)),
             known => known,
@@ -144,6 +147,7 @@ impl<'a> StepPod<'a> {
             template,
             kind,
             container_set,
+            daemon,
             layout,
             argo_4_1: layout == Layout::InitLess && kind != PodKind::Agent
                 || annotation(raw, names::TRACE_ID_ANNOTATION).is_some(),

@@ -15,6 +15,8 @@ pub struct Template<'a> {
     /// Members, where the template is a containerSet.
     #[serde(borrow)]
     pub container_set: Option<ContainerSet<'a>>,
+    /// Ended by Argo once nobody needs it any more.
+    pub daemon: Option<bool>,
     /// A `resource` template.
     pub resource: Option<IgnoredAny>,
     /// A `data` template.

@@ -154,6 +154,8 @@ fn config(injection: &Injection<'_>, container: &Container<'_>, env: Vec<stepspa
         ca_file: policy.ca_bundle.as_ref().map(|_| names::CA_PATH.to_owned()),
         headers: policy.headers.iter().enumerate().map(|(i, h)| (h.name.clone(), header_env(i))).collect(),
         budget_ms: policy.budget_ms,
+        grace_ms: pod.raw["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or_default().saturating_mul(1000),
+        daemon: pod.daemon,
         identity_line: policy.identity_line,
         metrics: injector.shim_metrics,
         env,
