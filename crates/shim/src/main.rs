@@ -1,51 +1,61 @@
-//! The entrypoint that stands between Argo's emissary and a step's command.
+//! The entrypoint that stands between Argo's emissary and a step's command: makes the step one span, and never costs it anything.
 //!
-//! Today it only runs the command: `stepspan-shim run -- CMD ARGS...` replaces itself by CMD, so argv, environment, signals,
-//! file descriptors and the exit code are the command's own.
+//! Read in this order: [`args`], [`run`] (what happens when), [`step`] (what is known before the command starts), [`command`] (processes
+//! and signals), [`report`] (what its end makes known), [`otlp`] (bytes), [`export`] (how they get out); [`init`] is the init container's part.
+//!
+//! There is no `main` of the standard library's kind: its start-up ignores SIGPIPE, and the command would inherit that.
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(
+    test,
+    allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "the entry point is not a test's; tests may stop")
+)]
 
-use std::{env, ffi::OsString, io, os::unix::process::CommandExt, process::Command};
+mod args;
+mod attributes;
+mod child_env;
+mod command;
+mod dns;
+mod export;
+mod exporter;
+mod identity;
+mod init;
+mod otlp;
+mod report;
+mod run;
+mod step;
 
-/// `execvp` could not find the command (POSIX shell convention).
-const NOT_FOUND: i32 = 127;
-/// The command was found and could not be executed.
-const NOT_EXECUTABLE: i32 = 126;
+use std::io::Write;
+
+use args::Call;
+
 /// The shim was called wrongly.
-const USAGE: i32 = 2;
+const MISUSE: i32 = 2;
 
-fn main() {
-    let code = match argv(env::args_os().skip(1)) {
-        Some((program, arguments)) => run(&program, &arguments),
-        None => fail("usage: stepspan-shim run -- COMMAND [ARGUMENT ...]", USAGE),
-    };
-    std::process::exit(code);
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+#[allow(
+    unsafe_code,
+    reason = "the C entry point; the standard library has read its arguments by then (glibc passes them to initialisers)"
+)]
+extern "C" fn main() -> i32 {
+    entry()
 }
 
-fn argv(mut arguments: impl Iterator<Item = OsString>) -> Option<(OsString, Vec<OsString>)> {
-    if arguments.next()? != "run" || arguments.next()? != "--" {
-        return None;
+fn entry() -> i32 {
+    let began = run::Began::now();
+    command::open_standard_streams();
+    let mut arguments = std::env::args_os();
+    let shim = arguments.next().unwrap_or_default();
+    match args::parse(arguments) {
+        Some(Call::Run { name, argv }) => run::run(name, argv, &shim.to_string_lossy(), began),
+        Some(Call::Init(asked)) => init::init(&asked),
+        Some(Call::Version) => {
+            let _ = writeln!(std::io::stdout(), "stepspan-shim {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+        None => {
+            let _ = writeln!(std::io::stderr(), "{}", args::USAGE);
+            MISUSE
+        }
     }
-    Some((arguments.next()?, arguments.collect()))
-}
-
-/// Does not return where the command could be executed.
-fn run(program: &OsString, arguments: &[OsString]) -> i32 {
-    let private = env::vars_os().map(|(name, _)| name).filter(is_private);
-    let mut command = Command::new(program);
-    command.args(arguments);
-    for name in private {
-        command.env_remove(name);
-    }
-    let error = command.exec();
-    let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-    fail(&format!("stepspan-shim: cannot run {}: {error}", program.display()), code)
-}
-
-fn is_private(name: &OsString) -> bool {
-    name.as_encoded_bytes().starts_with(stepspan_contract::names::PRIVATE_PREFIX.as_bytes())
-}
-
-#[allow(clippy::print_stderr, reason = "stderr is where a step's author looks for why the command did not start")]
-fn fail(message: &str, code: i32) -> i32 {
-    eprintln!("{message}");
-    code
 }

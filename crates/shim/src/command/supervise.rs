@@ -1,0 +1,139 @@
+//! Signals and the command's end, as they come.
+
+use std::fs;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, getpgrp, getpid, getppid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Ended;
+use super::start::Blocked;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A signal came, to the group or to us; the command has it too.
+    Signal(i32),
+    /// The command ended.
+    Ended(Ended),
+}
+
+/// Watches over the command.
+#[derive(Debug)]
+pub struct Supervisor {
+    child: Pid,
+    first: bool,
+    /// Who signals our whole group: the parent of the group's leader (Argo's emissary).
+    group_owner: Option<i32>,
+    signals: AsyncFd<SignalFd>,
+}
+
+impl Supervisor {
+    /// Needs a runtime with IO around it.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn new(child: Pid, blocked: &Blocked) -> std::io::Result<Self> {
+        let fd = SignalFd::with_flags(&blocked.signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        // SAFETY: the descriptor is owned by what is handed over, and nobody replaces it.
+        #[allow(unsafe_code, reason = "tokio cannot know that the descriptor stays the same")]
+        let signals =
+            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(std::io::Error::from)?;
+        Ok(Self { child, first: blocked.first, group_owner: group_owner(), signals })
+    }
+
+    /// The next thing that happens; nothing is lost where the caller stops waiting.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            // The command may have ended before its signal could be read.
+            if let Some(ended) = self.reap() {
+                return Event::Ended(ended);
+            }
+            let Ok(mut ready) = self.signals.readable_mut().await else { continue };
+            match ready.get_inner_mut().read_signal() {
+                Ok(Some(info)) => {
+                    let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+                    if number == libc::SIGCHLD || i64::from(info.ssi_pid) == i64::from(getpid().as_raw()) {
+                        continue;
+                    }
+                    if self.meant_for_us_alone(&info) {
+                        self.forward(number);
+                    }
+                    return Event::Signal(number);
+                }
+                _ => ready.clear_ready(),
+            }
+        }
+    }
+
+    /// Takes ended processes: as first process all of them, else the command.
+    #[allow(unsafe_code, reason = "the safe wrapper has no word for an end by a real-time signal, and would lose it")]
+    fn reap(&self) -> Option<Ended> {
+        let whom = if self.first { -1 } else { self.child.as_raw() };
+        loop {
+            let mut status = 0;
+            // SAFETY: `waitpid` writes the status it is given room for.
+            match unsafe { libc::waitpid(whom, &raw mut status, libc::WNOHANG) } {
+                0 => return None,
+                pid if pid == self.child.as_raw() => return Some(ended(status)),
+                pid if pid > 0 => {}
+                _ if Errno::last() == Errno::EINTR => {}
+                // Somebody else took it: nothing is known of its end, and waiting on would be for ever.
+                _ => return Some(Ended::Signal(libc::SIGKILL)),
+            }
+        }
+    }
+
+    /// Whether the sender reached only us. The kernel (a terminal) and the group's owner signal the whole group, and so the
+    /// command: passing that on would signal it twice. The first process of a namespace is always reached alone.
+    fn meant_for_us_alone(&self, info: &libc::signalfd_siginfo) -> bool {
+        let by_process = info.ssi_code <= 0;
+        self.first || (by_process && self.group_owner.is_none_or(|owner| i64::from(info.ssi_pid) != i64::from(owner)))
+    }
+
+    #[allow(unsafe_code, reason = "real-time signals have no name to call the safe wrapper with")]
+    fn forward(&self, number: i32) {
+        match Signal::try_from(number) {
+            Ok(signal) => drop(kill(self.child, signal)),
+            // SAFETY: `kill` takes any numbers.
+            Err(_) => drop(unsafe { libc::kill(self.child.as_raw(), number) }),
+        }
+    }
+}
+
+/// Waits for the command and nothing else.
+#[allow(unsafe_code, reason = "as for `reap`")]
+pub fn wait(child: Pid) -> Ended {
+    loop {
+        let mut status = 0;
+        // SAFETY: `waitpid` writes the status it is given room for.
+        if unsafe { libc::waitpid(child.as_raw(), &raw mut status, 0) } == child.as_raw() {
+            return ended(status);
+        }
+        if Errno::last() != Errno::EINTR {
+            return Ended::Signal(libc::SIGKILL);
+        }
+    }
+}
+
+fn ended(status: i32) -> Ended {
+    if libc::WIFSIGNALED(status) {
+        Ended::Signal(libc::WTERMSIG(status))
+    } else {
+        Ended::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+fn group_owner() -> Option<i32> {
+    let leader = getpgrp();
+    if leader == getpid() {
+        return Some(getppid().as_raw());
+    }
+    // proc(5): the parent is the second field after the name, which stands in parentheses and may hold any character.
+    let stat = fs::read_to_string(format!("/proc/{leader}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}

@@ -1,0 +1,122 @@
+use std::net::{SocketAddr, UdpSocket as StdUdp};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::message::{Answer, Kind, answer, question};
+use super::*;
+
+fn local(future: impl Future<Output = Result<Vec<IpAddr>, Failure>>) -> Result<Vec<IpAddr>, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn config(server: SocketAddr) -> Config {
+    Config { servers: vec![server], search: vec![], ndots: 1, timeout: Duration::from_millis(400), attempts: 2 }
+}
+
+/// An answer to a question: its bytes with our flags and records behind.
+fn reply(question: &[u8], flags: u16, records: &[(&[u8], u16, Vec<u8>)]) -> Vec<u8> {
+    let mut out = question.to_vec();
+    out[2..4].copy_from_slice(&flags.to_be_bytes());
+    out[6..8].copy_from_slice(&u16::try_from(records.len()).unwrap().to_be_bytes());
+    for (owner, kind, data) in records {
+        out.extend(*owner);
+        out.extend(kind.to_be_bytes());
+        out.extend([0, 1, 0, 0, 0, 60]);
+        out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        out.extend(data);
+    }
+    out
+}
+
+#[test]
+fn files_are_read_as_their_pages_say() {
+    let text = "# c\n10.0.0.7 otel-collector otel # other\nfe80::1 Otel.\nbad otel\n";
+    assert_eq!(hosts::addresses(text, "OTEL"), ["10.0.0.7".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
+    let text = "nameserver 10.96.0.10\nnameserver fe80::1%eth0\nsearch argo.svc.cluster.local svc.cluster.local cluster.local.\n\
+                options ndots:5 timeout:99 attempts:x edns0\n; c\n";
+    let config = Config::parse(text);
+    assert_eq!(config.servers, ["10.96.0.10:53".parse().unwrap()]);
+    assert_eq!((config.ndots, config.timeout.as_secs(), config.attempts), (5, 30, 2));
+    let full = ["otel.argo.svc.cluster.local", "otel.svc.cluster.local", "otel.cluster.local", "otel"];
+    assert_eq!(config.candidates("otel"), full);
+    assert_eq!(config.candidates("otel.x."), ["otel.x"]);
+    assert_eq!(Config { ndots: 1, ..config }.candidates("a.b")[0], "a.b");
+    assert_eq!(Config::parse("").servers, ["127.0.0.1:53".parse().unwrap()]);
+}
+
+#[test]
+fn an_alias_is_followed_and_foreign_records_are_not_taken() {
+    let asked = question(7, "a.b", Kind::A).unwrap();
+    let alias = vec![1, b'c', 0];
+    let records = [
+        (&[0xc0, 12][..], 5, alias),
+        (&[1, b'c', 0][..], 1, vec![10, 0, 0, 1]),
+        (&[1, b'x', 0][..], 1, vec![10, 0, 0, 9]),
+    ];
+    let bytes = reply(&asked, 0x8180, &records);
+    let expected = Answer::Addresses(vec![IpAddr::from([10, 0, 0, 1])]);
+    assert_eq!(answer(&bytes, 7, "A.B", Kind::A), Some(expected));
+    assert_eq!(answer(&bytes, 8, "a.b", Kind::A), None, "another's id");
+    assert_eq!(answer(&bytes, 7, "a.c", Kind::A), None, "another question");
+    assert_eq!(answer(&reply(&asked, 0x8183, &[]), 7, "a.b", Kind::A), Some(Answer::NoSuchName));
+    assert_eq!(answer(&reply(&asked, 0x8380, &[]), 7, "a.b", Kind::A), Some(Answer::Cut));
+    assert_eq!(answer(&reply(&asked, 0x8182, &[]), 7, "a.b", Kind::A), Some(Answer::Failed));
+    for bad in ["", "a..b", &"x".repeat(64), &"x.".repeat(130)] {
+        assert_eq!(question(1, bad, Kind::A), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_server_is_asked_again_when_a_packet_is_lost() {
+    let server = StdUdp::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 512];
+        for turn in 0.. {
+            let (length, from) = server.recv_from(&mut packet).unwrap();
+            let asked = &packet[..length];
+            let is_a = asked[length - 3] == 1;
+            // The first two questions get lost; rubbish comes before each answer.
+            if turn >= 2 {
+                server.send_to(b"rubbish", from).unwrap();
+                let records = if is_a { vec![(&[0xc0, 12][..], 1, vec![10, 1, 2, 3])] } else { vec![] };
+                server.send_to(&reply(asked, 0x8180, &records), from).unwrap();
+            }
+        }
+    });
+    let found = local(resolve_with("collector.observability", Path::new("/no/hosts"), &config(address)));
+    assert_eq!(found, Ok(vec![IpAddr::from([10, 1, 2, 3])]));
+}
+
+#[test]
+fn a_silent_server_costs_no_more_than_its_time() {
+    let server = StdUdp::bind("127.0.0.1:0").unwrap();
+    let found = local(resolve_with("x.y", Path::new("/no/hosts"), &config(server.local_addr().unwrap())));
+    assert_eq!(found, Err(Failure::NoAnswer));
+    let nothing = local(resolve_with("", Path::new("/no/hosts"), &config(server.local_addr().unwrap())));
+    assert_eq!(nothing, Err(Failure::NotAName));
+}
+
+proptest! {
+    #[test]
+    fn any_packet_is_an_answer_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in any::<bool>()) {
+        let kind = if kind { Kind::A } else { Kind::Aaaa };
+        let _ = answer(&bytes, 7, "a.b", kind);
+        let asked = question(7, "a.b", kind).unwrap();
+        let mut hostile = reply(&asked, 0x8180, &[]);
+        hostile[7] = 200;
+        hostile.extend(&bytes);
+        let _ = answer(&hostile, 7, "a.b", kind);
+    }
+
+    #[test]
+    fn any_text_is_a_configuration(text in any::<String>(), host in ".{0,300}") {
+        let config = Config::parse(&text);
+        prop_assert!(!config.servers.is_empty());
+        for name in config.candidates(&host) {
+            let _ = question(1, &name, Kind::A);
+        }
+        let _ = hosts::addresses(&text, &host);
+    }
+}

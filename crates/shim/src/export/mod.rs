@@ -1,0 +1,102 @@
+//! Sends what was encoded, within a deadline, by the rules of the OTLP specification (opentelemetry.io/docs/specs/otlp).
+
+mod answer;
+mod client;
+mod connect;
+mod retry;
+mod target;
+mod tls;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+pub use client::Client;
+pub use connect::connect;
+pub use target::{Protocol, Target};
+
+use retry::Backoff;
+
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `ExportTraceServiceRequest`.
+    Trace,
+    /// `ExportMetricsServiceRequest`.
+    Metrics,
+}
+
+impl Signal {
+    /// For a message to a person.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Trace => "the span",
+            Self::Metrics => "the metrics",
+        }
+    }
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Taken.
+    Taken,
+    /// Not taken, and never will be.
+    Refused(String),
+    /// Perhaps later; the Collector may have said when.
+    Later(String, Option<Duration>),
+}
+
+/// Sends one request until it is taken, refused, or the deadline has come.
+///
+/// `client` is a connection that was prepared; it is replaced when it is lost.
+///
+/// # Errors
+/// Why it was dropped.
+pub async fn deliver(
+    client: &mut Option<Client>,
+    target: &Target,
+    (signal, request): (Signal, Vec<u8>),
+    deadline: Instant,
+) -> Result<(), String> {
+    let mut backoff = Backoff::new();
+    let mut last = format!("no answer from {}", target.authority());
+    loop {
+        let answered = timeout_at(deadline, once(client, target, signal, &request)).await;
+        let wait = match answered {
+            // Cut off in the middle: the answer to this request must not be taken for one to another.
+            Err(_) => {
+                *client = None;
+                return Err(format!("{last} in time"));
+            }
+            Ok(Verdict::Taken) => return Ok(()),
+            Ok(Verdict::Refused(why)) => return Err(why),
+            Ok(Verdict::Later(why, asked)) => {
+                last = why;
+                asked.unwrap_or_else(|| backoff.next())
+            }
+        };
+        let again = Instant::now() + wait;
+        if again >= deadline {
+            return Err(last);
+        }
+        sleep_until(again).await;
+    }
+}
+
+async fn once(client: &mut Option<Client>, target: &Target, signal: Signal, request: &[u8]) -> Verdict {
+    let mut connected = match client.take() {
+        Some(client) => client,
+        None => match connect(target).await {
+            Ok(client) => client,
+            Err(why) => return Verdict::Later(why, None),
+        },
+    };
+    match connected.send(target, signal, request).await {
+        Ok(verdict) => {
+            *client = Some(connected);
+            verdict
+        }
+        Err(why) => Verdict::Later(format!("{}: {why}", target.authority()), None),
+    }
+}

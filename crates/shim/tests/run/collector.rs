@@ -1,0 +1,194 @@
+//! A receiver of OTLP that reads with the specification's own types, and can misbehave.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Takes everything.
+    Good,
+    /// gRPC UNAVAILABLE or HTTP 503 to the first request, then takes everything.
+    BusyOnce,
+    /// gRPC `INVALID_ARGUMENT` or HTTP 400.
+    Refusing,
+    /// Accepts connections and says nothing.
+    Silent,
+    /// Bytes that are no HTTP, without end.
+    Garbage,
+    /// Ends each connection.
+    Closing,
+}
+
+/// What came.
+#[derive(Debug, Default, Clone)]
+pub struct Received {
+    /// Requests for traces.
+    pub traces: Vec<ExportTraceServiceRequest>,
+    /// Requests for metrics.
+    pub metrics: Vec<ExportMetricsServiceRequest>,
+    /// The headers of each request.
+    pub headers: Vec<HeaderMap>,
+}
+
+/// A running receiver.
+pub struct Collector {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Received>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Collector {
+    pub fn start(manner: Manner) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::new(Mutex::new(Received::default()));
+        let shared = Arc::clone(&received);
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, manner, Arc::clone(&shared)));
+            }
+        });
+        Self { address, received, _runtime: runtime }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn received(&self) -> Received {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The spans that came, once there are so many.
+    pub fn spans(&self, count: usize) -> Vec<Span> {
+        let began = Instant::now();
+        loop {
+            let all = self.received().traces.into_iter().flat_map(|t| t.resource_spans).flat_map(|r| r.scope_spans);
+            let spans: Vec<Span> = all.flat_map(|scope| scope.spans).collect();
+            if spans.len() >= count {
+                return spans;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "{} spans of {count}", spans.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, manner: Manner, received: Arc<Mutex<Received>>) {
+    match manner {
+        Manner::Silent => std::future::pending::<()>().await,
+        Manner::Closing => {}
+        Manner::Garbage => while stream.write_all(&[0x42; 1024]).await.is_ok() {},
+        _ => {
+            let service = hyper::service::service_fn(move |request| answer(request, manner, Arc::clone(&received)));
+            let mut first = [0; 3];
+            let _ = stream.peek(&mut first).await;
+            if &first == b"PRI" {
+                let builder = hyper::server::conn::http2::Builder::new(Spawn);
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            } else {
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Spawn;
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Spawn {
+    fn execute(&self, future: F) {
+        tokio::spawn(future);
+    }
+}
+
+type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;
+
+async fn answer(
+    request: Request<Incoming>,
+    manner: Manner,
+    received: Arc<Mutex<Received>>,
+) -> Result<Response<Body>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    let grpc = parts.headers.get("content-type").is_some_and(|value| value == "application/grpc");
+    let mut bytes = body.collect().await?.to_bytes().to_vec();
+    let compressed = if grpc {
+        let prefix: Vec<u8> = bytes.drain(..5).collect();
+        assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, bytes.len());
+        prefix[0] == 1
+    } else {
+        parts.headers.get("content-encoding").is_some_and(|value| value == "gzip")
+    };
+    if compressed {
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*bytes), &mut plain).unwrap();
+        bytes = plain;
+    }
+    let mut all = received.lock().unwrap();
+    all.headers.push(parts.headers);
+    let busy = manner == Manner::BusyOnce && all.headers.len() == 1;
+    if !busy && manner != Manner::Refusing {
+        if parts.uri.path().contains("metrics") || parts.uri.path().contains("Metrics") {
+            all.metrics.push(ExportMetricsServiceRequest::decode(&*bytes).unwrap());
+        } else {
+            all.traces.push(ExportTraceServiceRequest::decode(&*bytes).unwrap());
+        }
+    }
+    let (http, code) = match (busy, manner) {
+        (true, _) => (503, "14"),
+        (_, Manner::Refusing) => (400, "3"),
+        _ => (200, "0"),
+    };
+    if grpc {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static(code));
+        let frames = [Frame::data(Bytes::from_static(&[0; 5])), Frame::trailers(trailers)];
+        let frames = frames.into_iter().map(Ok::<_, Infallible>).collect::<Vec<_>>();
+        let body = http_body_util::StreamBody::new(Frames(frames.into_iter()));
+        return Ok(Response::builder().header("content-type", "application/grpc").body(body.boxed()).unwrap());
+    }
+    Ok(Response::builder().status(http).body(Full::from("").boxed()).unwrap())
+}
+
+/// Frames that are all there.
+struct Frames(std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>);
+
+impl futures_core::Stream for Frames {
+    type Item = Result<Frame<Bytes>, Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}
+
+/// An attribute as text.
+pub fn attribute(pairs: &[opentelemetry_proto::tonic::common::v1::KeyValue], key: &str) -> Option<String> {
+    let pair = pairs.iter().find(|pair| pair.key == key)?;
+    match pair.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::IntValue(number) => Some(number.to_string()),
+        other => panic!("{other:?}"),
+    }
+}

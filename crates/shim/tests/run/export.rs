@@ -1,0 +1,72 @@
+//! Collectors of every manner: the step's result is the same, and it ends in time.
+
+use std::time::{Duration, Instant};
+
+use crate::collector::{Collector, Manner};
+use crate::{config, run, shim, text};
+
+/// A hang guard: ten times the budget.
+const GUARD: Duration = Duration::from_secs(5);
+
+#[test]
+fn both_protocols_compressed_or_not_arrive_with_headers() {
+    for protocol in ["grpc", "http/protobuf"] {
+        for compression in ["none", "gzip"] {
+            let collector = Collector::start(Manner::Good);
+            let mut config = config(&collector.url(), protocol);
+            config.headers = vec![("Authorization".into(), "STEPSPAN_HEADER_0".into())];
+            let mut command = shim(&config, &["true"]);
+            command.env("OTEL_EXPORTER_OTLP_COMPRESSION", compression).env("STEPSPAN_HEADER_0", "Bearer secret");
+            let output = command.output().unwrap();
+            assert_eq!(text(&output.stderr), "", "{protocol} {compression}");
+            assert_eq!(collector.spans(1).len(), 1);
+            assert_eq!(collector.received().headers[0]["authorization"], "Bearer secret");
+        }
+    }
+}
+
+#[test]
+fn a_busy_collector_is_asked_again() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let collector = Collector::start(Manner::BusyOnce);
+        let output = run(&config(&collector.url(), protocol), &["true"]);
+        assert_eq!((text(&output.stderr).as_str(), collector.spans(1).len()), ("", 1), "{protocol}");
+        assert_eq!(collector.received().headers.len(), 2);
+    }
+}
+
+#[test]
+fn whatever_the_collector_does_the_step_s_result_is_its_own() {
+    for protocol in ["grpc", "http/protobuf"] {
+        for manner in [Manner::Refusing, Manner::Silent, Manner::Garbage, Manner::Closing] {
+            let collector = Collector::start(manner);
+            let began = Instant::now();
+            let output = run(&config(&collector.url(), protocol), &["sh", "-c", "echo out; exit 7"]);
+            assert!(began.elapsed() < GUARD, "{protocol} {manner:?}");
+            assert_eq!(output.status.code(), Some(7), "{protocol} {manner:?}");
+            assert!(text(&output.stdout).ends_with("\nout\n"));
+            let stderr = text(&output.stderr);
+            assert!(
+                stderr.starts_with("stepspan: the span dropped: ") && stderr.lines().count() == 1,
+                "{manner:?}: {stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_there_is_one_line_too() {
+    for (url, why) in [
+        ("http://127.0.0.1:1", "127.0.0.1:1: connection refused"),
+        // RFC 5737: nobody has this address.
+        ("http://192.0.2.1:4317", "192.0.2.1:4317"),
+        ("https://127.0.0.1:1", "connection refused"),
+    ] {
+        let began = Instant::now();
+        let output = run(&config(url, "grpc"), &["true"]);
+        assert!(began.elapsed() < GUARD);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stderr.contains(why) && stderr.lines().count() == 1, "{stderr}");
+    }
+}

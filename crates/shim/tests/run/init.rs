@@ -1,0 +1,53 @@
+//! The init container's part.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use crate::collector::{Collector, Manner};
+use crate::{SHIM, text};
+
+fn init(words: &[&str]) -> Output {
+    Command::new(SHIM).arg("init").args(words).env_clear().output().unwrap()
+}
+
+#[test]
+fn it_installs_itself_and_looks_at_the_collector() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let folder = tempfile::tempdir().unwrap();
+        let collector = Collector::start(Manner::Good);
+        let to = folder.path().to_str().unwrap();
+        let output = init(&["--to", to, "--probe", &collector.url(), "--protocol", protocol, "--timeout", "2000ms"]);
+        let line = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(line.starts_with(r#"{"action":"init","install":"ok","probe":"ok","probe_ms":"#), "{line}");
+        let installed = folder.path().join("stepspan-shim");
+        assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o7777, 0o555);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let again = Command::new(&installed).arg("--version").output().unwrap();
+        assert!(text(&again.stdout).starts_with("stepspan-shim "));
+    }
+}
+
+#[test]
+fn a_collector_that_is_not_there_costs_the_deadline_at_most_and_fails_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    for (probe, why) in [
+        ("http://127.0.0.1:1", "connection refused"),
+        ("http://192.0.2.1:4317", "192.0.2.1:4317: "),
+        ("ftp://x", "neither http nor https"),
+    ] {
+        let output = init(&["--to", to, "--probe", probe, "--timeout", "100ms"]);
+        let line = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(line.contains(r#""probe":"failed""#) && line.contains(why), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_failure() {
+    let output = init(&["--to", "/proc/nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains(r#""install":"failed""#));
+}

@@ -1,0 +1,59 @@
+//! The shim as a process: what its command sees, what whoever started it sees, and what arrives at a Collector.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests stop where something is wrong"
+)]
+
+mod collector;
+mod export;
+mod init;
+mod process;
+mod span;
+
+use std::process::{Command, Output};
+
+use stepspan_contract::{Config, IdentityLine, Parent};
+
+const SHIM: &str = env!("CARGO_BIN_EXE_stepspan-shim");
+const TRACE: &str = "73890c2da831a57f26005e08762a279a";
+const PARENT: &str = "53838fbf4af0418e";
+
+/// What the webhook writes for a step.
+fn config(endpoint: &str, protocol: &str) -> Config {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Config {
+        trace_id: TRACE.into(),
+        parent: Parent::Span(PARENT.into()),
+        sampled: true,
+        workflow_uid: "uid-1".into(),
+        node_id: "ci-1".into(),
+        container: "main".into(),
+        span_name: "{agent}/{stepName}".into(),
+        attribute_names: "both".into(),
+        attributes: vec![pair("repo", "acme/widgets"), pair("agent", "coder"), pair("stepName", "build")],
+        endpoint: endpoint.into(),
+        protocol: protocol.into(),
+        budget_ms: 500,
+        identity_line: IdentityLine::Auto,
+        ..Config::default()
+    }
+}
+
+/// `stepspan-shim run -- WORDS` under a configuration, in an environment of its own.
+fn shim(config: &Config, words: &[&str]) -> Command {
+    let mut command = Command::new(SHIM);
+    command.args(["run", "--"]).args(words).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command.env("STEPSPAN_CONFIG", config.encode()).env("STEPSPAN_POD_UID", "pod-1").env("HOSTNAME", "ci-1-build");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn run(config: &Config, words: &[&str]) -> Output {
+    shim(config, words).output().unwrap()
+}

@@ -1,0 +1,230 @@
+//! The command is exactly as without us.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::collector::{Collector, Manner, attribute};
+use crate::{SHIM, config, run, shim, text};
+
+#[test]
+fn codes_and_signals_come_through() {
+    let collector = Collector::start(Manner::Good);
+    let config = config(&collector.url(), "grpc");
+    for (script, code) in
+        [("exit 0", 0), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137), ("kill -36 $$", 164)]
+    {
+        let output = run(&config, &["sh", "-c", script]);
+        assert_eq!((output.status.code(), output.status.signal()), (Some(code), None), "{script}");
+    }
+    let spans = collector.spans(5);
+    let types: Vec<_> =
+        spans.iter().map(|span| attribute(&span.attributes, "error.type").unwrap_or_default()).collect();
+    assert_eq!(types, ["", "255", "SIGTERM", "SIGKILL", "SIGRTMIN+2"]);
+}
+
+#[test]
+fn what_cannot_be_run_says_so() {
+    let collector = Collector::start(Manner::Good);
+    let config = config(&collector.url(), "grpc");
+    for (word, code) in [("no-such-command", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/", 126), ("", 127)] {
+        let output = run(&config, &[word]);
+        assert_eq!(output.status.code(), Some(code), "{word}");
+        assert!(text(&output.stderr).starts_with(&format!("stepspan: cannot run {word}: ")), "{output:?}");
+    }
+    assert_eq!(collector.spans(5).len(), 5);
+}
+
+/// What a command says of itself in `/proc`: signal state, open files, group and session, limits, umask, working directory.
+const SELF: &str = "grep -E '^(SigBlk|SigIgn|SigCgt|Umask|NoNewPrivs|Seccomp|CapEff)' /proc/self/status; ls /proc/self/fd; umask; pwd; \
+                    ulimit -a; cut -d' ' -f5,6 /proc/self/stat";
+
+fn state(with: bool, prepare: impl Fn(&mut Command)) -> String {
+    let collector = Collector::start(Manner::Good);
+    let config = config(&collector.url(), "grpc");
+    let mut command = if with {
+        let mut command = shim(&config, &["sh", "-c", SELF]);
+        command.env("ARGO_INCLUDE_SCRIPT_OUTPUT", "true");
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.args(["-c", SELF]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command
+    };
+    command.current_dir("/usr").stdin(Stdio::null());
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = text(&output.stdout);
+    // The group's number differs from run to run; that leader and session are the same is what counts.
+    text.lines()
+        .filter(|line| !line.split(' ').all(|word| word.parse::<u32>().is_ok() && word.len() > 2))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn signals_files_and_the_rest_are_inherited() {
+    let plain = |command: &mut Command| {
+        // Fork and exec, not `posix_spawn`, which ignores the C library's own signals as it likes.
+        // SAFETY: nothing is called.
+        #[allow(unsafe_code, reason = "a test sets how it starts")]
+        unsafe {
+            command.pre_exec(|| Ok(()));
+        }
+    };
+    assert_eq!(state(true, plain), state(false, plain));
+    // Whatever started us ignores and blocks signals, and left files open or closed.
+    let odd = |command: &mut Command| {
+        // SAFETY: only calls that are safe between fork and exec.
+        #[allow(unsafe_code, reason = "a test sets what is inherited")]
+        unsafe {
+            command.pre_exec(|| {
+                use nix::libc;
+                for signal in [libc::SIGPIPE, libc::SIGCHLD, libc::SIGUSR1, libc::SIGHUP] {
+                    libc::signal(signal, libc::SIG_IGN);
+                }
+                let mut set = std::mem::zeroed();
+                libc::sigemptyset(&raw mut set);
+                libc::sigaddset(&raw mut set, libc::SIGUSR2);
+                libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+                libc::dup2(1, 9);
+                libc::close(0);
+                libc::umask(0o027);
+                Ok(())
+            });
+        }
+    };
+    assert_eq!(state(true, odd), state(false, odd));
+}
+
+/// Starts a step in a process group of its own, as emissary does, and waits for its first line.
+fn grouped(script: &str, collector: &Collector, change: impl Fn(&mut stepspan_contract::Config)) -> Child {
+    let mut config = config(&collector.url(), "grpc");
+    config.identity_line = stepspan_contract::IdentityLine::Off;
+    change(&mut config);
+    let mut child = shim(&config, &["sh", "-c", script]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(1, child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    child
+}
+
+fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+}
+
+fn id(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+const COUNTING: &str =
+    "n=0; trap 'n=$((n+1)); echo got' TERM; trap 'exit $n' USR1; echo ready; while :; do sleep 0.02; done";
+
+#[test]
+fn a_signal_to_the_group_is_not_sent_twice() {
+    let collector = Collector::start(Manner::Good);
+    let mut child = grouped(COUNTING, &collector, |_| {});
+    for _ in 0..3 {
+        signal(-id(&child), nix::sys::signal::Signal::SIGTERM);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    signal(-id(&child), nix::sys::signal::Signal::SIGUSR1);
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_signal_from_inside_that_reaches_the_shim_alone_is_passed_on() {
+    let collector = Collector::start(Manner::Good);
+    let url = collector.url();
+    let script = "\"$STEPSPAN\" run --name part -- sh -c \"trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done\" & \
+                  part=$!; sleep 0.3; kill -TERM $part; wait $part; exit $?";
+    let mut config = config(&url, "grpc");
+    config.identity_line = stepspan_contract::IdentityLine::Off;
+    let mut command = shim(&config, &["sh", "-c", script]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &url).env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert_eq!(command.process_group(0).output().unwrap().status.code(), Some(9));
+}
+
+#[test]
+fn a_daemon_ended_by_sigterm_has_not_failed_and_others_have() {
+    for (daemon, failed) in [(true, false), (false, true)] {
+        let collector = Collector::start(Manner::Good);
+        let mut child = grouped("echo ready; sleep 60", &collector, |config| config.daemon = daemon);
+        signal(-id(&child), nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(collector.spans(1)[0].status.is_some(), failed);
+    }
+}
+
+#[test]
+fn a_step_that_does_not_end_is_told_of_before_the_grace_period_is_over() {
+    let collector = Collector::start(Manner::Good);
+    let mut child =
+        grouped("trap '' TERM; echo ready; while :; do sleep 0.1; done", &collector, |c| c.grace_ms = 1_700);
+    signal(-id(&child), nix::sys::signal::Signal::SIGTERM);
+    let span = collector.spans(1).remove(0);
+    assert_eq!(attribute(&span.attributes, "error.type").as_deref(), Some("SIGKILL"));
+    signal(-id(&child), nix::sys::signal::Signal::SIGKILL);
+    child.wait().unwrap();
+}
+
+#[test]
+fn stopped_and_continued_it_goes_on() {
+    let collector = Collector::start(Manner::Good);
+    let mut child = grouped("echo ready; sleep 0.4; exit 5", &collector, |_| {});
+    for signal_ in [nix::sys::signal::Signal::SIGSTOP, nix::sys::signal::Signal::SIGCONT] {
+        signal(-id(&child), signal_);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn a_grandchild_that_holds_stdout_delays_nobody() {
+    let collector = Collector::start(Manner::Good);
+    let mut child = grouped("echo ready; sleep 3 & exit 4", &collector, |_| {});
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    let mut rest = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn as_first_process_it_passes_signals_on_and_reaps_orphans() {
+    let collector = Collector::start(Manner::Good);
+    let script = "(sleep 0.1 & exec sleep 0.2) & trap 'exit 6' TERM; echo ready; \
+                  sleep 0.6; ls /proc | grep -c '^[0-9]'; kill -TERM 1; while :; do sleep 0.05; done";
+    let config = config(&collector.url(), "grpc");
+    let mut command = Command::new("unshare");
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        SHIM,
+        "run",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
+    let output = command.output().unwrap();
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    // The shim, the shell, and the pipeline's own two: the orphans are gone.
+    let processes: u32 = stdout.lines().last().unwrap().parse().unwrap();
+    assert!(processes <= 5, "{stdout}");
+}
+
+#[test]
+fn what_is_written_is_byte_for_byte() {
+    let collector = Collector::start(Manner::Good);
+    let mut config = config(&collector.url(), "grpc");
+    config.identity_line = stepspan_contract::IdentityLine::Stderr;
+    let output = run(&config, &["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' '\\377'"]);
+    assert_eq!(output.stdout, vec![0xff; 1_000_000]);
+}
