@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench advisories accept record clean-cluster
+.PHONY: help demo test shim check bench advisories accept record clean-cluster
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -12,6 +12,9 @@ demo: ## Show the main job without a cluster: dry-run, then a webhook asked over
 
 test: ## Everything that can be tested, a real API server included; builds what is missing once
 	@scripts/test
+
+shim: ## Build the static shim as it goes into pods; prints its path
+	@scripts/shim
 
 check: ## Format, lints, the pure core alone, licences, bans and sources
 	@scripts/check

@@ -43,6 +43,8 @@ extern "C" fn main() -> i32 {
 
 fn entry() -> i32 {
     let began = run::Began::now();
+    // What a panic would print is no business of the step's stderr; who catches it says a line.
+    std::panic::set_hook(Box::new(|_| {}));
     command::open_standard_streams();
     let mut arguments = std::env::args_os();
     let shim = arguments.next().unwrap_or_default();

@@ -3,8 +3,10 @@
 //! The command comes first: whatever fails here, it runs, and its exit code is ours. What is exported goes out while nobody waits
 //! but the process that ends: all of it within the budget.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::libc;
@@ -52,10 +54,16 @@ pub fn run(name: Option<String>, argv: Vec<OsString>, shim: &str, began: Began) 
         crate::child_env::strip(&mut env);
         return become_command(&Image::new(argv, env), None, &program);
     }
-    let step = match name {
+    let untouched = env.clone();
+    let known = catch_unwind(AssertUnwindSafe(|| match name {
         Some(name) => Ok(step::of_part(&mut env, name)),
         None => step::of_pod(&mut env, &program_path(shim)),
-    };
+    }));
+    let step = known.unwrap_or_else(|_| {
+        env = untouched;
+        crate::child_env::strip(&mut env);
+        Err("an internal error".to_owned())
+    });
     let image = Image::new(argv, env);
     let step = match step {
         Ok(step) => step,
@@ -122,14 +130,29 @@ fn supervise(step: &Step, child: Pid, blocked: &Blocked, program: &str, began: B
         let _inside = runtime.enter();
         Ok((Supervisor::new(child, blocked)?, runtime))
     });
-    if let Ok((supervisor, runtime)) = watched {
-        return runtime.block_on(watch(step, supervisor, program, began)).exit_code();
-    }
-    report::say("the span was dropped: no file descriptor is left");
-    crate::command::wait(child).exit_code()
+    // Whatever goes wrong from here on, the exit code is the command's.
+    let ended = Cell::new(None);
+    let why = match watched {
+        Err(_) => "no file descriptor is left",
+        Ok((supervisor, runtime)) => {
+            let watching = watch(step, supervisor, program, began, &ended);
+            match catch_unwind(AssertUnwindSafe(|| runtime.block_on(watching))) {
+                Ok(ended) => return ended.exit_code(),
+                Err(_) => "an internal error",
+            }
+        }
+    };
+    report::say(&format!("the span dropped: {why}"));
+    ended.get().unwrap_or_else(|| crate::command::wait(child)).exit_code()
 }
 
-async fn watch(step: &Step, mut supervisor: Supervisor, program: &str, began: Began) -> Ended {
+async fn watch(
+    step: &Step,
+    mut supervisor: Supervisor,
+    program: &str,
+    began: Began,
+    known: &Cell<Option<Ended>>,
+) -> Ended {
     let mut exporter = Exporter::new(step);
     exporter.prepare();
     let idle = Moment::now() + IDLE;
@@ -142,13 +165,15 @@ async fn watch(step: &Step, mut supervisor: Supervisor, program: &str, began: Be
         };
         match event {
             Some(Event::Ended(ended)) => {
+                known.set(Some(ended));
                 exporter.finish(ended, began, Instant::now(), program, asked).await;
                 return ended;
             }
             Some(Event::Signal(libc::SIGTERM)) if !asked => {
                 asked = true;
                 // At the grace period's end all processes are killed, and nobody could tell of the step any more.
-                last_call = Some(Moment::now() + step.grace.saturating_sub(step.budget + RESERVE));
+                let left = step.grace.saturating_sub(step.budget + RESERVE).max(step.grace / 2);
+                last_call = Some(Moment::now() + left);
             }
             Some(Event::Signal(_)) => {}
             None if last_call.is_some_and(|at| at <= Moment::now()) => {
