@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test shim check bench advisories accept record clean-cluster
+.PHONY: help demo test shim image check bench advisories accept record clean-cluster
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,9 @@ test: ## Everything that can be tested, a real API server included; builds what 
 
 shim: ## Build the static shim as it goes into pods; prints its path
 	@scripts/shim
+
+image: ## The container image as an archive, without any engine; prints its path
+	@scripts/image
 
 check: ## Format, lints, the pure core alone, licences, bans and sources
 	@scripts/check

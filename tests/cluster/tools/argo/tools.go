@@ -4,5 +4,6 @@
 package tools
 
 import (
+	_ "github.com/argoproj/argo-workflows/v3/cmd/argoexec"
 	_ "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller"
 )
