@@ -1,12 +1,13 @@
-//! Trials against a real API server and the real Argo controller, both started here.
+//! Trials against a real API server and the real Argo controller, all started here; then against a real node, where pods run.
 //!
 //! - `harness/` starts, feeds and stops the cluster; it knows nothing of stepspan.
-//! - `cases/` holds the trials, a module for each subject.
-//! - `workflows/` holds the sample workflows; each file is a trial by itself.
+//! - `cases/` holds the trials without a node, a module for each subject; `workflows/` their samples: each file is a trial.
+//! - `node/` holds the trials with one; `node/workflows/` what they run, with and without us.
 //! - `tools/` pins the programs, which `scripts/cluster-tools` builds.
 //!
-//! `cargo test --test cluster` runs all, `cargo test --test cluster -- samples::dag --exact` one. Where the programs
-//! are missing, every trial is reported as ignored, with the reason on stderr; where `CI=true`, that is a failure.
+//! `cargo test --test cluster` runs all, `cargo test --test cluster -- samples::dag --exact` one, `-- node::` those with a node,
+//! which need root. Where something is missing, the trials that need it are reported as ignored, with the reason on stderr;
+//! where `CI=true`, that is a failure.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
 
 mod cases;
 mod harness;
+mod node;
 
 use std::{
     env,
@@ -25,17 +27,24 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Result;
-use libtest_mimic::Arguments;
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Trial};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cases::Shared,
-    harness::{Cluster, tools::Tools},
+    harness::{
+        Cluster,
+        node::{NodeTools, private},
+        tools::Tools,
+    },
 };
 
 /// The exit code of a run that a signal ended; trials then fail for want of a cluster.
 static INTERRUPTED: OnceLock<u8> = OnceLock::new();
+
+/// All trials of one level.
+type Trials = fn(&Shared) -> Result<Vec<Trial>>;
 
 fn main() -> ExitCode {
     match run(&Arguments::from_args()) {
@@ -48,42 +57,75 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Arguments) -> Result<ExitCode> {
-    let cluster = if args.list || !selects_any(args)? { None } else { start(&Tools::locate())? };
-    let trials = cases::all(&cluster)?;
-    let conclusion = libtest_mimic::run(args, trials);
-    let interrupted = INTERRUPTED.get();
-    if let Some(cluster) = cluster {
-        cluster.stop(conclusion.has_failed() && interrupted.is_none());
+    if private::inside() {
+        private::furnish()?;
+        return run_level(args, node::all, || Cluster::start(&Tools::locate()?, Some(&NodeTools::locate()?)));
     }
+    if args.list {
+        let mut all = cases::all(&None)?;
+        all.extend(node::all(&None)?);
+        return Ok(libtest_mimic::run(args, all).exit_code());
+    }
+    let first = if selects_any(args, cases::all)? {
+        let tools = allowed("trials without a node", Tools::locate())?;
+        match tools {
+            Some(tools) => run_level(args, cases::all, || Cluster::start(&tools, None))?,
+            None => libtest_mimic::run(args, cases::all(&None)?).exit_code(),
+        }
+    } else {
+        ExitCode::SUCCESS
+    };
+    let second = if INTERRUPTED.get().is_none() && selects_any(args, node::all)? {
+        run_with_node(args)?
+    } else {
+        ExitCode::SUCCESS
+    };
+    Ok(if first == ExitCode::SUCCESS { second } else { first })
+}
+
+/// Goes on in namespaces of our own, where there is all it takes.
+fn run_with_node(args: &Arguments) -> Result<ExitCode> {
+    let tools = Tools::locate().and_then(|tools| NodeTools::locate().map(|_| tools));
+    let Some(tools) = allowed("trials with a node", tools)? else {
+        return Ok(libtest_mimic::run(args, node::all(&None)?).exit_code());
+    };
+    let status = private::run(&tools.cache)?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+fn run_level(args: &Arguments, trials: Trials, start: impl Fn() -> Result<Cluster>) -> Result<ExitCode> {
+    let from = Instant::now();
+    let cluster = Arc::new(start()?);
+    eprintln!("cluster: up after {:.1} s", from.elapsed().as_secs_f32());
+    stop_on_signal(&cluster)?;
+    let shared = Some(Arc::clone(&cluster));
+    let conclusion = libtest_mimic::run(args, trials(&shared)?);
+    let interrupted = INTERRUPTED.get();
+    cluster.stop(conclusion.has_failed() && interrupted.is_none());
     Ok(interrupted.map_or_else(|| conclusion.exit_code(), |code| ExitCode::from(*code)))
+}
+
+/// What was located, or nothing where it is missing and that may be.
+fn allowed<T>(what: &str, located: Result<T>) -> Result<Option<T>> {
+    match located {
+        Ok(located) => Ok(Some(located)),
+        Err(error) if env::var("CI").is_ok_and(|ci| ci == "true") => Err(error).with_context(|| what.to_owned()),
+        Err(error) => {
+            eprintln!("cluster: all {what} are skipped: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 /// Whether the filters of the command line leave a trial: `cargo test NAME` reaches this program too when NAME is
 /// another one's test, and should then start nothing.
-fn selects_any(args: &Arguments) -> Result<bool> {
+fn selects_any(args: &Arguments, trials: Trials) -> Result<bool> {
     let matches = |name: &str, filter: &String| if args.exact { name == filter } else { name.contains(filter) };
     let selected = |name: &str| {
         let wanted = args.filter.as_ref().is_none_or(|filter| matches(name, filter));
         wanted && !args.skip.iter().any(|skip| matches(name, skip))
     };
-    Ok(cases::all(&None)?.iter().any(|trial| selected(trial.name())))
-}
-
-/// The cluster, or nothing where its programs are missing and that may be.
-fn start(tools: &Result<Tools>) -> Result<Shared> {
-    let tools = match tools {
-        Ok(tools) => tools,
-        Err(error) if env::var("CI").is_ok_and(|ci| ci == "true") => anyhow::bail!("{error:#}"),
-        Err(error) => {
-            eprintln!("cluster: all trials are skipped: {error:#}");
-            return Ok(None);
-        }
-    };
-    let from = Instant::now();
-    let cluster = Arc::new(Cluster::start(tools)?);
-    eprintln!("cluster: up after {:.1} s", from.elapsed().as_secs_f32());
-    stop_on_signal(&cluster)?;
-    Ok(Some(cluster))
+    Ok(trials(&None)?.iter().any(|trial| selected(trial.name())))
 }
 
 /// SIGINT and SIGTERM reach only this process; the cluster is stopped in order before it goes.

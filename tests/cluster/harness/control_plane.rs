@@ -1,6 +1,7 @@
 //! The four programs of the cluster and what they are told.
 //!
-//! Everything is bound to 127.0.0.1 on ports that were free a moment before. No admission plugin is switched off:
+//! Everything is bound to 127.0.0.1 on ports that were free a moment before; with a node, which has a network of its own, the
+//! API server listens on all of that network's addresses, as pods call it. No admission plugin is switched off:
 //! `LimitRanger`, `ResourceQuota`, `PodSecurity` and `ServiceAccount` judge pods as they do in production.
 
 use std::{
@@ -13,21 +14,33 @@ use anyhow::{Context, Result};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
-use super::{authority::Authority, processes::Process, tools::Tools};
+use super::{authority::Authority, node, processes::Process, tools::Tools};
 
 /// The namespace and user of the Argo controller, named as a default installation names them.
 pub const ARGO_NAMESPACE: &str = "argo";
 const ARGO_USER: &str = "system:serviceaccount:argo:argo";
+
+/// Where pods find the API server: the first address of the services' range.
+const FIRST_SERVICE_IP: &str = "10.96.0.1";
+const SERVICE_RANGE: &str = "10.96.0.0/16";
 
 /// The bearer tokens of the static token file.
 pub const ADMIN_TOKEN: &str = "admin-token";
 const MANAGER_TOKEN: &str = "controller-manager-token";
 const ARGO_TOKEN: &str = "argo-token";
 
+/// Whether pods run, and so call the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Api,
+    Node,
+}
+
 /// Files and ports of one cluster.
 pub struct ControlPlane {
     dir: PathBuf,
     logs: PathBuf,
+    level: Level,
     pub port: u16,
     etcd_client: u16,
     etcd_peer: u16,
@@ -35,11 +48,11 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Chooses ports and writes certificates, keys, tokens and kubeconfigs under `dir`.
-    pub fn prepare(dir: &Path, authority: &Authority) -> Result<Self> {
+    pub fn prepare(dir: &Path, authority: &Authority, level: Level) -> Result<Self> {
         let logs = dir.join("logs");
         fs::create_dir_all(&logs)?;
         let [port, etcd_client, etcd_peer] = free_ports()?;
-        let plane = Self { dir: dir.to_owned(), logs, port, etcd_client, etcd_peer };
+        let plane = Self { dir: dir.to_owned(), logs, level, port, etcd_client, etcd_peer };
         plane.write_secrets(authority)?;
         plane.write_kubeconfig("controller-manager", MANAGER_TOKEN)?;
         plane.write_kubeconfig("argo", ARGO_TOKEN)?;
@@ -52,12 +65,12 @@ impl ControlPlane {
         &self.logs
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
 
     fn write_secrets(&self, authority: &Authority) -> Result<()> {
-        let server = authority.issue(&["kubernetes.default.svc"])?;
+        let server = authority.issue(&["kubernetes.default.svc", FIRST_SERVICE_IP])?;
         let account_key = KeyPair::generate()?;
         let tokens = format!(
             "{ADMIN_TOKEN},stepspan-tests,stepspan-tests,system:masters\n\
@@ -111,13 +124,9 @@ impl ControlPlane {
     }
 
     pub fn start_api_server(&self, tools: &Tools) -> Result<Process> {
-        let args = [
+        let mut args = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_client),
-            "--bind-address=127.0.0.1".to_owned(),
-            "--advertise-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.port),
-            // It would publish the loopback address as the endpoint of `kubernetes`, which is not valid.
-            "--endpoint-reconciler-type=none".to_owned(),
             format!("--tls-cert-file={}", self.file("apiserver.pem")),
             format!("--tls-private-key-file={}", self.file("apiserver.key")),
             format!("--token-auth-file={}", self.file("tokens.csv")),
@@ -125,13 +134,26 @@ impl ControlPlane {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", self.file("service-accounts.pub")),
             format!("--service-account-signing-key-file={}", self.file("service-accounts.key")),
-            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            format!("--service-cluster-ip-range={SERVICE_RANGE}"),
             "--allow-privileged=true".to_owned(),
             "--runtime-config=admissionregistration.k8s.io/v1beta1=true".to_owned(),
             "--feature-gates=MutatingAdmissionPolicy=true,ImageVolume=true".to_owned(),
             // Nobody will send requests that need draining.
             "--shutdown-delay-duration=0s".to_owned(),
         ];
+        match self.level {
+            // It would publish the loopback address as the endpoint of `kubernetes`, which is not valid.
+            Level::Api => args.extend(
+                ["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]
+                    .map(String::from),
+            ),
+            Level::Node => args.extend([
+                "--bind-address=0.0.0.0".to_owned(),
+                format!("--advertise-address={}", node::ADDRESS),
+                // The node's name resolves nowhere; logs and exec, by which Argo ends daemons, go through this.
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            ]),
+        }
         Process::spawn("kube-apiserver", &tools.kube_apiserver, args, &[], &self.logs)
     }
 
@@ -151,7 +173,7 @@ impl ControlPlane {
     pub fn start_argo(&self, tools: &Tools) -> Result<Process> {
         let args = [
             format!("--kubeconfig={}", self.file("argo.kubeconfig")),
-            format!("--executor-image=registry.example/argoproj/argoexec:{}", tools.argo_version),
+            format!("--executor-image={}", executor_image(self.level, &tools.argo_version)),
             "--qps=200".to_owned(),
             "--burst=400".to_owned(),
             "--loglevel=info".to_owned(),
@@ -162,6 +184,13 @@ impl ControlPlane {
             ("DEFAULT_REQUEUE_TIME", "200ms"),
         ];
         Process::spawn("workflow-controller", &tools.workflow_controller, args, &env, &self.logs)
+    }
+}
+
+fn executor_image(level: Level, version: &str) -> String {
+    match level {
+        Level::Api => format!("registry.example/argoproj/argoexec:{version}"),
+        Level::Node => node::images::ARGOEXEC.to_owned(),
     }
 }
 

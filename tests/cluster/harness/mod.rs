@@ -1,11 +1,12 @@
 //! One real cluster for all trials: etcd, kube-apiserver, kube-controller-manager and Argo's workflow-controller.
 //!
-//! There is no node: pods are created, admitted and stored, but none runs. [`unfold`] plays the part of the kubelet
-//! and of Argo's executor, so that whole workflows reach their end. What a trial sees of pods is what the API server
-//! stored after all admission.
+//! At [`Level::Api`] there is no node: pods are created, admitted and stored, but none runs. [`unfold`] plays the part of
+//! the kubelet and of Argo's executor, so that whole workflows reach their end. What a trial sees of pods is what the API
+//! server stored after all admission. At [`Level::Node`] a real [`node`] runs them, in namespaces of its own.
 //!
 //! Invariants:
-//! - All servers listen on 127.0.0.1 only; all files are under one folder, which goes with the cluster.
+//! - All servers listen on 127.0.0.1 only, or in a network of their own; all files are under one folder, which goes with the
+//!   cluster.
 //! - The programs are stopped in the order Argo, controller manager, API server, etcd (the API server takes half a
 //!   minute to go when etcd is gone first), on success, failure, panic and SIGINT alike.
 //! - Trials run in parallel on the one cluster: each takes a [`Namespace`] of its own, and webhooks are registered for
@@ -14,10 +15,13 @@
 
 pub mod api;
 pub mod authority;
-mod control_plane;
+pub mod collector;
+pub mod control_plane;
 pub mod namespace;
+pub mod node;
 pub mod processes;
 pub mod recorder;
+mod run_dir;
 pub mod stepspan;
 pub mod tools;
 mod unfold;
@@ -27,8 +31,7 @@ pub mod webhook;
 use std::{
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
-    process,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -40,9 +43,11 @@ use tokio::runtime::{Handle, Runtime};
 use self::{
     api::Api,
     authority::Authority,
-    control_plane::{ADMIN_TOKEN, ControlPlane, argo_objects, hold_healthz_port},
+    control_plane::{ADMIN_TOKEN, ControlPlane, Level, argo_objects, hold_healthz_port},
     namespace::Namespace,
+    node::{Node, NodeTools},
     processes::Process,
+    run_dir::RunDir,
     tools::Tools,
     unfold::Unfolding,
     wait::until,
@@ -62,21 +67,27 @@ pub struct Cluster {
     dir: RunDir,
     /// In the order they were started; stopped from the end.
     processes: Mutex<Vec<Process>>,
-    unfolding: Unfolding,
+    hands: Hands,
     runtime: Runtime,
     /// See [`hold_healthz_port`].
     _healthz: Option<TcpListener>,
 }
 
+/// What brings pods to their end.
+enum Hands {
+    Unfolding(Unfolding),
+    Node(Node),
+}
+
 impl Cluster {
     /// Starts everything and returns when workflows can be submitted. Call it on the main thread: the programs end
     /// with the thread that started them.
-    pub fn start(tools: &Tools) -> Result<Self> {
+    pub fn start(tools: &Tools, node: Option<&NodeTools>) -> Result<Self> {
         // Both the client and the recorder would otherwise have to choose.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut races = 0;
         loop {
-            match Self::start_once(tools) {
+            match Self::start_once(tools, node) {
                 Err(error) if races < PORT_RACES && format!("{error:#}").contains("address already in use") => {
                     races += 1;
                 }
@@ -85,24 +96,29 @@ impl Cluster {
         }
     }
 
-    fn start_once(tools: &Tools) -> Result<Self> {
+    fn start_once(tools: &Tools, node: Option<&NodeTools>) -> Result<Self> {
         let runtime = Runtime::new()?;
         let dir = RunDir::create(&tools.cache)?;
         let authority = Authority::new()?;
-        let plane = ControlPlane::prepare(dir.path(), &authority)?;
+        let plane = ControlPlane::prepare(dir.path(), &authority, if node.is_some() { Level::Node } else { Level::Api })?;
         let api = Api::new(plane.port, authority.der(), ADMIN_TOKEN, runtime.handle())?;
 
         let healthz = hold_healthz_port();
         let mut processes = vec![plane.start_etcd(tools)?, plane.start_api_server(tools)?];
-        let started = start_rest(tools, &plane, &api, &mut processes);
-        if let Err(error) = started {
-            stop_in_order(&mut processes);
-            dir.keep_logs();
-            return Err(error);
-        }
-        let unfolding = Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log"))?;
+        let started = start_rest(tools, &plane, &api, &mut processes).and_then(|()| match node {
+            Some(node) => Node::start(node, &plane, &api, &mut processes).map(Hands::Node),
+            None => Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log")).map(Hands::Unfolding),
+        });
+        let hands = match started {
+            Ok(hands) => hands,
+            Err(error) => {
+                stop_in_order(&mut processes);
+                dir.keep_logs();
+                return Err(error);
+            }
+        };
         let processes = Mutex::new(processes);
-        Ok(Self { api, authority, dir, processes, unfolding, runtime, _healthz: healthz })
+        Ok(Self { api, authority, dir, processes, hands, runtime, _healthz: healthz })
     }
 
     /// The API as cluster administrator.
@@ -136,6 +152,14 @@ impl Cluster {
         Process::spawn(name, program, args, env, &self.dir.logs())
     }
 
+    /// The node, for trials at [`Level::Node`].
+    pub fn node(&self) -> Result<&Node> {
+        match &self.hands {
+            Hands::Node(node) => Ok(node),
+            Hands::Unfolding(_) => anyhow::bail!("this cluster has no node"),
+        }
+    }
+
     /// An error with the end of its log if one of the programs is gone.
     pub fn ensure_running(&self) -> Result<()> {
         self.processes().iter_mut().try_for_each(Process::ensure_running)
@@ -143,7 +167,8 @@ impl Cluster {
 
     /// The ends of the logs that tell why a workflow does not move on.
     pub fn tails(&self) -> String {
-        ["workflow-controller", "unfold"]
+        let hands = if matches!(self.hands, Hands::Node(_)) { "kubelet" } else { "unfold" };
+        ["workflow-controller", hands]
             .map(|name| {
                 let path = self.dir.logs().join(format!("{name}.log"));
                 format!("--- end of {name}.log\n{}", processes::tail(&path))
@@ -153,7 +178,9 @@ impl Cluster {
 
     /// Stops everything; harmless when repeated. With `keep_logs`, the logs are left in the cache folder and named.
     pub fn stop(&self, keep_logs: bool) {
-        self.unfolding.stop();
+        if let Hands::Unfolding(unfolding) = &self.hands {
+            unfolding.stop();
+        }
         stop_in_order(&mut self.processes());
         if keep_logs {
             self.dir.keep_logs();
@@ -216,53 +243,5 @@ fn install_argo_crds(tools: &Tools, api: &Api) -> Result<()> {
 fn stop_in_order(processes: &mut Vec<Process>) {
     while let Some(mut process) = processes.pop() {
         process.stop(STOP_PATIENCE);
-    }
-}
-
-/// `<cache>/run/<pid>`: named by the test's process, so that a later run can sweep up after a crash.
-struct RunDir {
-    path: PathBuf,
-    kept: PathBuf,
-}
-
-impl RunDir {
-    fn create(cache: &Path) -> Result<Self> {
-        let runs = cache.join("run");
-        fs::create_dir_all(&runs)?;
-        for entry in fs::read_dir(&runs)?.flatten() {
-            let owner = Path::new("/proc").join(entry.file_name());
-            if !owner.exists() {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        let path = runs.join(process::id().to_string());
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(path.join("logs"))?;
-        Ok(Self { path, kept: cache.join("failed-run-logs") })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn logs(&self) -> PathBuf {
-        self.path.join("logs")
-    }
-
-    fn keep_logs(&self) {
-        let _ = fs::remove_dir_all(&self.kept);
-        if fs::rename(self.logs(), &self.kept).is_ok() {
-            eprintln!("cluster: the logs of the failed run are in {}", self.kept.display());
-        }
-    }
-
-    fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-impl Drop for RunDir {
-    fn drop(&mut self) {
-        self.remove();
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    Cluster,
+    Cluster, Hands,
     api::{Reply, YAML},
     wait::until,
 };
@@ -105,7 +105,10 @@ impl<'c> Namespace<'c> {
     /// removes in the end, are among them.
     pub fn pods(&self, workflow: &Value) -> Result<Vec<Value>> {
         let name = workflow["metadata"]["name"].as_str().context("a workflow without a name")?;
-        Ok(self.cluster.unfolding.pods(&self.name, name))
+        match &self.cluster.hands {
+            Hands::Unfolding(unfolding) => Ok(unfolding.pods(&self.name, name)),
+            Hands::Node(node) => Ok(node.pods(&self.name, name)),
+        }
     }
 
     /// What Argo's documentation asks for: an account that may report results, and its token for agent pods.

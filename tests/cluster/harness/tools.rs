@@ -61,7 +61,8 @@ impl Tools {
     }
 }
 
-fn ask_script() -> Result<BTreeMap<String, String>> {
+/// What the script names: `kubernetes`, `argo`, ... (versions), `cache`, `image` (paths).
+pub fn ask_script() -> Result<BTreeMap<String, String>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster-tools");
     let output = Command::new(&script)
         .env("STEPSPAN_WHERE", "1")

@@ -1,0 +1,79 @@
+//! Trials with pods that run.
+
+/// What arrives at the Collector.
+mod expected;
+/// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
+mod parity;
+/// The Collector is away, or says nothing.
+mod unreachable;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::{
+    cases::Shared,
+    harness::{Cluster, namespace::Namespace},
+};
+
+pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
+    let mut trials = parity::trials(cluster)?;
+    trials.extend(unreachable::trials(cluster)?);
+    Ok(trials)
+}
+
+/// A file of `workflows/`. Its annotations say how it ends (`test.stepspan.dev/phase`), and which Pod Security level its
+/// namespace enforces (`test.stepspan.dev/pod-security`).
+#[derive(Clone)]
+struct Sample {
+    stem: String,
+    yaml: String,
+}
+
+fn samples() -> Result<Vec<Sample>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/node/workflows");
+    let mut samples = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let stem = path.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
+        samples.push(Sample { stem, yaml: fs::read_to_string(&path)? });
+    }
+    samples.sort_by(|a, b| a.stem.cmp(&b.stem));
+    Ok(samples)
+}
+
+impl Sample {
+    /// The value of an annotation `test.stepspan.dev/<key>`.
+    fn declared(&self, key: &str) -> Option<&str> {
+        let key = format!("test.stepspan.dev/{key}: ");
+        let rest = &self.yaml[self.yaml.find(&key)? + key.len()..];
+        rest.split([',', '}', '\n']).next()
+    }
+
+    fn namespace<'c>(&self, cluster: &'c Cluster, stem: &str) -> Result<Namespace<'c>> {
+        let labels = match self.declared("pod-security") {
+            Some(level) => json!({"pod-security.kubernetes.io/enforce": level}),
+            None => json!({}),
+        };
+        cluster.namespace(&format!("{stem}-{}", self.stem), &labels)
+    }
+
+    /// Runs it to its end, which has to be the declared one.
+    fn run(&self, namespace: &Namespace<'_>) -> Result<Value> {
+        namespace.run(&self.yaml, self.declared("phase").context("no phase is declared")?)
+    }
+}
+
+/// What a workflow came to, node by node: all that its author can see but times, addresses and ids.
+fn outcome(workflow: &Value) -> Value {
+    let nodes = workflow["status"]["nodes"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let of_node = |node: &Value| {
+        let kept = ["type", "phase", "message", "outputs", "templateName", "daemoned"];
+        let fields = kept.iter().map(|key| ((*key).to_owned(), node[key].clone()));
+        (node["name"].as_str().unwrap_or_default().to_owned(), Value::Object(fields.collect()))
+    };
+    let nodes: serde_json::Map<_, _> = nodes.map(of_node).collect();
+    json!({"phase": workflow["status"]["phase"], "message": workflow["status"]["message"], "nodes": nodes})
+}
