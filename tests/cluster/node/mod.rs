@@ -1,10 +1,8 @@
 //! Trials with pods that run.
 
-/// What arrives at the Collector.
 mod expected;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
-/// The Collector is away, or says nothing.
 mod unreachable;
 
 use std::{fs, path::Path};

@@ -1,5 +1,11 @@
-use anyhow::{Result, ensure};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use similar::TextDiff;
 
 use super::{Sample, expected, outcome, samples};
@@ -16,19 +22,37 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
 }
 
 fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
-    let plain = sample.namespace(cluster, "plain")?;
-    let without = sample.run(&plain)?;
+    let without = without_us(cluster, sample)?;
     let traced = sample.namespace(cluster, "traced")?;
-    let stepspan = Stepspan::start(cluster, &traced, None)?;
+    let stepspan = Stepspan::start(cluster, &traced, Some(&patient_policy()))?;
     let with = sample.run(&traced)?;
-    same(&outcome(&without), &outcome(&with))?;
-    expected::spans_of(cluster, &traced, &with)?;
+    same(&without, &outcome(&with))?;
+    let spans = sample.declared("spans").context("no number of spans is declared")?.trim_matches('"').parse()?;
+    expected::spans_of(cluster, &traced, &with, spans)?;
     drop(stepspan);
     Ok(())
 }
 
+/// The default, but for the budget: dozens of containers that start at once on a small machine let each other wait, and what is
+/// asked here is what arrives, not how soon.
+fn patient_policy() -> String {
+    format!("{}  shim:\n    budget: 5s\n", include_str!("../../../policies/agent-steps/policy.yaml"))
+}
+
+/// What it comes to in a namespace that no webhook is registered for; run once.
+pub fn without_us(cluster: &Cluster, sample: &Sample) -> Result<Value> {
+    static KNOWN: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(outcome) = known().get(&sample.stem) {
+        return Ok(outcome.clone());
+    }
+    let outcome = outcome(&sample.run(&sample.namespace(cluster, "plain")?)?);
+    known().insert(sample.stem.clone(), outcome.clone());
+    Ok(outcome)
+}
+
 /// An error that shows the difference.
-pub fn same(without: &serde_json::Value, with: &serde_json::Value) -> Result<()> {
+pub fn same(without: &Value, with: &Value) -> Result<()> {
     let (a, b) = (serde_json::to_string_pretty(without)?, serde_json::to_string_pretty(with)?);
     let diff = TextDiff::from_lines(&a, &b);
     ensure!(a == b, "not the same with us:\n{}", diff.unified_diff().header("without", "with"));

@@ -1,4 +1,61 @@
-use anyhow::Result;
+//! Whatever becomes of the Collector, workflows end as without us.
+
+use anyhow::{Context, Result};
 use libtest_mimic::Trial;
-use crate::cases::Shared;
-pub fn trials(_: &Shared) -> Result<Vec<Trial>> { Ok(Vec::new()) }
+
+use super::{outcome, parity, samples};
+use crate::{
+    cases::{Shared, trial},
+    harness::{
+        Cluster,
+        node::{ADDRESS, BLACK_HOLE_PORT},
+        stepspan::Stepspan,
+    },
+};
+
+/// One of each kind; the others differ in what the Collector cannot know.
+const SAMPLES: [&str; 5] = ["container-set", "daemon", "dag", "failing", "script"];
+
+pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
+    let endpoints = [
+        ("refused", format!("http://{ADDRESS}:4398")),
+        ("silent", format!("http://{ADDRESS}:{BLACK_HOLE_PORT}")),
+        ("unknown-name", "http://nobody.cluster.local:4317".to_owned()),
+    ];
+    let mut trials = Vec::new();
+    for sample in samples()?.into_iter().filter(|sample| SAMPLES.contains(&sample.stem.as_str())) {
+        for (name, endpoint) in endpoints.clone() {
+            let sample = sample.clone();
+            trials.push(trial(cluster, format!("node::unreachable::{}::{name}", sample.stem), move |cluster| {
+                let without = parity::without_us(cluster, &sample)?;
+                let namespace = sample.namespace(cluster, name)?;
+                let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
+                let with = sample.run(&namespace)?;
+                parity::same(&without, &outcome(&with))?;
+                drop(stepspan);
+                each_says_what_was_dropped(cluster, namespace.name(), &namespace.pods(&with)?)
+            }));
+        }
+    }
+    Ok(trials)
+}
+
+fn policy(endpoint: &str) -> String {
+    let embedded = include_str!("../../../policies/agent-steps/policy.yaml");
+    embedded.replace("endpoint: http://otel-collector:4317", &format!("endpoint: {endpoint}"))
+}
+
+/// One line on stderr of every step.
+fn each_says_what_was_dropped(cluster: &Cluster, namespace: &str, pods: &[serde_json::Value]) -> Result<()> {
+    for pod in pods {
+        let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
+        let steps = pod["spec"]["containers"].as_array().into_iter().flatten().filter(|c| c["name"] != "wait");
+        for container in steps.filter_map(|container| container["name"].as_str()) {
+            let log = cluster.node()?.logs(namespace, name, container)?;
+            let lines = log.lines().filter(|line| line.starts_with("stepspan: the span dropped: ")).count();
+            // A containerSet's retry is a second run in the same container.
+            anyhow::ensure!((1..=2).contains(&lines), "{name}/{container}: {lines} lines about it:\n{log}");
+        }
+    }
+    Ok(())
+}

@@ -56,8 +56,13 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(manner: Manner) -> Self {
+        Self::start_at(0, manner)
+    }
+
+    /// On a port of loopback that others know already.
+    pub fn start_at(port: u16, manner: Manner) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Received::default()));
         let shared = Arc::clone(&received);

@@ -10,6 +10,7 @@
 mod collector;
 mod export;
 mod init;
+mod otelcol;
 mod process;
 mod span;
 

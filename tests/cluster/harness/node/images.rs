@@ -19,7 +19,7 @@ pub const PAUSE: &str = "localhost/pause:1";
 pub const ARGOEXEC: &str = "localhost/argoexec:1";
 /// A shell and its tools, static.
 const BUSYBOX: &str = "localhost/busybox:1";
-/// One static program, `/only`, and nothing else: busybox, which takes its applet as first argument.
+/// One static program, `/busybox`, and nothing else.
 const SCRATCH: &str = "localhost/scratch:1";
 /// bash and coreutils, linked dynamically.
 const DEBIAN: &str = "localhost/debian:1";
@@ -36,7 +36,7 @@ pub fn import_all(tools: &NodeTools, work: &Path) -> Result<()> {
     let pause = json!({"Entrypoint": ["/bin/busybox", "sleep", "2147483647"]});
     build(work, PAUSE, &amended(pause), |root| put(&tools.busybox, &root.join("bin/busybox")))?;
     build(work, BUSYBOX, &amended(json!({})), |root| install_busybox(&tools.busybox, root))?;
-    build(work, SCRATCH, &json!({}), |root| put(&tools.busybox, &root.join("only")))?;
+    build(work, SCRATCH, &json!({}), |root| put(&tools.busybox, &root.join("busybox")))?;
     build(work, DEBIAN, &amended(json!({})), |root| copy_tree(&tools.debian_root, root))?;
     build(work, ARGOEXEC, &amended(json!({"User": "8737"})), |root| put(&tools.argoexec, &root.join("bin/argoexec")))?;
     import(&tools.stepspan_image)
