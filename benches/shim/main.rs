@@ -19,8 +19,8 @@ use serde_json::json;
 use stepspan_contract::{Config, IdentityLine, Parent};
 
 const ROUNDS: usize = 400;
-/// Rounds with the silent Collector, which take seconds.
-const SILENT_ROUNDS: usize = 15;
+/// Rounds in which both try for as long as they may, which takes seconds.
+const SLOW_ROUNDS: usize = 25;
 const BUDGET_MS: u64 = 500;
 /// To build a Collector's pipelines on a busy machine.
 const GUARD: Duration = Duration::from_secs(60);
@@ -49,34 +49,38 @@ fn main() -> Result<()> {
 }
 
 fn measure(folder: &Path, collectors: [(&str, u16); 3]) -> Result<()> {
-    let mut quick = vec![bare()?, shim("no export", None)?, otel_cli("no export", None)?];
-    for (state, port) in &collectors[..2] {
-        quick.extend([shim(state, Some(*port))?, otel_cli(state, Some(*port))?]);
+    let [(up, port), slow @ ..] = collectors;
+    let mut quick = vec![
+        bare()?,
+        shim("no export", None)?,
+        otel_cli("no export", None)?,
+        shim(up, Some(port))?,
+        otel_cli(up, Some(port))?,
+    ];
+    let mut patient = Vec::new();
+    for (state, port) in slow {
+        patient.extend([shim(state, Some(port))?, otel_cli(state, Some(port))?]);
     }
-    let (state, port) = collectors[2];
-    let mut slow = vec![shim(state, Some(port))?, otel_cli(state, Some(port))?];
     rounds(&mut quick, ROUNDS)?;
-    rounds(&mut slow, SILENT_ROUNDS)?;
+    rounds(&mut patient, SLOW_ROUNDS)?;
     arrived(folder)?;
 
     let floor = median(&quick[0].times);
-    println!("medians of {ROUNDS} interleaved rounds, {SILENT_ROUNDS} with the silent Collector; the command is `true`");
-    for side in quick.iter().chain(&slow) {
-        let time = median(&side.times);
+    let added = |side: &Side| (median(&side.times) - floor) * 1e3;
+    println!("medians of {ROUNDS} interleaved rounds, {SLOW_ROUNDS} where the Collector is away; the command is `true`");
+    for side in quick.iter().chain(&patient) {
         println!(
             "  {:<22} {:8.2} ms  {:+8.2} ms  {:6.1} MiB  {:9} bytes",
             side.name,
-            time * 1e3,
-            (time - floor) * 1e3,
+            median(&side.times) * 1e3,
+            added(side),
             side.peak(folder)?,
             fs::metadata(&side.program)?.len()
         );
     }
-    for (n, state) in ["none", "up", "refused"].into_iter().enumerate() {
-        let [ours, theirs] = [1, 2].map(|side| median(&quick[2 * n + side].times) - floor);
-        println!("figure added_{state} {:.3}", ours / theirs);
-    }
-    println!("figure silent_ms {:.1}", (median(&slow[0].times) - floor) * 1e3);
+    println!("figure added_none {:.3}", added(&quick[1]) / added(&quick[2]));
+    println!("figure added_up {:.3}", added(&quick[3]) / added(&quick[4]));
+    println!("figure refused_ms {:.1}\nfigure silent_ms {:.1}", added(&patient[0]), added(&patient[2]));
     println!("figure memory_mib {:.1}", quick[3].peak(folder)?);
     println!("figure megabytes {:.2}", precise(fs::metadata(&quick[1].program)?.len()) / 1e6);
     Ok(())
