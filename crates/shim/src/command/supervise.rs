@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, getpgrp, getpid, getppid};
+use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -29,6 +29,7 @@ pub struct Supervisor {
     first: bool,
     /// Who signals our whole group: the parent of the group's leader (Argo's emissary).
     group_owner: Option<i32>,
+    leads_session: bool,
     signals: AsyncFd<SignalFd>,
 }
 
@@ -43,31 +44,44 @@ impl Supervisor {
         #[allow(unsafe_code, reason = "tokio cannot know that the descriptor stays the same")]
         let signals =
             unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(std::io::Error::from)?;
-        Ok(Self { child, first: blocked.first, group_owner: group_owner(), signals })
+        let leads_session = getsid(None) == Ok(getpid());
+        Ok(Self { child, first: blocked.first, group_owner: group_owner(), leads_session, signals })
     }
 
     /// The next thing that happens; nothing is lost where the caller stops waiting.
     pub async fn next(&mut self) -> Event {
         loop {
-            // The command may have ended before its signal could be read.
+            // Signals first: the one that ended the command is told before its end.
+            while let Ok(Some(info)) = self.signals.get_mut().read_signal() {
+                if let Some(event) = self.heard(&info) {
+                    return event;
+                }
+            }
+            // The command may have ended before we listened.
             if let Some(ended) = self.reap() {
                 return Event::Ended(ended);
             }
             let Ok(mut ready) = self.signals.readable_mut().await else { continue };
             match ready.get_inner_mut().read_signal() {
                 Ok(Some(info)) => {
-                    let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-                    if number == libc::SIGCHLD || i64::from(info.ssi_pid) == i64::from(getpid().as_raw()) {
-                        continue;
+                    if let Some(event) = self.heard(&info) {
+                        return event;
                     }
-                    if self.meant_for_us_alone(&info) {
-                        self.forward(number);
-                    }
-                    return Event::Signal(number);
                 }
                 _ => ready.clear_ready(),
             }
         }
+    }
+
+    fn heard(&self, info: &libc::signalfd_siginfo) -> Option<Event> {
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        if number == libc::SIGCHLD || i64::from(info.ssi_pid) == i64::from(getpid().as_raw()) {
+            return None;
+        }
+        if self.meant_for_us_alone(info, number) {
+            self.forward(number);
+        }
+        Some(Event::Signal(number))
     }
 
     /// Takes ended processes: as first process all of them, else the command.
@@ -89,10 +103,13 @@ impl Supervisor {
     }
 
     /// Whether the sender reached only us. The kernel (a terminal) and the group's owner signal the whole group, and so the
-    /// command: passing that on would signal it twice. The first process of a namespace is always reached alone.
-    fn meant_for_us_alone(&self, info: &libc::signalfd_siginfo) -> bool {
+    /// command: passing that on would signal it twice. The first process of a namespace is always reached alone; so is the leader
+    /// of a session whose terminal hangs up (credentials(7), `tty_hangup`: SIGHUP and SIGCONT).
+    fn meant_for_us_alone(&self, info: &libc::signalfd_siginfo, number: i32) -> bool {
         let by_process = info.ssi_code <= 0;
-        self.first || (by_process && self.group_owner.is_none_or(|owner| i64::from(info.ssi_pid) != i64::from(owner)))
+        let hung_up = !by_process && self.leads_session && matches!(number, libc::SIGHUP | libc::SIGCONT);
+        let by_owner = self.group_owner.is_some_and(|owner| i64::from(info.ssi_pid) == i64::from(owner));
+        self.first || hung_up || (by_process && !by_owner)
     }
 
     #[allow(unsafe_code, reason = "real-time signals have no name to call the safe wrapper with")]

@@ -4,8 +4,8 @@
 //! was cut; search list and `ndots`; both families.
 
 mod config;
-mod hosts;
-mod message;
+pub mod hosts;
+pub mod message;
 mod query;
 
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! Sends what was encoded, within a deadline, by the rules of the OTLP specification (opentelemetry.io/docs/specs/otlp).
 
-mod answer;
+pub mod answer;
 mod client;
 mod connect;
 mod retry;

@@ -1,10 +1,12 @@
 //! A receiver of OTLP that reads with the specification's own types, and can misbehave.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -12,7 +14,9 @@ use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
@@ -26,8 +30,18 @@ pub enum Manner {
     Good,
     /// gRPC UNAVAILABLE or HTTP 503 to the first request, then takes everything.
     BusyOnce,
+    /// gRPC `RESOURCE_EXHAUSTED` with `RetryInfo`, or HTTP 429 with `Retry-After`, to the first request: very soon.
+    ThrottledOnce,
+    /// The same to every request: in an hour.
+    Throttled,
+    /// Takes the request, but not the span.
+    Rejecting,
     /// gRPC `INVALID_ARGUMENT` or HTTP 400.
     Refusing,
+    /// A good answer's head, and a body without end.
+    Endless,
+    /// Resets each connection.
+    Resetting,
     /// Accepts connections and says nothing.
     Silent,
     /// Bytes that are no HTTP, without end.
@@ -101,6 +115,9 @@ async fn serve(mut stream: TcpStream, manner: Manner, received: Arc<Mutex<Receiv
     match manner {
         Manner::Silent => std::future::pending::<()>().await,
         Manner::Closing => {}
+        Manner::Resetting => {
+            let _ = stream.set_zero_linger();
+        }
         Manner::Garbage => while stream.write_all(&[0x42; 1024]).await.is_ok() {},
         _ => {
             let service = hyper::service::service_fn(move |request| answer(request, manner, Arc::clone(&received)));
@@ -150,32 +167,103 @@ async fn answer(
     }
     let mut all = received.lock().unwrap();
     all.headers.push(parts.headers);
-    let busy = manner == Manner::BusyOnce && all.headers.len() == 1;
-    if !busy && manner != Manner::Refusing {
+    let first = all.headers.len() == 1;
+    let reply = Reply::of(manner, first);
+    if reply.http == 200 {
         if parts.uri.path().contains("metrics") || parts.uri.path().contains("Metrics") {
             all.metrics.push(ExportMetricsServiceRequest::decode(&*bytes).unwrap());
         } else {
             all.traces.push(ExportTraceServiceRequest::decode(&*bytes).unwrap());
         }
     }
-    let (http, code) = match (busy, manner) {
-        (true, _) => (503, "14"),
-        (_, Manner::Refusing) => (400, "3"),
-        _ => (200, "0"),
-    };
-    if grpc {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static(code));
-        let frames = [Frame::data(Bytes::from_static(&[0; 5])), Frame::trailers(trailers)];
-        let frames = frames.into_iter().map(Ok::<_, Infallible>).collect::<Vec<_>>();
-        let body = http_body_util::StreamBody::new(Frames(frames.into_iter()));
-        return Ok(Response::builder().header("content-type", "application/grpc").body(body.boxed()).unwrap());
-    }
-    Ok(Response::builder().status(http).body(Full::from("").boxed()).unwrap())
+    Ok(if grpc { reply.over_grpc(manner) } else { reply.over_http(manner) })
 }
 
-/// Frames that are all there.
-struct Frames(std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>);
+/// An answer in both languages.
+struct Reply {
+    http: u16,
+    code: &'static str,
+    /// Seconds until it may be tried again.
+    wait: Option<u32>,
+    message: Vec<u8>,
+}
+
+impl Reply {
+    fn of(manner: Manner, first: bool) -> Self {
+        let (http, code, wait) = match manner {
+            Manner::BusyOnce if first => (503, "14", None),
+            Manner::ThrottledOnce if first => (429, "8", Some(0)),
+            Manner::Throttled => (429, "8", Some(3_600)),
+            Manner::Refusing => (400, "3", None),
+            _ => (200, "0", None),
+        };
+        let mut message = Vec::new();
+        if manner == Manner::Rejecting {
+            let partial = ExportTracePartialSuccess { rejected_spans: 1, error_message: "no room".into() };
+            message = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        }
+        Self { http, code, wait, message }
+    }
+
+    fn over_grpc(&self, manner: Manner) -> Response<Body> {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static(self.code));
+        if let Some(seconds) = self.wait {
+            let details = base64::engine::general_purpose::STANDARD.encode(retry_info(seconds));
+            trailers.insert("grpc-status-details-bin", HeaderValue::from_str(&details).unwrap());
+        }
+        let length = u32::try_from(self.message.len()).unwrap().to_be_bytes();
+        let data = [&[0][..], &length, &self.message].concat();
+        let mut frames = vec![Frame::data(Bytes::from(data)), Frame::trailers(trailers)];
+        if manner == Manner::Endless {
+            frames.clear();
+        }
+        let body = http_body_util::StreamBody::new(Frames(frames.into(), manner == Manner::Endless));
+        Response::builder().header("content-type", "application/grpc").body(body.boxed()).unwrap()
+    }
+
+    fn over_http(&self, manner: Manner) -> Response<Body> {
+        let mut response = Response::builder().status(self.http);
+        if let Some(seconds) = self.wait {
+            response = response.header("retry-after", seconds);
+        }
+        let body = match manner {
+            Manner::Endless => http_body_util::StreamBody::new(Frames([].into(), true)).boxed(),
+            _ => Full::from(self.message.clone()).boxed(),
+        };
+        response.body(body).unwrap()
+    }
+}
+
+/// A `google.rpc.Status` whose details hold a `google.rpc.RetryInfo`: a millisecond longer than so many seconds.
+fn retry_info(seconds: u32) -> Vec<u8> {
+    let delay = prost_types::Duration { seconds: seconds.into(), nanos: 1_000_000 };
+    let info = RetryInfo { retry_delay: Some(delay) };
+    let any =
+        prost_types::Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: info.encode_to_vec() };
+    RpcStatus { code: 8, message: "later".into(), details: vec![any] }.encode_to_vec()
+}
+
+/// `google/rpc/error_details.proto`.
+#[derive(prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
+/// `google/rpc/status.proto`.
+#[derive(prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+/// Frames that are all there, and where that is so, bytes without end after them.
+struct Frames(VecDeque<Frame<Bytes>>, bool);
 
 impl futures_core::Stream for Frames {
     type Item = Result<Frame<Bytes>, Infallible>;
@@ -184,7 +272,8 @@ impl futures_core::Stream for Frames {
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        std::task::Poll::Ready(self.0.next())
+        let more = self.1.then(|| Frame::data(Bytes::from_static(&[0x42; 1024])));
+        std::task::Poll::Ready(self.0.pop_front().or(more).map(Ok))
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use crate::collector::{Collector, Manner};
 use crate::{config, run, shim, text};
 
+const ILL_MANNERS: [Manner; 6] =
+    [Manner::Refusing, Manner::Silent, Manner::Garbage, Manner::Closing, Manner::Resetting, Manner::Endless];
 /// A hang guard: ten times the budget.
 const GUARD: Duration = Duration::from_secs(5);
 
@@ -36,9 +38,44 @@ fn a_busy_collector_is_asked_again() {
 }
 
 #[test]
+fn a_collector_that_says_when_is_asked_again_then() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let collector = Collector::start(Manner::ThrottledOnce);
+        let output = run(&config(&collector.url(), protocol), &["true"]);
+        assert_eq!((text(&output.stderr).as_str(), collector.spans(1).len()), ("", 1), "{protocol}");
+        assert_eq!(collector.received().headers.len(), 2);
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_time_that_never_comes() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let collector = Collector::start(Manner::Throttled);
+        let mut config = config(&collector.url(), protocol);
+        config.budget_ms = 60_000;
+        let began = Instant::now();
+        let output = run(&config, &["true"]);
+        assert!(began.elapsed() < 2 * GUARD, "{protocol}");
+        let why = if protocol == "grpc" { "gRPC status 8" } else { "HTTP 429" };
+        assert_eq!(text(&output.stderr), format!("stepspan: the span dropped: {why}\n"));
+        assert_eq!(collector.received().headers.len(), 1);
+    }
+}
+
+#[test]
+fn what_was_rejected_is_told_and_not_sent_again() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let collector = Collector::start(Manner::Rejecting);
+        let output = run(&config(&collector.url(), protocol), &["true"]);
+        assert_eq!(text(&output.stderr), "stepspan: the span dropped: rejected: no room\n", "{protocol}");
+        assert_eq!(collector.received().headers.len(), 1);
+    }
+}
+
+#[test]
 fn whatever_the_collector_does_the_step_s_result_is_its_own() {
     for protocol in ["grpc", "http/protobuf"] {
-        for manner in [Manner::Refusing, Manner::Silent, Manner::Garbage, Manner::Closing] {
+        for manner in ILL_MANNERS {
             let collector = Collector::start(manner);
             let began = Instant::now();
             let output = run(&config(&collector.url(), protocol), &["sh", "-c", "echo out; exit 7"]);

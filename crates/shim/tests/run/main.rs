@@ -13,6 +13,7 @@ mod init;
 mod otelcol;
 mod process;
 mod span;
+mod terminal;
 
 use std::process::{Command, Output};
 

@@ -135,6 +135,40 @@ fn a_signal_to_the_group_is_not_sent_twice() {
 }
 
 #[test]
+fn every_signal_that_ends_a_command_ends_it_and_us_alike() {
+    use nix::sys::signal::Signal::{SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    for sent in [SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2] {
+        let collector = Collector::start(Manner::Good);
+        let mut child = grouped("echo ready; exec sleep 60", &collector, |_| {});
+        signal(-id(&child), sent);
+        assert_eq!(child.wait().unwrap().code(), Some(128 + sent as i32), "{sent}");
+        assert_eq!(attribute(&collector.spans(1)[0].attributes, "error.type").as_deref(), Some(sent.as_str()));
+    }
+    // Nobody can speak after this one.
+    let collector = Collector::start(Manner::Good);
+    let mut child = grouped("echo ready; exec sleep 60", &collector, |_| {});
+    signal(-id(&child), SIGKILL);
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+}
+
+#[test]
+fn a_daemon_of_its_own_outlives_the_command_and_delays_nobody() {
+    let collector = Collector::start(Manner::Good);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("later");
+    // Forked twice, in a session of its own, as daemons are.
+    let script = format!("(setsid sh -c 'sleep 1; echo done > {}' &) ; echo ready; exit 8", file.display());
+    let mut child = grouped(&script, &collector, |_| {});
+    assert_eq!(child.wait().unwrap().code(), Some(8));
+    assert!(!file.exists());
+    let began = std::time::Instant::now();
+    while !file.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it was ended with the command");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn a_signal_from_inside_that_reaches_the_shim_alone_is_passed_on() {
     let collector = Collector::start(Manner::Good);
     let url = collector.url();
