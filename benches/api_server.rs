@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     // Cargo passes `--bench`.
     let seconds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(3);
     eprintln!("api_server: starting etcd, kube-apiserver and the controllers");
-    let cluster = Cluster::start(&Tools::locate()?)?;
+    let cluster = Cluster::start(&Tools::locate()?, None)?;
     let compared = compare(&cluster, seconds);
     cluster.stop(compared.is_err());
     compared

@@ -23,7 +23,7 @@ const ROUNDS: usize = 400;
 const SLOW_ROUNDS: usize = 25;
 const BUDGET_MS: u64 = 500;
 /// To build a Collector's pipelines on a busy machine.
-const GUARD: Duration = Duration::from_secs(60);
+const GUARD: Duration = Duration::from_mins(1);
 
 /// A command line that ends in `true`.
 struct Side {
@@ -67,7 +67,9 @@ fn measure(folder: &Path, collectors: [(&str, u16); 3]) -> Result<()> {
 
     let floor = median(&quick[0].times);
     let added = |side: &Side| (median(&side.times) - floor) * 1e3;
-    println!("medians of {ROUNDS} interleaved rounds, {SLOW_ROUNDS} where the Collector is away; the command is `true`");
+    println!(
+        "medians of {ROUNDS} interleaved rounds, {SLOW_ROUNDS} where the Collector is away; the command is `true`"
+    );
     for side in quick.iter().chain(&patient) {
         println!(
             "  {:<22} {:8.2} ms  {:+8.2} ms  {:6.1} MiB  {:9} bytes",
@@ -161,7 +163,13 @@ fn otel_cli(state: &str, port: Option<u16>) -> Result<Side> {
         args.extend(["--endpoint".to_owned(), format!("http://127.0.0.1:{port}"), "--protocol=grpc".to_owned()]);
     }
     args.extend(["--", "true"].map(String::from));
-    Ok(Side { name: format!("otel-cli, {state}"), program: program("OTEL_CLI")?, args, config: None, times: Vec::new() })
+    Ok(Side {
+        name: format!("otel-cli, {state}"),
+        program: program("OTEL_CLI")?,
+        args,
+        config: None,
+        times: Vec::new(),
+    })
 }
 
 /// Both must have done what is measured: every round left two spans.

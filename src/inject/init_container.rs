@@ -62,6 +62,9 @@ pub fn container(policy: &Effective, injector: &Injector, pod: &StepPod<'_>) -> 
         command.extend(["--probe".into(), policy.endpoint.clone().into()]);
         command.extend(["--protocol", policy.protocol.as_str(), "--timeout"].map(Json::from));
         command.push(format!("{}ms", policy.probe_ms).into());
+        if policy.ca_bundle.is_some() {
+            command.extend(["--ca", names::CA_PATH].map(Json::from));
+        }
     }
     let mut mounts = vec![
         Json::object([("name", names::VOLUME.into()), ("mountPath", names::MOUNT_PATH.into())]),

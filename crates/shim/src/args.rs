@@ -14,7 +14,7 @@ pub enum Call {
         /// The command and its arguments; never empty.
         argv: Vec<OsString>,
     },
-    /// `init --to DIR [--probe URL --protocol PROTOCOL --timeout MILLISECONDS]`
+    /// `init --to DIR [--probe URL --protocol PROTOCOL --timeout MILLISECONDS --ca FILE]`
     Init(Init),
     /// `--version`
     Version,
@@ -31,11 +31,13 @@ pub struct Init {
     pub protocol: String,
     /// How long the look may take.
     pub timeout: Duration,
+    /// PEM file of the CA that the Collector's certificate comes from; else the image's own, and ours has none.
+    pub ca: Option<String>,
 }
 
 /// How it is called.
 pub const USAGE: &str = "usage: stepspan-shim run [--name NAME] -- COMMAND [ARGUMENT ...]\n\
-                         \u{20}      stepspan-shim init --to DIR [--probe URL] [--protocol grpc|http/protobuf] [--timeout 300ms]";
+                         \u{20}      stepspan-shim init --to DIR [--probe URL] [--protocol grpc|http/protobuf] [--timeout 300ms] [--ca FILE]";
 
 /// Reads the arguments after the program's name; `None` for what is none of the forms.
 pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Call> {
@@ -61,18 +63,20 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<Call> {
 }
 
 fn init(mut arguments: impl Iterator<Item = OsString>) -> Option<Init> {
-    let (mut to, mut probe, mut protocol, mut timeout) = (None, None, "grpc".to_owned(), Duration::from_millis(300));
+    let (mut to, mut probe, mut ca) = (None, None, None);
+    let (mut protocol, mut timeout) = ("grpc".to_owned(), Duration::from_millis(300));
     while let Some(flag) = arguments.next() {
         let value = arguments.next()?;
         match flag.to_str()? {
             "--to" => to = Some(PathBuf::from(value)),
             "--probe" => probe = Some(value.to_str()?.to_owned()),
+            "--ca" => ca = Some(value.to_str()?.to_owned()),
             "--protocol" => value.to_str()?.clone_into(&mut protocol),
             "--timeout" => timeout = Duration::from_millis(value.to_str()?.strip_suffix("ms")?.parse().ok()?),
             _ => return None,
         }
     }
-    Some(Init { to: to?, probe, protocol, timeout })
+    Some(Init { to: to?, probe, protocol, timeout, ca })
 }
 
 #[cfg(test)]
@@ -89,8 +93,9 @@ mod tests {
         assert_eq!(of(&["run", "--", "make", "--name"]), Some(Call::Run { name: None, argv }));
         let argv = vec!["make".into()];
         assert_eq!(of(&["run", "--name", "build", "--", "make"]), Some(Call::Run { name: Some("build".into()), argv }));
-        let init = Init { to: "/x".into(), probe: None, protocol: "grpc".into(), timeout: Duration::from_millis(7) };
-        assert_eq!(of(&["init", "--to", "/x", "--timeout", "7ms"]), Some(Call::Init(init)));
+        let (protocol, ca) = ("grpc".into(), Some("/ca.pem".into()));
+        let init = Init { to: "/x".into(), probe: None, protocol, timeout: Duration::from_millis(7), ca };
+        assert_eq!(of(&["init", "--to", "/x", "--timeout", "7ms", "--ca", "/ca.pem"]), Some(Call::Init(init)));
         for bad in [&[][..], &["run"], &["run", "--"], &["run", "make"], &["init"], &["init", "--to"], &["x"]] {
             assert_eq!(of(bad), None, "{bad:?}");
         }

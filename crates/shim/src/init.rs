@@ -58,7 +58,8 @@ fn install(folder: &Path) -> io::Result<()> {
 fn probe(url: &str, asked: &Init) -> Result<Duration, String> {
     let began = Instant::now();
     let protocol = Protocol::parse(&asked.protocol).ok_or_else(|| format!("protocol {}", asked.protocol))?;
-    let target = Target::of_url(url, protocol)?;
+    let mut target = Target::of_url(url, protocol)?;
+    target.ca_file.clone_from(&asked.ca);
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| error.to_string())?;
     let look = async {
         let mut client = connect(&target).await?;

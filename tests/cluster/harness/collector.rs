@@ -31,7 +31,7 @@ pub struct Span {
 }
 
 impl Collector {
-    pub fn start(program: &Path, address: &str, folder: &PathBuf, logs: &Path) -> Result<Self> {
+    pub fn start(program: &Path, address: &str, folder: &Path, logs: &Path) -> Result<Self> {
         let file = folder.join("telemetry.json");
         let config = json!({
             "receivers": {"otlp": {"protocols": {

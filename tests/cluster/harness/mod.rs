@@ -17,6 +17,7 @@ pub mod api;
 pub mod authority;
 pub mod collector;
 pub mod control_plane;
+pub mod digest;
 pub mod namespace;
 pub mod node;
 pub mod processes;
@@ -76,7 +77,7 @@ pub struct Cluster {
 /// What brings pods to their end.
 enum Hands {
     Unfolding(Unfolding),
-    Node(Node),
+    Node(Box<Node>),
 }
 
 impl Cluster {
@@ -100,13 +101,14 @@ impl Cluster {
         let runtime = Runtime::new()?;
         let dir = RunDir::create(&tools.cache)?;
         let authority = Authority::new()?;
-        let plane = ControlPlane::prepare(dir.path(), &authority, if node.is_some() { Level::Node } else { Level::Api })?;
+        let plane =
+            ControlPlane::prepare(dir.path(), &authority, if node.is_some() { Level::Node } else { Level::Api })?;
         let api = Api::new(plane.port, authority.der(), ADMIN_TOKEN, runtime.handle())?;
 
         let healthz = hold_healthz_port();
         let mut processes = vec![plane.start_etcd(tools)?, plane.start_api_server(tools)?];
         let started = start_rest(tools, &plane, &api, &mut processes).and_then(|()| match node {
-            Some(node) => Node::start(node, &plane, &api, &mut processes).map(Hands::Node),
+            Some(node) => Node::start(node, &plane, &api, &mut processes).map(|node| Hands::Node(Box::new(node))),
             None => Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log")).map(Hands::Unfolding),
         });
         let hands = match started {

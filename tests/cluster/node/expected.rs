@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::harness::{Cluster, collector::Span, namespace::Namespace, wait::until};
+use crate::harness::{Cluster, collector::Span, digest::sha256, namespace::Namespace, wait::until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Kubernetes writes whole seconds.
@@ -17,14 +16,8 @@ const STATUS_ERROR: i64 = 2;
 /// Waits until `count` spans of a workflow have arrived, and holds each to what is known of its container.
 pub fn spans_of(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value, count: usize) -> Result<()> {
     let uid = text(&workflow["metadata"]["uid"])?;
-    let trace = hash(&format!("trace/{uid}"), 32);
-    let collector = cluster.node()?.collector();
-    let mut last = Vec::new();
-    let spans = until("all spans to arrive", LIMIT, || {
-        last = collector.spans(&trace)?;
-        Ok((last.len() >= count).then(|| last.clone()))
-    })
-    .with_context(|| format!("{} of {count} spans; what the steps say of it:\n{}", last.len(), said(cluster, namespace, workflow)))?;
+    let spans = arrived(cluster, &trace_id(workflow)?, count)
+        .with_context(|| format!("what the steps say of it:\n{}", said(cluster, namespace, workflow)))?;
     ensure!(spans.len() == count, "{} spans instead of {count}", spans.len());
     let mut accounted = 0;
     for pod in ended_pods(namespace, workflow)? {
@@ -47,8 +40,25 @@ pub fn spans_of(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value, 
     Ok(())
 }
 
+/// The trace of a workflow.
+pub fn trace_id(workflow: &Value) -> Result<String> {
+    Ok(hash(&format!("trace/{}", text(&workflow["metadata"]["uid"])?), 32))
+}
+
+/// The spans of a trace, once there are so many.
+pub fn arrived(cluster: &Cluster, trace: &str, count: usize) -> Result<Vec<Span>> {
+    let collector = cluster.node()?.collector();
+    let mut last = 0;
+    until("all spans to arrive", LIMIT, || {
+        let spans = collector.spans(trace)?;
+        last = spans.len();
+        Ok((last >= count).then_some(spans))
+    })
+    .with_context(|| format!("{last} spans of {count}"))
+}
+
 /// The pods, once Kubernetes has seen the end of each: a daemon's comes after its workflow's.
-fn ended_pods(namespace: &Namespace<'_>, workflow: &Value) -> Result<Vec<Value>> {
+pub fn ended_pods(namespace: &Namespace<'_>, workflow: &Value) -> Result<Vec<Value>> {
     let ended = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     until("all pods to end", LIMIT, || {
         let pods = namespace.pods(workflow)?;
@@ -63,7 +73,9 @@ fn said(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value) -> Strin
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         for container in containers(&pod).filter_map(|container| container["name"].as_str()) {
             let log = cluster.node().and_then(|node| node.logs(namespace.name(), name, container)).unwrap_or_default();
-            lines.extend(log.lines().filter(|line| line.starts_with("stepspan: ")).map(|line| format!("{name}: {line}")));
+            lines.extend(
+                log.lines().filter(|line| line.starts_with("stepspan: ")).map(|line| format!("{name}: {line}")),
+            );
         }
     }
     lines.join("\n")
@@ -81,9 +93,8 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 fn node_of<'w>(workflow: &'w Value, pod: &Value, container: &str) -> Result<&'w Value> {
     let of_pod = text(&pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"])?;
     let nodes = workflow["status"]["nodes"].as_object().context("no nodes")?;
-    let member = |node: &&Value| {
-        node["type"] == "Container" && node["boundaryID"] == of_pod && node["displayName"] == container
-    };
+    let member =
+        |node: &&Value| node["type"] == "Container" && node["boundaryID"] == of_pod && node["displayName"] == container;
     nodes.values().find(member).or_else(|| nodes.get(of_pod)).context("no node")
 }
 
@@ -146,7 +157,8 @@ fn tells_the_end(span: &Span, pod: &Value, container: &str) -> Result<()> {
     let ended = &status["state"]["terminated"];
     let code = ended["exitCode"].as_i64().context("it has not ended")?;
     let attributes = span.attributes();
-    ensure!(attributes["process.exit.code"] == code.to_string(), "exit code {}, not {code}", attributes["process.exit.code"]);
+    let told = text(&attributes["process.exit.code"])?;
+    ensure!(told.parse() == Ok(code), "exit code {told}, not {code}");
     let failed = code != 0 && !is_daemon(pod);
     let is_error = span.span["status"]["code"].as_i64() == Some(STATUS_ERROR);
     ensure!(is_error == failed, "status {} after exit code {code}", span.span["status"]);
@@ -167,8 +179,7 @@ fn text(value: &Value) -> Result<&str> {
 }
 
 fn hash(of: &str, digits: usize) -> String {
-    let digest = Sha256::digest(format!("stepspan/1/{of}"));
-    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(digits).map(|n| char::from(b"0123456789abcdef"[usize::from(n)])).collect()
+    sha256(format!("stepspan/1/{of}").as_bytes())[..digits].to_owned()
 }
 
 fn nanos(value: &Value) -> Result<i64> {

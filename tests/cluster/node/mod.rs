@@ -1,5 +1,6 @@
 //! Trials with pods that run.
 
+mod different;
 mod expected;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
@@ -19,6 +20,7 @@ use crate::{
 pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     let mut trials = parity::trials(cluster)?;
     trials.extend(unreachable::trials(cluster)?);
+    trials.extend(different::trials(cluster));
     Ok(trials)
 }
 

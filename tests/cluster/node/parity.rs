@@ -35,7 +35,7 @@ fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
 
 /// The default, but for the budget: dozens of containers that start at once on a small machine let each other wait, and what is
 /// asked here is what arrives, not how soon.
-fn patient_policy() -> String {
+pub fn patient_policy() -> String {
     format!("{}  shim:\n    budget: 5s\n", include_str!("../../../policies/agent-steps/policy.yaml"))
 }
 

@@ -124,7 +124,11 @@ fn every_field_arrives_by_both_protocols_compressed_or_not() {
             command.env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
             command.env("OTEL_SERVICE_NAME", "agents").env("OTEL_RESOURCE_ATTRIBUTES", "team=build");
             let output = command.output().unwrap();
-            assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""), "{protocol} {compression}");
+            assert_eq!(
+                (output.status.code(), text(&output.stderr).as_str()),
+                (Some(7), ""),
+                "{protocol} {compression}"
+            );
             let requests = otelcol.requests(2);
             has_every_field(requests.iter().find(|request| request.get("resourceSpans").is_some()).unwrap());
             has_every_metric(requests.iter().find(|request| request.get("resourceMetrics").is_some()).unwrap());
@@ -238,6 +242,30 @@ fn tls_needs_the_right_authority_name_and_client_certificate() {
 }
 
 #[test]
+fn the_probe_knows_a_private_authority() {
+    let folder = temp();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, tls) = (file("ca.pem"), json!({"cert_file": file("server.pem"), "key_file": file("server.key")}));
+    let otelcol = Otelcol::start(folder, |settings| {
+        settings["receivers"]["otlp"]["protocols"]["grpc"]["tls"] = tls;
+    });
+    let url = otelcol.url("https", "grpc");
+    assert_eq!(probe(&["--probe", &url, "--timeout", "5000ms", "--ca", &ca])["probe"], "ok");
+    // This machine's own CAs, as far as it has any, know nothing of it.
+    assert_eq!(probe(&["--probe", &url, "--timeout", "5000ms"])["probe"], "failed");
+}
+
+/// What the init container says.
+fn probe(words: &[&str]) -> Value {
+    let folder = temp();
+    let mut command = Command::new(SHIM);
+    let output = command.args(["init", "--to"]).arg(folder.path()).args(words).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
 fn a_collector_whose_backend_is_away_is_asked_again_until_it_is_back() {
     for protocol in ["grpc", "http/protobuf"] {
         let backend = free_port();
@@ -264,12 +292,7 @@ fn a_collector_whose_backend_is_away_is_asked_again_until_it_is_back() {
 fn the_init_container_s_probe_reaches_it() {
     let otelcol = Otelcol::start(temp(), |_| {});
     for protocol in ["grpc", "http/protobuf"] {
-        let folder = temp();
-        let mut command = Command::new(SHIM);
-        command.args(["init", "--to"]).arg(folder.path());
-        command.args(["--probe", &otelcol.url("http", protocol), "--protocol", protocol, "--timeout", "5000ms"]);
-        let output = command.output().unwrap();
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((output.status.code(), &said["probe"]), (Some(0), &json!("ok")), "{output:?}");
+        let url = otelcol.url("http", protocol);
+        assert_eq!(probe(&["--probe", &url, "--protocol", protocol, "--timeout", "5000ms"])["probe"], "ok");
     }
 }

@@ -58,14 +58,27 @@ fn step(collector: &Collector, script: &str, first: bool) -> Command {
         return shim(&config, &["sh", "-c", script]);
     }
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", SHIM, "run", "--", "sh", "-c", script]);
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        SHIM,
+        "run",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
     command
 }
 
 #[test]
 fn the_command_has_the_terminal_and_reads_what_is_typed() {
-    let script = "test -t 0 && test -t 1 && test -t 2 && tty && echo ready && read -r line && echo \"got $line\"; exit 4";
+    let script =
+        "test -t 0 && test -t 1 && test -t 2 && tty && echo ready && read -r line && echo \"got $line\"; exit 4";
     for first in [false, true] {
         let collector = Collector::start(Manner::Good);
         let (mut child, mut terminal) = on_terminal(step(&collector, script, first));

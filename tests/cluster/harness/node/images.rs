@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::NodeTools;
+use crate::harness::digest::sha256;
 
 pub const PAUSE: &str = "localhost/pause:1";
 pub const ARGOEXEC: &str = "localhost/argoexec:1";
@@ -76,12 +76,11 @@ fn build(work: &Path, tag: &str, config: &Value, fill: impl FnOnce(&Path) -> Res
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
     let layer = work.join("layer.tar");
     tar(&root, &layer, &["."])?;
-    let digest = Sha256::digest(fs::read(&layer)?);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(&fs::read(&layer)?);
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux", "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{hex}")]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
     fs::write(work.join("config.json"), serde_json::to_vec(&config)?)?;
     let manifest = json!([{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]);

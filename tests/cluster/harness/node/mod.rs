@@ -10,7 +10,11 @@ pub mod images;
 pub mod private;
 mod tools;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -46,7 +50,7 @@ impl Node {
         let files = Files { plane };
         processes.push(files.start_containerd(tools)?);
         processes.push(files.start_name_server(tools)?);
-        let collector = Collector::start(&tools.otelcol, ADDRESS, &plane.file("").into(), plane.logs())?;
+        let collector = Collector::start(&tools.otelcol, ADDRESS, Path::new(&plane.file("")), plane.logs())?;
         images::import_all(tools, &PathBuf::from(plane.file("images")))?;
         processes.push(files.start_kubelet(tools)?);
         processes.push(files.start_scheduler(tools)?);
@@ -68,7 +72,8 @@ impl Node {
 
     /// The pods there are of one workflow.
     pub fn pods(&self, namespace: &str, workflow: &str) -> Vec<Value> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=workflows.argoproj.io/workflow%3D{workflow}");
+        let path =
+            format!("/api/v1/namespaces/{namespace}/pods?labelSelector=workflows.argoproj.io/workflow%3D{workflow}");
         self.api.list(&path).unwrap_or_default()
     }
 
