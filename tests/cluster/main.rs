@@ -59,7 +59,9 @@ fn main() -> ExitCode {
 fn run(args: &Arguments) -> Result<ExitCode> {
     if private::inside() {
         private::furnish()?;
-        return run_level(args, node::all, || Cluster::start(&Tools::locate()?, Some(&NodeTools::locate()?)));
+        // Pods wait more than they work.
+        let args = Arguments { test_threads: Some(args.test_threads.unwrap_or(6)), ..args.clone() };
+        return run_level(&args, node::all, || Cluster::start(&Tools::locate()?, Some(&NodeTools::locate()?)));
     }
     if args.list {
         let mut all = cases::all(&None)?;

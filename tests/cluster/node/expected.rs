@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::harness::{Cluster, collector::Span, digest::sha256, namespace::Namespace, wait::until};
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// A hang guard: Argo ends daemons when it comes to it.
+const LIMIT: Duration = Duration::from_mins(5);
 /// Kubernetes writes whole seconds.
 const CLOCK_MS: i64 = 1_000;
 const STATUS_ERROR: i64 = 2;

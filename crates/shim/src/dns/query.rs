@@ -15,6 +15,8 @@ use super::message::{Answer, Kind, answer, question};
 
 /// A packet that got lost is sent again after this long, then twice as long: a step's whole budget is half a second.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// An answer that was cut is fetched over TCP within this.
+const TCP_ROOM: Duration = Duration::from_millis(200);
 /// Larger answers come over TCP (we do not offer EDNS).
 const LONGEST_PACKET: usize = 4_096;
 
@@ -25,7 +27,7 @@ pub async fn addresses(name: &str, config: &Config) -> Result<Vec<IpAddr>, Failu
     loop {
         for server in &config.servers {
             let until = (Instant::now() + wait).min(end);
-            match timeout_at(until, ask(*server, name)).await {
+            match timeout_at(until + TCP_ROOM, ask(*server, name, until)).await {
                 Ok(Ok(Some(found))) if found.is_empty() => return Err(Failure::NotFound),
                 Ok(Ok(Some(found))) => return Ok(found),
                 Ok(Ok(None)) => return Err(Failure::NotAName),
@@ -41,8 +43,8 @@ pub async fn addresses(name: &str, config: &Config) -> Result<Vec<IpAddr>, Failu
     }
 }
 
-/// Both questions to one server; `None` for what is no name.
-async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Vec<IpAddr>>> {
+/// Both questions to one server; `None` for what is no name. Some servers never answer one of them: what there is at `until` counts.
+async fn ask(server: SocketAddr, name: &str, until: Instant) -> io::Result<Option<Vec<IpAddr>>> {
     let mut ids = [0; 4];
     SystemRandom::new().fill(&mut ids).map_err(|_| io::Error::other("no randomness"))?;
     let asked = [(Kind::A, u16::from_be_bytes([ids[0], ids[1]])), (Kind::Aaaa, u16::from_be_bytes([ids[2], ids[3]]))];
@@ -56,7 +58,17 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Vec<IpAddr>>> 
     let mut answers = [None, None];
     let mut packet = vec![0; LONGEST_PACKET];
     while answers.iter().any(Option::is_none) {
-        let length = socket.recv(&mut packet).await?;
+        let length = match timeout_at(until, socket.recv(&mut packet)).await {
+            Ok(received) => received?,
+            Err(_)
+                if answers
+                    .iter()
+                    .any(|answer| matches!(answer, Some(Answer::Addresses(found)) if !found.is_empty())) =>
+            {
+                break;
+            }
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
         let bytes = packet.get(..length).unwrap_or_default();
         for ((kind, id), place) in asked.iter().zip(&mut answers) {
             *place = place.take().or_else(|| answer(bytes, *id, name, *kind));

@@ -89,6 +89,51 @@ fn a_server_is_asked_again_when_a_packet_is_lost() {
     assert_eq!(found, Ok(vec![IpAddr::from([10, 1, 2, 3])]));
 }
 
+/// A server that answers every question as it is told: none, or flags and addresses.
+fn server(of: impl Fn(bool) -> Option<(u16, Vec<[u8; 4]>)> + Send + 'static) -> SocketAddr {
+    let server = StdUdp::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 512];
+        while let Ok((length, from)) = server.recv_from(&mut packet) {
+            let asked = &packet[..length];
+            if let Some((flags, addresses)) = of(asked[length - 3] == 1) {
+                let records: Vec<_> =
+                    addresses.into_iter().map(|address| (&[0xc0, 12][..], 1, address.to_vec())).collect();
+                server.send_to(&reply(asked, flags, &records), from).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_is_silent_about_one_family_is_heard_about_the_other() {
+    let address = server(|is_a| is_a.then(|| (0x8180, vec![[10, 1, 2, 3]])));
+    let found = local(resolve_with("a.b", Path::new("/no/hosts"), &config(address)));
+    assert_eq!(found, Ok(vec![IpAddr::from([10, 1, 2, 3])]));
+}
+
+#[test]
+fn an_answer_that_was_cut_is_fetched_over_tcp() {
+    use std::io::{Read, Write};
+    let address = server(|is_a| Some((if is_a { 0x8380 } else { 0x8180 }, vec![])));
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let mut asked = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut asked).unwrap();
+        let many: Vec<_> = (0..100).map(|n| (&[0xc0, 12][..], 1, vec![10, 0, 0, n])).collect();
+        let answer = reply(&asked, 0x8180, &many);
+        stream.write_all(&u16::try_from(answer.len()).unwrap().to_be_bytes()).unwrap();
+        stream.write_all(&answer).unwrap();
+    });
+    let found = local(resolve_with("a.b", Path::new("/no/hosts"), &config(address)));
+    assert_eq!(found.map(|found| found.len()), Ok(100));
+}
+
 #[test]
 fn a_silent_server_costs_no_more_than_its_time() {
     let server = StdUdp::bind("127.0.0.1:0").unwrap();
