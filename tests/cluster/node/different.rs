@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use super::{expected, parity};
+use super::{expected, parity, trial};
 use crate::{
-    cases::{Shared, trial},
+    cases::Shared,
     harness::{
         Cluster,
         namespace::{Namespace, describe},
@@ -19,7 +19,8 @@ const BUSYBOX: &str = "localhost/busybox:1";
 const IMAGE: &str = concat!("stepspan/stepspan:", env!("CARGO_PKG_VERSION"));
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
-    let named = |name: &str, body: fn(&Cluster) -> Result<()>| trial(cluster, format!("node::different::{name}"), body);
+    let named =
+        |name: &str, body: fn(&Cluster) -> Result<()>| trial(cluster, format!("node::different::{name}"), false, body);
     vec![
         named("parts_of_a_script_are_spans_below_the_step_s", parts_of_a_script_are_spans_below_the_step_s),
         named("the_image_runs_both_its_programs", the_image_runs_both_its_programs),

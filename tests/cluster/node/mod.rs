@@ -6,14 +6,18 @@ mod expected;
 mod parity;
 mod unreachable;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{PoisonError, RwLock},
+};
 
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::{
-    cases::Shared,
+    cases::{self, Shared},
     harness::{Cluster, namespace::Namespace},
 };
 
@@ -24,8 +28,28 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
+/// Held for writing by a trial that needs the machine for itself, for reading by every other.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A trial that shares the machine, or does not.
+fn trial(
+    cluster: &Shared,
+    name: String,
+    alone: bool,
+    body: impl FnOnce(&Cluster) -> Result<()> + Send + 'static,
+) -> Trial {
+    cases::trial(cluster, name, move |cluster| {
+        // What is guarded cannot be left half done.
+        let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
+        let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
+        body(cluster)
+    })
+}
+
 /// A file of `workflows/`. Its annotations say how it ends (`test.stepspan.dev/phase`), and which Pod Security level its
-/// namespace enforces (`test.stepspan.dev/pod-security`).
+/// namespace enforces (`test.stepspan.dev/pod-security`), how many spans it leaves (`test.stepspan.dev/spans`), and whether no
+/// other trial may run meanwhile (`test.stepspan.dev/alone`): on a machine that is too busy, Argo signals its own `wait` container
+/// before that listens, and the step fails with or without us.
 #[derive(Clone)]
 struct Sample {
     stem: String,

@@ -8,15 +8,18 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::{Sample, expected, outcome, samples};
+use super::{Sample, expected, outcome, samples, trial};
 use crate::{
-    cases::{Shared, trial},
+    cases::Shared,
     harness::{Cluster, stepspan::Stepspan},
 };
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
     let trials = samples()?.into_iter().map(|sample| {
-        trial(cluster, format!("node::parity::{}", sample.stem), move |cluster| same_and_traced(cluster, &sample))
+        let alone = sample.declared("alone").is_some();
+        trial(cluster, format!("node::parity::{}", sample.stem), alone, move |cluster| {
+            same_and_traced(cluster, &sample)
+        })
     });
     Ok(trials.collect())
 }

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 
-use super::{expected, outcome, parity, samples};
+use super::{expected, outcome, parity, samples, trial};
 use crate::{
-    cases::{Shared, trial},
+    cases::Shared,
     harness::{
         Cluster,
         node::{ADDRESS, BLACK_HOLE_PORT},
@@ -27,7 +27,7 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
     for sample in samples()?.into_iter().filter(|sample| SAMPLES.contains(&sample.stem.as_str())) {
         for (name, endpoint) in endpoints.clone() {
             let sample = sample.clone();
-            trials.push(trial(cluster, format!("node::unreachable::{}::{name}", sample.stem), move |cluster| {
+            trials.push(trial(cluster, format!("node::unreachable::{}::{name}", sample.stem), false, move |cluster| {
                 let without = parity::without_us(cluster, &sample)?;
                 let namespace = sample.namespace(cluster, name)?;
                 let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
