@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Cluster, collector::Span, digest::sha256, namespace::Namespace, wait::until};
 
 /// A hang guard: Argo ends daemons when it comes to it.
 const LIMIT: Duration = Duration::from_mins(5);
+/// The budget of a step, ten times.
+const ARRIVAL: Duration = Duration::from_secs(50);
 /// Kubernetes writes whole seconds.
 const CLOCK_MS: i64 = 1_000;
 const STATUS_ERROR: i64 = 2;
@@ -22,6 +24,8 @@ pub fn spans_of(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value, 
     ensure!(spans.len() == count, "{} spans instead of {count}", spans.len());
     let mut accounted = 0;
     for pod in ended_pods(namespace, workflow)? {
+        let init = cluster.node()?.logs(namespace.name(), text(&pod["metadata"]["name"])?, "stepspan-init")?;
+        ensure!(init.contains(r#""install":"ok","probe":"ok""#), "the init container says: {init}");
         for container in containers(&pod) {
             let name = text(&container["name"])?;
             let node = node_of(workflow, &pod, name)?;
@@ -29,6 +33,9 @@ pub fn spans_of(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value, 
             let context = || format!("pod {}, container {name}", pod["metadata"]["name"]);
             ensure!(!of_container.is_empty(), "no span: {}", context());
             accounted += of_container.len();
+            let pod_name = text(&pod["metadata"]["name"])?;
+            shows_its_ids(&of_container, &cluster.node()?.logs(namespace.name(), pod_name, name)?)
+                .with_context(context)?;
             for (n, span) in of_container.iter().enumerate() {
                 is_of_the_step(span, workflow, &pod, (node, name)).with_context(context)?;
                 if n + 1 == of_container.len() {
@@ -50,7 +57,7 @@ pub fn trace_id(workflow: &Value) -> Result<String> {
 pub fn arrived(cluster: &Cluster, trace: &str, count: usize) -> Result<Vec<Span>> {
     let collector = cluster.node()?.collector();
     let mut last = 0;
-    until("all spans to arrive", LIMIT, || {
+    until("all spans to arrive", ARRIVAL, || {
         let spans = collector.spans(trace)?;
         last = spans.len();
         Ok((last >= count).then_some(spans))
@@ -104,6 +111,18 @@ fn runs<'s>(spans: &'s [Span], uid: &str, pod: &Value, (node, container): (&str,
     let pod_uid = text(&pod["metadata"]["uid"])?;
     let id = |run: usize| hash(&format!("step/{uid}/{node}/{pod_uid}/{container}/{run}"), 16);
     Ok((0..).map_while(|run| spans.iter().find(|span| span.span["spanId"] == id(run))).collect())
+}
+
+/// Each run wrote one line with its ids, and nobody else did.
+fn shows_its_ids(spans: &[&Span], log: &str) -> Result<()> {
+    for Span { span, .. } in spans {
+        let line = json!({"traceId": span["traceId"], "spanId": span["spanId"]}).to_string();
+        let times = log.lines().filter(|found| **found == line).count();
+        ensure!(times == 1, "{line} stands in its log {times} times:\n{log}");
+    }
+    let all = log.lines().filter(|line| line.starts_with("{\"traceId\"")).count();
+    ensure!(all == spans.len(), "{all} lines with ids:\n{log}");
+    Ok(())
 }
 
 fn is_of_the_step(span: &Span, workflow: &Value, pod: &Value, (node, container): (&Value, &str)) -> Result<()> {

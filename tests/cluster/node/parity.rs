@@ -36,10 +36,11 @@ fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
     Ok(())
 }
 
-/// The default, but for the budget: dozens of containers that start at once on a small machine let each other wait, and what is
+/// The default, but for budget and probe: dozens of containers that start at once on a small machine let each other wait, and what is
 /// asked here is what arrives, not how soon.
 pub fn patient_policy() -> String {
-    format!("{}  shim:\n    budget: 5s\n", include_str!("../../../policies/agent-steps/policy.yaml"))
+    let patience = "  shim: {budget: 5s}\n  initContainer: {probe: {timeout: 5s}}\n";
+    format!("{}{patience}", include_str!("../../../policies/agent-steps/policy.yaml"))
 }
 
 /// What it comes to in a namespace that no webhook is registered for; run once.

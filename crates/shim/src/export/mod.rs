@@ -60,14 +60,17 @@ pub async fn deliver(
     deadline: Instant,
 ) -> Result<(), String> {
     let mut backoff = Backoff::new();
-    let mut last = format!("no answer from {}", target.authority());
+    let mut last = String::new();
     loop {
+        // What is not there when the time is over.
+        let lacking = if client.is_some() { "answer from" } else { "connection to" };
         let answered = timeout_at(deadline, once(client, target, signal, &request)).await;
         let wait = match answered {
             // Cut off in the middle: the answer to this request must not be taken for one to another.
             Err(_) => {
                 *client = None;
-                return Err(format!("{last} in time"));
+                let why = format!("no {lacking} {} in time", target.authority());
+                return Err(if last.is_empty() { why } else { format!("{last}, then {why}") });
             }
             Ok(Verdict::Taken) => return Ok(()),
             Ok(Verdict::Refused(why)) => return Err(why),

@@ -6,6 +6,7 @@
 //! There is no cluster DNS as such: dnsmasq answers every name of a service with the node's address, where the Collector
 //! listens, and knows no other name.
 
+mod cgroups;
 pub mod images;
 pub mod private;
 mod tools;

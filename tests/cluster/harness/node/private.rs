@@ -1,7 +1,7 @@
 //! Namespaces of the trials' own: network, mounts, processes.
 //!
 //! The test program starts itself anew through `unshare` and goes on inside. There it is process 1: with it goes every
-//! container, every mount, every packet filter rule and every interface.
+//! container, every mount, every packet filter rule and every interface. Control groups are swept up after it, see [`cgroups`].
 
 use std::{
     env, fs,
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{ADDRESS, BLACK_HOLE_PORT};
+use super::{ADDRESS, BLACK_HOLE_PORT, cgroups};
 use crate::harness::run_dir::{INHERITED, RunDir};
 
 pub const BRIDGE: &str = "cni0";
@@ -29,7 +29,7 @@ pub fn inside() -> bool {
 pub fn run(cache: &Path) -> Result<ExitStatus> {
     let dir = RunDir::create(cache)?;
     let program = env::current_exe()?;
-    Command::new("setpriv")
+    let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"])
         .args(["--mount-proc", "--propagation", "private", "--"])
         .arg(program)
@@ -37,11 +37,14 @@ pub fn run(cache: &Path) -> Result<ExitStatus> {
         .env(INSIDE, "1")
         .env(INHERITED, dir.path())
         .status()
-        .context("cannot start the trials with a node in namespaces of their own (unshare of util-linux)")
+        .context("cannot start the trials with a node in namespaces of their own (unshare of util-linux)");
+    cgroups::sweep();
+    status
 }
 
 /// Called inside, before anything else: interfaces, folders, and a port that swallows what comes.
 pub fn furnish() -> Result<()> {
+    cgroups::prepare();
     // Mounts of containers are made in namespaces below this one, and have to be seen by each other.
     command("mount", &["--make-rshared", "/"])?;
     for folder in HIDDEN {
@@ -49,7 +52,9 @@ pub fn furnish() -> Result<()> {
         command("mount", &["-t", "tmpfs", "tmpfs", folder])?;
     }
     command("ip", &["link", "set", "lo", "up"])?;
-    command("ip", &["link", "add", BRIDGE, "type", "bridge"])?;
+    // A bridge without an address of its own takes the lowest of its ports', which come and go with pods: connections that other
+    // pods hold through it would fall silent for seconds, until their ARP entries are asked for again.
+    command("ip", &["link", "add", BRIDGE, "address", "0a:00:00:63:00:01", "type", "bridge"])?;
     command("ip", &["address", "add", &format!("{ADDRESS}/16"), "dev", BRIDGE])?;
     command("ip", &["link", "set", BRIDGE, "up"])?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch forwarding on")?;
