@@ -12,7 +12,7 @@ use crate::harness::{Cluster, collector::Span, digest::sha256, namespace::Namesp
 const LIMIT: Duration = Duration::from_mins(5);
 /// The budget of a step, ten times.
 const ARRIVAL: Duration = Duration::from_secs(50);
-/// Kubernetes writes whole seconds.
+/// Kubernetes writes whole seconds, and learns of a container's start after the fact.
 const CLOCK_MS: i64 = 1_000;
 const STATUS_ERROR: i64 = 2;
 
@@ -183,7 +183,7 @@ fn tells_the_end(span: &Span, pod: &Value, container: &str) -> Result<()> {
     let is_error = span.span["status"]["code"].as_i64() == Some(STATUS_ERROR);
     ensure!(is_error == failed, "status {} after exit code {code}", span.span["status"]);
     ensure!(attributes["error.type"].is_string() == failed, "error.type {}", attributes["error.type"]);
-    let (from, to) = (millis(&ended["startedAt"])?, millis(&ended["finishedAt"])? + CLOCK_MS);
+    let (from, to) = (millis(&ended["startedAt"])? - CLOCK_MS, millis(&ended["finishedAt"])? + CLOCK_MS);
     let (start, end) = (nanos(&span.span["startTimeUnixNano"])?, nanos(&span.span["endTimeUnixNano"])?);
     ensure!(from <= start && start <= end && end <= to, "{start} to {end} is not within {from} to {to}");
     Ok(())

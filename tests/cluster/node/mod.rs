@@ -31,18 +31,18 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
 /// Held for writing by a trial that needs the machine for itself, for reading by every other.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// A trial that shares the machine, or does not.
-fn trial(
-    cluster: &Shared,
-    name: String,
-    alone: bool,
-    body: impl FnOnce(&Cluster) -> Result<()> + Send + 'static,
-) -> Trial {
+/// A trial that shares the machine, or does not. What fails is told, and tried once more in namespaces of its own: on a busy machine
+/// Argo sometimes signals its own containers before they listen, and fails a step with or without us.
+fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
+    let told = name.clone();
     cases::trial(cluster, name, move |cluster| {
         // What is guarded cannot be left half done.
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
-        body(cluster)
+        body(cluster).or_else(|error| {
+            eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
+            body(cluster)
+        })
     })
 }
 
