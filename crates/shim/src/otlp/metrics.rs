@@ -1,7 +1,7 @@
 //! `ExportMetricsServiceRequest` with the three metrics of one step, as deltas.
 
 use super::wire::Message;
-use super::{Attributes, Value, attributes, scope};
+use super::{Attributes, Value, attributes, request};
 
 /// Upper bounds of the duration's buckets, in milliseconds.
 const BOUNDS: [u32; 17] = [
@@ -33,17 +33,11 @@ pub fn export_metrics(point: &Point, resource: &Attributes) -> Vec<u8> {
         "failure" | "error" => Some("agent_step_fail_total"),
         _ => None,
     };
-    Message::of(|request| {
-        request.message(1, |resource_metrics| {
-            resource_metrics.message(1, |message| attributes(message, 1, resource));
-            resource_metrics.message(2, |scope_metrics| {
-                scope_metrics.message(1, scope);
-                scope_metrics.message(2, |metric| duration(metric, point));
-                if let Some(name) = counter {
-                    scope_metrics.message(2, |metric| count(metric, name, point));
-                }
-            });
-        });
+    request(resource, |scope| {
+        scope.message(2, |metric| duration(metric, point));
+        if let Some(name) = counter {
+            scope.message(2, |metric| count(metric, name, point));
+        }
     })
 }
 

@@ -44,6 +44,20 @@ fn attributes(message: &mut Message, field: u32, attributes: &[(String, Value)])
     }
 }
 
+/// A request of one resource with one scope, which `fill` goes on with: `ExportTraceServiceRequest` and
+/// `ExportMetricsServiceRequest` number these fields alike.
+fn request(resource: &Attributes, fill: impl FnOnce(&mut Message)) -> Vec<u8> {
+    Message::of(|request| {
+        request.message(1, |of_resource| {
+            of_resource.message(1, |message| attributes(message, 1, resource));
+            of_resource.message(2, |of_scope| {
+                of_scope.message(1, scope);
+                fill(of_scope);
+            });
+        });
+    })
+}
+
 /// `InstrumentationScope` of `common.proto`.
 fn scope(message: &mut Message) {
     message.bytes(1, SCOPE);

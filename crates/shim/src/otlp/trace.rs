@@ -1,7 +1,7 @@
 //! `ExportTraceServiceRequest` with one span.
 
 use super::wire::Message;
-use super::{Attributes, attributes, scope};
+use super::{Attributes, attributes, request};
 
 /// `SPAN_KIND_INTERNAL`.
 const INTERNAL: u64 = 1;
@@ -58,15 +58,7 @@ pub struct Span {
 
 /// The serialised request.
 pub fn export_trace(span: &Span, resource: &Attributes) -> Vec<u8> {
-    Message::of(|request| {
-        request.message(1, |resource_spans| {
-            resource_spans.message(1, |message| attributes(message, 1, resource));
-            resource_spans.message(2, |scope_spans| {
-                scope_spans.message(1, scope);
-                scope_spans.message(2, |message| write(message, span));
-            });
-        });
-    })
+    request(resource, |scope| scope.message(2, |message| write(message, span)))
 }
 
 fn write(message: &mut Message, span: &Span) {

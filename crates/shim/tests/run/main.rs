@@ -52,6 +52,14 @@ fn shim(config: &Config, words: &[&str]) -> Command {
     command
 }
 
+/// The same as first process of a pid namespace of its own.
+fn first_process(config: &Config, words: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", SHIM, "run", "--"]).args(words);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
+    command
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }

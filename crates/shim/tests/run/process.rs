@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::collector::{Collector, Manner, attribute};
-use crate::{SHIM, config, run, shim, text};
+use crate::{config, first_process, run, shim, text};
 
 #[test]
 fn codes_and_signals_come_through() {
@@ -231,22 +231,7 @@ fn as_first_process_it_passes_signals_on_and_reaps_orphans() {
     let script = "(sleep 0.1 & exec sleep 0.2) & trap 'exit 6' TERM; echo ready; \
                   sleep 0.6; ls /proc | grep -c '^[0-9]'; kill -TERM 1; while :; do sleep 0.05; done";
     let config = config(&collector.url(), "grpc");
-    let mut command = Command::new("unshare");
-    command.args([
-        "--user",
-        "--map-root-user",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        SHIM,
-        "run",
-        "--",
-        "sh",
-        "-c",
-        script,
-    ]);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
-    let output = command.output().unwrap();
+    let output = first_process(&config, &["sh", "-c", script]).output().unwrap();
     let stdout = text(&output.stdout);
     assert_eq!(output.status.code(), Some(6), "{output:?}");
     // The shim, the shell, and the pipeline's own two: the orphans are gone.

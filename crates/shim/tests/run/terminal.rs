@@ -12,7 +12,7 @@ use nix::pty::openpty;
 use stepspan_contract::IdentityLine;
 
 use crate::collector::{Collector, Manner};
-use crate::{SHIM, config, shim, text};
+use crate::{config, first_process, shim, text};
 
 /// Starts a command as leader of a session whose terminal the test holds the other end of.
 fn on_terminal(mut command: Command) -> (Child, File) {
@@ -54,25 +54,8 @@ fn until(terminal: &mut File, wanted: &str) -> String {
 fn step(collector: &Collector, script: &str, first: bool) -> Command {
     let mut config = config(&collector.url(), "grpc");
     config.identity_line = IdentityLine::Off;
-    if !first {
-        return shim(&config, &["sh", "-c", script]);
-    }
-    let mut command = Command::new("unshare");
-    command.args([
-        "--user",
-        "--map-root-user",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        SHIM,
-        "run",
-        "--",
-        "sh",
-        "-c",
-        script,
-    ]);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
-    command
+    let start = if first { first_process } else { shim };
+    start(&config, &["sh", "-c", script])
 }
 
 #[test]
