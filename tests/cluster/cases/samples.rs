@@ -2,14 +2,15 @@
 //! `test.stepspan.dev/phase` and `test.stepspan.dev/pods`, the number of pods that API server and controller made of
 //! it (daemons and agents included, though they are gone in the end).
 
-use std::{fs, path::Path};
-
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use super::{Shared, trial};
-use crate::harness::namespace::{Namespace, describe};
+use crate::harness::{
+    namespace::{Namespace, describe},
+    workflows,
+};
 
 /// A file of `workflows/`.
 pub struct Sample {
@@ -29,15 +30,7 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
 
 /// All files of `workflows/`, by name.
 pub fn samples() -> Result<Vec<Sample>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/workflows");
-    let mut samples = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let stem = path.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
-        samples.push(Sample { stem, yaml: fs::read_to_string(&path)? });
-    }
-    samples.sort_by(|a, b| a.stem.cmp(&b.stem));
-    Ok(samples)
+    Ok(workflows::read("workflows")?.into_iter().map(|(stem, yaml)| Sample { stem, yaml }).collect())
 }
 
 impl Sample {

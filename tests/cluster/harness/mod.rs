@@ -28,6 +28,7 @@ pub mod tools;
 mod unfold;
 pub mod wait;
 pub mod webhook;
+pub mod workflows;
 
 use std::{
     fs,

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The programs and files a cluster is made of.
 #[derive(Debug, Clone)]
@@ -29,46 +29,64 @@ pub struct Tools {
 impl Tools {
     /// Finds every program, or says which are missing and how to get them.
     pub fn locate() -> Result<Self> {
-        let known = ask_script()?;
-        let entry =
-            |key: &str| known.get(key).cloned().with_context(|| format!("scripts/cluster-tools names no {key}"));
-        let cache = PathBuf::from(entry("cache")?);
-        let (kubernetes, argo_version) = (entry("kubernetes")?, entry("argo")?);
-        let program = |name: &str, version: &str| cache.join("bin").join(format!("{name}-{version}"));
+        let known = Known::ask()?;
+        let argo_version = known.entry("argo")?.to_owned();
+        let cache = known.path("cache")?;
         let tools = Self {
-            etcd: program("etcd", &entry("etcd")?),
-            kube_apiserver: program("kube-apiserver", &kubernetes),
-            kube_controller_manager: program("kube-controller-manager", &kubernetes),
-            workflow_controller: program("workflow-controller", &argo_version),
+            etcd: known.program("etcd", "etcd")?,
+            kube_apiserver: known.program("kube-apiserver", "kubernetes")?,
+            kube_controller_manager: known.program("kube-controller-manager", "kubernetes")?,
+            workflow_controller: known.program("workflow-controller", "argo")?,
             argo_crds: cache.join(format!("argo-crds-{argo_version}")),
             argo_version,
             cache,
         };
-        tools.missing().map_or(Ok(tools), Err)
-    }
-
-    fn missing(&self) -> Option<anyhow::Error> {
         let all = [
-            &self.etcd,
-            &self.kube_apiserver,
-            &self.kube_controller_manager,
-            &self.workflow_controller,
-            &self.argo_crds,
+            &tools.etcd,
+            &tools.kube_apiserver,
+            &tools.kube_controller_manager,
+            &tools.workflow_controller,
+            &tools.argo_crds,
         ];
-        let missing: Vec<String> =
-            all.into_iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
-        (!missing.is_empty()).then(|| anyhow!("missing {}; build with: scripts/cluster-tools api", missing.join(", ")))
+        ensure_there(&all, "scripts/cluster-tools api")?;
+        Ok(tools)
     }
 }
 
-/// What the script names: `kubernetes`, `argo`, ... (versions), `cache`, `image` (paths).
-pub fn ask_script() -> Result<BTreeMap<String, String>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster-tools");
-    let output = Command::new(&script)
-        .env("STEPSPAN_WHERE", "1")
-        .output()
-        .with_context(|| format!("cannot run {}", script.display()))?;
-    ensure!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout)?;
-    Ok(text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.into(), value.into())).collect())
+/// What the script names: versions (`kubernetes`, `argo`, ...) and paths (`cache`, `image`).
+pub struct Known(BTreeMap<String, String>);
+
+impl Known {
+    pub fn ask() -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster-tools");
+        let output = Command::new(&script)
+            .env("STEPSPAN_WHERE", "1")
+            .output()
+            .with_context(|| format!("cannot run {}", script.display()))?;
+        ensure!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        let entries = text.lines().filter_map(|line| line.split_once('='));
+        Ok(Self(entries.map(|(key, value)| (key.into(), value.into())).collect()))
+    }
+
+    fn entry(&self, key: &str) -> Result<&str> {
+        self.0.get(key).map(String::as_str).with_context(|| format!("scripts/cluster-tools names no {key}"))
+    }
+
+    pub fn path(&self, key: &str) -> Result<PathBuf> {
+        Ok(self.entry(key)?.into())
+    }
+
+    /// A program it builds, of the version it names `version`.
+    pub fn program(&self, name: &str, version: &str) -> Result<PathBuf> {
+        Ok(self.path("cache")?.join("bin").join(format!("{name}-{}", self.entry(version)?)))
+    }
+}
+
+/// An error that names what is missing, and how to get it.
+pub fn ensure_there(all: &[&PathBuf], how: &str) -> Result<()> {
+    let missing: Vec<String> =
+        all.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
+    ensure!(missing.is_empty(), "missing {}; get it with: {how}", missing.join(", "));
+    Ok(())
 }

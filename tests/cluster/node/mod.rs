@@ -6,11 +6,7 @@ mod expected;
 mod parity;
 mod unreachable;
 
-use std::{
-    fs,
-    path::Path,
-    sync::{PoisonError, RwLock},
-};
+use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
@@ -18,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{self, Shared},
-    harness::{Cluster, namespace::Namespace},
+    harness::{Cluster, namespace::Namespace, workflows},
 };
 
 pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
@@ -31,18 +27,24 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
 /// Held for writing by a trial that needs the machine for itself, for reading by every other.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// A trial that shares the machine, or does not. What fails is told, and tried once more in namespaces of its own: on a busy machine
-/// Argo sometimes signals its own containers before they listen, and fails a step with or without us.
+/// How a workflow fails, with or without us, whose `wait` container Argo signalled before that listened.
+const TOO_EARLY: &str = "wait: Error (exit code 2)";
+
+/// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`] says is told of, and tried once more in
+/// namespaces of its own; whatever else fails has failed.
 fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
     let told = name.clone();
     cases::trial(cluster, name, move |cluster| {
         // What is guarded cannot be left half done.
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
-        body(cluster).or_else(|error| {
-            eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
-            body(cluster)
-        })
+        match body(cluster) {
+            Err(error) if format!("{error:#}").contains(TOO_EARLY) => {
+                eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
+                body(cluster)
+            }
+            done => done,
+        }
     })
 }
 
@@ -57,15 +59,7 @@ struct Sample {
 }
 
 fn samples() -> Result<Vec<Sample>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/node/workflows");
-    let mut samples = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let stem = path.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
-        samples.push(Sample { stem, yaml: fs::read_to_string(&path)? });
-    }
-    samples.sort_by(|a, b| a.stem.cmp(&b.stem));
-    Ok(samples)
+    Ok(workflows::read("node/workflows")?.into_iter().map(|(stem, yaml)| Sample { stem, yaml }).collect())
 }
 
 impl Sample {

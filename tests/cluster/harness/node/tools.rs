@@ -1,10 +1,10 @@
 //! Where the programs of a node are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::harness::tools;
+use crate::harness::tools::{Known, ensure_there};
 
 /// Programs and files of a node, all there.
 #[derive(Debug, Clone)]
@@ -30,50 +30,34 @@ impl NodeTools {
     /// Finds everything, or says what is missing and how to get it.
     pub fn locate() -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "a node that runs pods needs root");
-        let known = tools::ask_script()?;
-        let entry =
-            |key: &str| known.get(key).cloned().with_context(|| format!("scripts/cluster-tools names no {key}"));
-        let cache = PathBuf::from(entry("cache")?);
-        let program = |name: &str, version: &str| cache.join("bin").join(format!("{name}-{version}"));
-        let kubernetes = entry("kubernetes")?;
-        let located = Self {
-            kubelet: program("kubelet", &kubernetes),
-            kube_proxy: program("kube-proxy", &kubernetes),
-            kube_scheduler: program("kube-scheduler", &kubernetes),
-            argoexec: program("argoexec", &entry("argo")?),
-            otelcol: program("otelcol", &entry("otelcol")?),
+        let known = Known::ask()?;
+        let tools = Self {
+            kubelet: known.program("kubelet", "kubernetes")?,
+            kube_proxy: known.program("kube-proxy", "kubernetes")?,
+            kube_scheduler: known.program("kube-scheduler", "kubernetes")?,
+            argoexec: known.program("argoexec", "argo")?,
+            otelcol: known.program("otelcol", "otelcol")?,
             containerd: "/usr/bin/containerd".into(),
             dnsmasq: "/usr/sbin/dnsmasq".into(),
             busybox: "/bin/busybox".into(),
             cni_plugins: "/usr/lib/cni".into(),
-            debian_root: cache.join("debian-root"),
-            stepspan_image: entry("image")?.into(),
+            debian_root: known.path("cache")?.join("debian-root"),
+            stepspan_image: known.path("image")?,
         };
-        located.ensure_there()?;
-        Ok(located)
-    }
-
-    fn ensure_there(&self) -> Result<()> {
-        let all: [&Path; 11] = [
-            &self.kubelet,
-            &self.kube_proxy,
-            &self.kube_scheduler,
-            &self.argoexec,
-            &self.otelcol,
-            &self.containerd,
-            &self.dnsmasq,
-            &self.busybox,
-            &self.cni_plugins,
-            &self.debian_root,
-            &self.stepspan_image,
+        let all = [
+            &tools.kubelet,
+            &tools.kube_proxy,
+            &tools.kube_scheduler,
+            &tools.argoexec,
+            &tools.otelcol,
+            &tools.containerd,
+            &tools.dnsmasq,
+            &tools.busybox,
+            &tools.cni_plugins,
+            &tools.debian_root,
+            &tools.stepspan_image,
         ];
-        let missing: Vec<String> =
-            all.into_iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
-        ensure!(
-            missing.is_empty(),
-            "missing {}; get them with: scripts/cluster-tools node && make image",
-            missing.join(", ")
-        );
-        Ok(())
+        ensure_there(&all, "scripts/cluster-tools node && make image")?;
+        Ok(tools)
     }
 }
