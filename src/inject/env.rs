@@ -39,12 +39,15 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
         Scope::Auto => pod.argo_4_1,
     } || theirs.from_outside;
     let ours = variables(policy, pod);
-    let dropped: Vec<Group> = ours.iter().filter_map(|v| theirs.drops(v)).collect();
+    let groups = Groups {
+        dropped: ours.iter().filter_map(|v| theirs.drops(v)).collect(),
+        deferred: ours.iter().filter(|v| theirs.refers_to(&v.name)).filter_map(|v| group(&v.name)).collect(),
+    };
     let mut plan = EnvPlan::default();
     for variable in &ours {
         let entry =
             |value: &str| Json::object([("name", variable.name.clone().into()), ("value", literal(pod, value).into())]);
-        settle(variable, &theirs, &dropped, to_shim, entry, &mut plan);
+        settle(variable, &theirs, &groups, to_shim, entry, &mut plan);
     }
     plan
 }
@@ -111,10 +114,18 @@ fn variables<'a>(policy: &'a Effective, pod: &StepPod<'_>) -> Vec<Ours<'a>> {
     all
 }
 
+/// Groups of ours that are treated as one.
+struct Groups {
+    /// By a `skip`.
+    dropped: Vec<Group>,
+    /// To the shim, since the container refers to a member: if only that one went, the shim would take the others for the step's.
+    deferred: Vec<Group>,
+}
+
 fn settle(
     ours: &Ours<'_>,
     theirs: &Theirs<'_>,
-    dropped: &[Group],
+    groups: &Groups,
     to_shim: bool,
     entry: impl Fn(&str) -> Json<'static>,
     plan: &mut EnvPlan,
@@ -122,7 +133,7 @@ fn settle(
     let own_group = group(&ours.name);
     let existing = theirs.entry(&ours.name);
     if ours.on_conflict != OnConflict::Override
-        && own_group.is_some_and(|g| dropped.contains(&g) || theirs.sets_group(g))
+        && own_group.is_some_and(|g| groups.dropped.contains(&g) || theirs.sets_group(g))
     {
         return;
     }
@@ -131,10 +142,11 @@ fn settle(
     } else {
         Cow::Borrowed(&*ours.value)
     };
+    let deferred = theirs.refers_to(&ours.name) || own_group.is_some_and(|g| groups.deferred.contains(&g));
     match (existing, ours.on_conflict) {
         (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
         (Some((index, _)), OnConflict::Override) if !to_shim => plan.replace.push((index, entry(&value))),
-        (None, _) if !to_shim && !theirs.refers_to(&ours.name) => plan.append.push(entry(&value)),
+        (None, _) if !to_shim && !deferred => plan.append.push(entry(&value)),
         _ => plan.rules.push(EnvRule {
             name: ours.name.clone().into_owned(),
             value: value.into_owned(),

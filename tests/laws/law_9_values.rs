@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stepspan_contract::Config;
+use stepspan_contract::env::group;
+use stepspan_contract::{Config, OnConflict};
 
 use crate::case::{Case, SHIM, list, shimmed, text};
 use crate::dice::{Dice, cases, rows};
@@ -41,6 +42,22 @@ proptest! {
                 let member = value.key == "stepName" && found != expected.as_deref();
                 prop_assert!(member || found == expected.as_deref(), "{:?} {:?}", value, found);
                 prop_assert!(found.is_none_or(|f| f.len() <= 256 && !f.chars().any(char::is_control)), "{found:?}");
+            }
+        }
+    }
+
+    /// Where the shim settles one variable of a group, it must not take another of ours for the step's.
+    #[test]
+    fn a_group_is_settled_in_one_place(bytes in rows()) {
+        let case = Case::of(&bytes);
+        let after = case.run().after;
+        for i in shimmed(&case.pod, &after) {
+            let (before, after) = (&case.pod["spec"]["containers"][i], &after["spec"]["containers"][i]);
+            let names = |container| list(container, "env").iter().map(|e| text(e, "name")).collect::<Vec<_>>();
+            let theirs = names(before);
+            let appended: Vec<_> = names(after).into_iter().filter(|n| !theirs.contains(n)).filter_map(group).collect();
+            for rule in config(after).env.iter().filter(|rule| rule.on_conflict != OnConflict::Override) {
+                prop_assert!(group(&rule.name).is_none_or(|g| !appended.contains(&g)), "{} and {appended:?}", rule.name);
             }
         }
     }

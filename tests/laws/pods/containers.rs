@@ -110,7 +110,8 @@ fn command(dice: &mut Dice<'_>, facts: &Facts, step: Step) -> Vec<String> {
         Step::User => {
             words.push(dice.pick(&["sh", "python", "emissary", "/stepspan/stepspan-shim"]).to_owned());
             for _ in 0..dice.below(4) {
-                let word = dice.pick(&["-c", "--", "run", "$(OTEL_SERVICE_NAME)", "$(STEPSPAN_CONFIG)"]).to_owned();
+                let word =
+                    dice.pick(&["-c", "--", "run", "$(OTEL_EXPORTER_OTLP_PROTOCOL)", "$(STEPSPAN_CONFIG)"]).to_owned();
                 words.push(if dice.often() { dice.text() } else { word });
             }
         }
