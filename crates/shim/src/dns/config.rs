@@ -21,7 +21,7 @@ pub struct Config {
     pub ndots: usize,
     /// For each question.
     pub timeout: Duration,
-    /// How often all servers are asked.
+    /// How often servers that fail are asked; with `timeout`, how long silent ones are.
     pub attempts: usize,
 }
 

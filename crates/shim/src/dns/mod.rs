@@ -25,6 +25,8 @@ pub enum Failure {
     NotFound,
     /// No name server answered.
     NoAnswer,
+    /// All name servers answered that they cannot.
+    ServersFailed,
     /// What stands there cannot be a name.
     NotAName,
 }

@@ -15,6 +15,8 @@ use super::message::{Answer, Kind, answer, question};
 
 /// A packet that got lost is sent again after this long, then twice as long: a step's whole budget is half a second.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Servers that refuse or fail are asked again after this.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
 /// An answer that was cut is fetched over TCP within this.
 const TCP_ROOM: Duration = Duration::from_millis(200);
 /// Larger answers come over TCP (we do not offer EDNS).
@@ -24,7 +26,9 @@ const LONGEST_PACKET: usize = 4_096;
 pub async fn addresses(name: &str, config: &Config) -> Result<Vec<IpAddr>, Failure> {
     let mut wait = FIRST_WAIT.min(config.timeout);
     let end = Instant::now() + config.timeout * u32::try_from(config.attempts).unwrap_or(1);
+    let mut useless = 0;
     loop {
+        let mut silent = false;
         for server in &config.servers {
             let until = (Instant::now() + wait).min(end);
             match timeout_at(until + TCP_ROOM, ask(*server, name, until)).await {
@@ -32,14 +36,19 @@ pub async fn addresses(name: &str, config: &Config) -> Result<Vec<IpAddr>, Failu
                 Ok(Ok(Some(found))) => return Ok(found),
                 Ok(Ok(None)) => return Err(Failure::NotAName),
                 // No answer, or none of use: the next server.
-                Ok(Err(_)) | Err(_) => {}
+                Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {}
+                Ok(Err(_)) | Err(_) => silent = true,
             }
+        }
+        useless += usize::from(!silent);
+        if useless >= config.attempts {
+            return Err(Failure::ServersFailed);
         }
         wait = (wait * 2).min(config.timeout);
         if Instant::now() + Duration::from_millis(1) >= end {
             return Err(Failure::NoAnswer);
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(BETWEEN_ROUNDS).await;
     }
 }
 

@@ -114,6 +114,34 @@ fn a_server_that_is_silent_about_one_family_is_heard_about_the_other() {
     assert_eq!(found, Ok(vec![IpAddr::from([10, 1, 2, 3])]));
 }
 
+/// glibc goes on with the next domain too (`__res_context_search`, SERVFAIL).
+#[test]
+fn a_domain_whose_server_fails_hides_no_other() {
+    let questions = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&questions);
+    let failing = server(move |_| {
+        // The first name asked for is in the domain that fails.
+        let asked = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Some(if asked < 4 { (0x8182, vec![]) } else { (0x8180, vec![[10, 9, 8, 7]]) })
+    });
+    let search = vec!["corp.example".to_owned()];
+    let config = Config { search, ndots: 5, timeout: Duration::from_secs(5), ..config(failing) };
+    let found = local(resolve_with("c.vendor.test", Path::new("/no/hosts"), &config));
+    assert_eq!(found.map(|found| found[0]), Ok(IpAddr::from([10, 9, 8, 7])));
+    assert_eq!(questions.load(std::sync::atomic::Ordering::Relaxed), 6, "two rounds of two questions, then the name");
+    let failing = server(|_| Some((0x8185, vec![])));
+    let found = local(resolve_with("a.b", Path::new("/no/hosts"), &Config { ..self::config(failing) }));
+    assert_eq!(found, Err(Failure::ServersFailed));
+}
+
+#[test]
+fn both_families_are_read() {
+    let asked = question(7, "a.b", Kind::Aaaa).unwrap();
+    let address: std::net::Ipv6Addr = "2001:db8::1:2".parse().unwrap();
+    let bytes = reply(&asked, 0x8180, &[(&[0xc0, 12][..], 28, address.octets().to_vec())]);
+    assert_eq!(answer(&bytes, 7, "a.b", Kind::Aaaa), Some(Answer::Addresses(vec![address.into()])));
+}
+
 #[test]
 fn an_answer_that_was_cut_is_fetched_over_tcp() {
     use std::io::{Read, Write};
