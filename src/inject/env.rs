@@ -41,7 +41,12 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
     let ours = variables(policy, pod);
     let groups = Groups {
         dropped: ours.iter().filter_map(|v| theirs.drops(v)).collect(),
-        deferred: ours.iter().filter(|v| theirs.refers_to(&v.name)).filter_map(|v| group(&v.name)).collect(),
+        deferred: ours
+            .iter()
+            .filter(|v| theirs.refers_to(&v.name))
+            .filter_map(|v| group(&v.name))
+            .chain(theirs.hides_service().then_some(Group::Service))
+            .collect(),
     };
     let mut plan = EnvPlan::default();
     for variable in &ours {
@@ -118,7 +123,8 @@ fn variables<'a>(policy: &'a Effective, pod: &StepPod<'_>) -> Vec<Ours<'a>> {
 struct Groups {
     /// By a `skip`.
     dropped: Vec<Group>,
-    /// To the shim, since the container refers to a member: if only that one went, the shim would take the others for the step's.
+    /// To the shim, since the container refers to a member (if only that one went, the shim would take the others for the
+    /// step's), or since only the shim sees whether the step has one.
     deferred: Vec<Group>,
 }
 
@@ -189,6 +195,11 @@ impl<'a> Theirs<'a> {
         };
         self.container.env().iter().filter_map(|e| group(e.get("name")?.as_str()?)).any(|g| g == wanted)
             || (wanted == Group::Service && in_list())
+    }
+
+    /// Whether a list that admission cannot see may hold `service.name`.
+    fn hides_service(&self) -> bool {
+        self.entry(RESOURCE_ATTRIBUTES).is_some_and(|(_, entry)| entry.get("valueFrom").is_some())
     }
 
     /// The group that a `skip` of ours drops.

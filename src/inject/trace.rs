@@ -42,6 +42,17 @@ impl PodTrace {
         Some(Self { context: TraceParent { trace, span: node_span, sampled }, link, joined, environment: false })
     }
 
+    /// What a step's span is linked to: a foreign trace, and the attempt before (whose node span only `watch` emits).
+    pub fn links(&self, pod: &StepPod<'_>, policy: &Effective) -> Vec<TraceParent> {
+        let before = || {
+            let name = attempt_before(pod.node_name?)?;
+            let span = SpanId::of_node(pod.workflow_uid?, &node_id(pod.workflow_name, &name));
+            Some(TraceParent { span, ..self.context.clone() })
+        };
+        let retried = (policy.parent == ParentKind::Node && !self.environment).then(before).flatten();
+        self.link.iter().cloned().chain(retried).collect()
+    }
+
     /// The parent of a step container's span.
     pub fn parent(&self, policy: &Effective, uid: &str, node_id: &str) -> Parent {
         match (policy.parent, &self.joined) {
@@ -59,15 +70,28 @@ fn argo_parent(pod: &StepPod<'_>) -> Option<TraceParent> {
     TraceParent::read(entry.get("value")?.as_str()?)
 }
 
-/// The node id of a step container: the pod's, or in a containerSet the member's own (`NodeID` of Argo's
-/// `workflow_types.go`: the Workflow's name and FNV-1a of the node's name).
+/// `NodeID` of Argo's `workflow_types.go`: the Workflow's name and FNV-1a of the node's name.
+fn node_id(workflow: &str, node_name: &str) -> String {
+    if node_name == workflow {
+        return workflow.to_owned();
+    }
+    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    format!("{workflow}-{hash}")
+}
+
+/// The node name of the attempt before `name(2)`; `None` for a first one, and for what is no attempt (`name(2:item)`).
+fn attempt_before(node_name: &str) -> Option<String> {
+    let (name, attempt) = node_name.strip_suffix(')')?.rsplit_once('(')?;
+    let attempt: u32 = attempt.parse().ok().filter(|_| attempt.bytes().all(|b| b.is_ascii_digit()))?;
+    Some(format!("{name}({})", attempt.checked_sub(1)?))
+}
+
+/// The node id of a step container: the pod's, or in a containerSet the member's own.
 pub fn container_node_id(pod: &StepPod<'_>, container: &Container<'_>) -> String {
     let pod_node = pod.node_id.unwrap_or_default();
     match pod.node_name {
         Some(node_name) if is_member(pod, container) => {
-            let name = format!("{node_name}.{}", container.name);
-            let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-            format!("{}-{hash}", pod.workflow_name)
+            node_id(pod.workflow_name, &format!("{node_name}.{}", container.name))
         }
         _ => pod_node.to_owned(),
     }

@@ -154,11 +154,38 @@ fn an_incoming_context_is_linked_joined_or_ignored() {
         let told = configs(&with(pod, &spec)).remove(0);
         let joined = incoming == "parent";
         assert_eq!(told.trace_id, if joined { FOREIGN.0 } else { &own.trace_id });
-        assert_eq!(told.link, (incoming == "link").then_some(context), "{incoming}");
+        assert_eq!(told.links, (incoming == "link").then_some(context).into_iter().collect::<Vec<_>>(), "{incoming}");
         assert_eq!(told.parent, if joined { Parent::Span(FOREIGN.1.to_owned()) } else { Parent::None });
         // It never raises sampling beyond the policy's own, and only a joined trace can lower it.
         assert_eq!(told.sampled, ratio > 0.0 && (!joined || flags == "01"), "{incoming} {flags} {ratio}");
     }
+}
+
+#[test]
+fn a_retry_is_linked_to_the_attempt_before() {
+    let mut pod = named("script-retry-3.7");
+    let uid = text(&pod["metadata"]["ownerReferences"][0], "uid").to_owned();
+    let workflow = text(&pod["metadata"]["labels"], "workflows.argoproj.io/workflow").to_owned();
+    let node = |name: &str| {
+        // FNV-1a, 32 bits.
+        let hash = name.bytes().fold(2_166_136_261_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+        h(&format!("node/{uid}/{workflow}-{hash}"), 16)
+    };
+    let node_parent = json!({"traceContext": {"parent": "node"}});
+    for (name, before) in [
+        (format!("{workflow}.flaky(2)"), Some(format!("{workflow}.flaky(1)"))),
+        (format!("{workflow}(1)"), Some(format!("{workflow}(0)"))),
+        (format!("{workflow}.flaky(0)"), None),
+        (format!("{workflow}.flaky(1:item)"), None),
+        (format!("{workflow}.flaky"), None),
+    ] {
+        pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"] = json!(name);
+        let told = configs(&with(pod.clone(), &node_parent)).remove(0);
+        let expected = before.map(|before| format!("00-{}-{}-01", told.trace_id, node(&before)));
+        assert_eq!(told.links, expected.into_iter().collect::<Vec<_>>(), "{name}");
+    }
+    // Without `watch` nobody sends the span that would be linked to.
+    assert!(configs(&with(pod, &json!({"traceContext": {"parent": "none"}}))).iter().all(|told| told.links.is_empty()));
 }
 
 #[test]
@@ -168,7 +195,7 @@ fn a_broken_context_is_none() {
         pod["metadata"]["annotations"]["traceparent"] = json!(broken);
         let told = configs(&with(pod, &json!({"traceContext": {"incoming": "parent"}}))).remove(0);
         assert_eq!(told.trace_id, configs(&Case::plain(named("container-3.7"))).remove(0).trace_id);
-        assert_eq!(told.link, None);
+        assert!(told.links.is_empty());
     }
 }
 

@@ -97,8 +97,10 @@ pub struct Config {
     pub sampled: bool,
     /// A failed step is exported even when not sampled.
     pub keep_failed: bool,
-    /// A foreign traceparent to link to.
-    pub link: Option<String>,
+    /// Traceparents to link to: a foreign one, the attempt before.
+    pub links: Vec<String>,
+    /// The pod's name, where admission knew it.
+    pub pod_name: Option<String>,
     /// UID of the Workflow: with node id, pod UID, container and attempt it gives the span id.
     pub workflow_uid: String,
     /// Argo's node id.
@@ -140,15 +142,15 @@ pub struct Config {
 pub enum ConfigError {
     /// The first line is not `version N` with an N this reader knows.
     Version(String),
-    /// A line that is not `name value`, or a value that is not of its form.
-    Line(String),
+    /// The number of a line that is not `name value`, or whose value is not of its form. What stands there may be a secret.
+    Line(usize),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(found) => write!(f, "configuration of version {found:?}, this shim reads {VERSION}"),
-            Self::Line(line) => write!(f, "unreadable configuration line {line:?}"),
+            Self::Line(line) => write!(f, "line {line} of the configuration cannot be read"),
         }
     }
 }
@@ -168,7 +170,10 @@ impl Config {
         }
         out.flag("sampled", self.sampled);
         out.flag("keep-failed", self.keep_failed);
-        out.optional("link", self.link.as_deref());
+        for link in &self.links {
+            out.line("link", link);
+        }
+        out.optional("pod", self.pod_name.as_deref());
         out.line("workflow", &self.workflow_uid);
         out.line("node", &self.node_id);
         out.line("container", &self.container);
@@ -205,8 +210,8 @@ impl Config {
             return Err(ConfigError::Version(version.to_owned()));
         }
         let mut config = Self::default();
-        for line in lines {
-            config.read_line(line).ok_or_else(|| ConfigError::Line(line.to_owned()))?;
+        for (at, line) in lines.enumerate() {
+            config.read_line(line).ok_or(ConfigError::Line(at + 2))?;
         }
         Ok(config)
     }
@@ -221,7 +226,8 @@ impl Config {
             "parent" => self.parent = Parent::Span(value),
             "sampled" => self.sampled = value == "1",
             "keep-failed" => self.keep_failed = value == "1",
-            "link" => self.link = Some(value),
+            "link" => self.links.push(value),
+            "pod" => self.pod_name = Some(value),
             "workflow" => self.workflow_uid = value,
             "node" => self.node_id = value,
             "container" => self.container = value,
@@ -333,11 +339,11 @@ mod tests {
         fn config()(
             ids in ("[0-9a-f]{32}", "[0-9a-f]{16}", any::<String>(), any::<String>(), any::<String>()),
             parent in 0..3, flags in any::<[bool; 5]>(), attributes in pairs(), from_env in pairs(), headers in pairs(),
-            link in any::<Option<String>>(), budget in any::<u64>(), rules in pairs(),
+            links in any::<Vec<String>>(), pod_name in any::<Option<String>>(), budget in any::<u64>(), rules in pairs(),
         ) -> Config {
             let (trace_id, span, uid, node_id, container) = ids;
             Config {
-                trace_id, sampled: flags[0], keep_failed: flags[1], metrics: flags[2], link, workflow_uid: uid, node_id,
+                trace_id, sampled: flags[0], keep_failed: flags[1], metrics: flags[2], links, pod_name, workflow_uid: uid, node_id,
                 parent: match parent { 0 => Parent::None, 1 => Parent::Span(span), _ => Parent::Environment },
                 container: container.clone(), span_name: container.clone(), attribute_names: "both".into(), attributes,
                 attributes_from_env: from_env, endpoint: "http://c:4317".into(), protocol: "grpc".into(),

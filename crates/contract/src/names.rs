@@ -25,6 +25,8 @@ pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub const PRIVATE_PREFIX: &str = "STEPSPAN_";
 /// The shim's own path, for scripts that show their parts: `"$STEPSPAN" run --name build -- make`.
 pub const SHIM_ENV: &str = "STEPSPAN";
+/// Where parts of a step hand their spans to the step's shim: the one private variable that the command sees.
+pub const RELAY_ENV: &str = "STEPSPAN_RELAY";
 /// The serialised [`crate::Config`].
 pub const CONFIG_ENV: &str = "STEPSPAN_CONFIG";
 /// The pod's UID (downward API): unknown at admission, part of the step span's id.

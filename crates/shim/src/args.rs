@@ -33,11 +33,14 @@ pub struct Init {
     pub timeout: Duration,
     /// PEM file of the CA that the Collector's certificate comes from; else the image's own, and ours has none.
     pub ca: Option<String>,
+    /// Where Kubernetes looks for the reason of an end (`terminationMessagePath`).
+    pub termination_log: PathBuf,
 }
 
 /// How it is called.
 pub const USAGE: &str = "usage: stepspan-shim run [--name NAME] -- COMMAND [ARGUMENT ...]\n\
-                         \u{20}      stepspan-shim init --to DIR [--probe URL] [--protocol grpc|http/protobuf] [--timeout 300ms] [--ca FILE]";
+                         \u{20}      stepspan-shim init --to DIR [--probe URL] [--protocol grpc|http/protobuf] [--timeout 300ms] [--ca FILE]\n\
+                         \u{20}                     [--termination-log FILE]";
 
 /// Reads the arguments after the program's name; `None` for what is none of the forms.
 pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Call> {
@@ -64,19 +67,21 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<Call> {
 
 fn init(mut arguments: impl Iterator<Item = OsString>) -> Option<Init> {
     let (mut to, mut probe, mut ca) = (None, None, None);
+    let mut termination_log = PathBuf::from("/dev/termination-log");
     let (mut protocol, mut timeout) = ("grpc".to_owned(), Duration::from_millis(300));
     while let Some(flag) = arguments.next() {
         let value = arguments.next()?;
         match flag.to_str()? {
             "--to" => to = Some(PathBuf::from(value)),
             "--probe" => probe = Some(value.to_str()?.to_owned()),
+            "--termination-log" => termination_log = PathBuf::from(value),
             "--ca" => ca = Some(value.to_str()?.to_owned()),
             "--protocol" => value.to_str()?.clone_into(&mut protocol),
             "--timeout" => timeout = Duration::from_millis(value.to_str()?.strip_suffix("ms")?.parse().ok()?),
             _ => return None,
         }
     }
-    Some(Init { to: to?, probe, protocol, timeout, ca })
+    Some(Init { to: to?, probe, protocol, timeout, ca, termination_log })
 }
 
 #[cfg(test)]
@@ -94,7 +99,14 @@ mod tests {
         let argv = vec!["make".into()];
         assert_eq!(of(&["run", "--name", "build", "--", "make"]), Some(Call::Run { name: Some("build".into()), argv }));
         let (protocol, ca) = ("grpc".into(), Some("/ca.pem".into()));
-        let init = Init { to: "/x".into(), probe: None, protocol, timeout: Duration::from_millis(7), ca };
+        let init = Init {
+            to: "/x".into(),
+            probe: None,
+            protocol,
+            timeout: Duration::from_millis(7),
+            ca,
+            termination_log: "/dev/termination-log".into(),
+        };
         assert_eq!(of(&["init", "--to", "/x", "--timeout", "7ms", "--ca", "/ca.pem"]), Some(Call::Init(init)));
         for bad in [&[][..], &["run"], &["run", "--"], &["run", "make"], &["init"], &["init", "--to"], &["x"]] {
             assert_eq!(of(bad), None, "{bad:?}");

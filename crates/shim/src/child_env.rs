@@ -30,9 +30,10 @@ pub fn settle(env: &mut Environment, rules: &[EnvRule]) {
         }
         let foreign_service = rule.name == RESOURCE_ATTRIBUTES && theirs.contains(&Group::Service);
         let value = if foreign_service { without_service_name(&rule.value) } else { rule.value.clone() };
-        match (env.get(&rule.name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()), rule.on_conflict) {
-            (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
-            (Some(theirs), OnConflict::Merge) => env.set(&rule.name, &merge_lists(&theirs, &value)),
+        match (env.get(&rule.name).map(|bytes| std::str::from_utf8(bytes).map(ToOwned::to_owned)), rule.on_conflict) {
+            (Some(Ok(theirs)), OnConflict::Merge) => env.set(&rule.name, &merge_lists(&theirs, &value)),
+            // What is no text cannot be merged, and stays as it is.
+            (Some(_), OnConflict::Keep | OnConflict::Skip | OnConflict::Merge) => {}
             (None, _) | (Some(_), OnConflict::Override) => env.set(&rule.name, &value),
         }
     }
@@ -54,6 +55,9 @@ pub fn hand_on(env: &mut Environment, (trace, span, sampled): (&str, &str, bool)
         if !env.has(name) {
             env.set(name, value);
         }
+    }
+    if env.get("BAGGAGE").is_some_and(|bytes| std::str::from_utf8(bytes).is_err()) {
+        return;
     }
     let theirs = env.text("BAGGAGE").unwrap_or_default().to_owned();
     let own: Vec<&str> = pairs(&theirs).map(|(key, _)| key).collect();

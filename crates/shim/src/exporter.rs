@@ -14,13 +14,15 @@ pub fn of_config(config: &Config, outside: &Environment, env: &Environment) -> R
     let protocol = Protocol::parse(&config.protocol).ok_or_else(|| format!("protocol {}", config.protocol))?;
     let mut target = Target::of_url(&config.endpoint, protocol)?;
     target.ca_file.clone_from(&config.ca_file);
-    // An optional Secret that is not there leaves its variable unset.
-    let header =
-        |(name, variable): &(String, String)| Some((name.to_ascii_lowercase(), outside.text(variable)?.to_owned()));
+    // An optional Secret that is not there leaves its variable unset; one written by hand often ends in a newline.
+    let header = |(name, variable): &(String, String)| {
+        Some((name.to_ascii_lowercase(), outside.text(variable)?.trim().to_owned()))
+    };
     target.headers = config.headers.iter().filter_map(header).collect();
     common(&mut target, env);
     // The step's own credentials are for the step's own Collector.
-    if env.text("OTEL_EXPORTER_OTLP_ENDPOINT") == Some(&config.endpoint) {
+    let elsewhere = env.has("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    if !elsewhere && env.text("OTEL_EXPORTER_OTLP_ENDPOINT") == Some(&config.endpoint) {
         credentials(&mut target, env);
     }
     Ok(target)
@@ -89,7 +91,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
         ]);
-        assert_eq!((found.tls, found.port, found.whole_path, found.gzip), (true, 4318, true, true));
+        assert_eq!((found.tls, found.port, found.whole_path, found.gzip), (true, 443, true, true));
         assert_eq!(found.headers, [("authorization".into(), "Bearer t".into()), ("a".into(), "b".into())]);
         assert_eq!(found.timeout, Some(Duration::from_millis(250)));
         let bare = [("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
@@ -108,7 +110,7 @@ mod tests {
             ],
             ..Config::default()
         };
-        let outside: Environment = [("STEPSPAN_HEADER_0", "secret")].into_iter().collect();
+        let outside: Environment = [("STEPSPAN_HEADER_0", "secret\n")].into_iter().collect();
         let env = |endpoint| -> Environment {
             [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "own=1")].into_iter().collect()
         };
@@ -117,5 +119,8 @@ mod tests {
         assert!(!format!("{foreign:?}").contains("secret"));
         let same = of_config(&config, &outside, &env("http://ours:4317")).unwrap();
         assert_eq!(same.headers.len(), 2);
+        let mut split = env("http://ours:4317");
+        split.set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://vendor");
+        assert_eq!(of_config(&config, &outside, &split).unwrap().headers.len(), 1);
     }
 }

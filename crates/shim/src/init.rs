@@ -10,20 +10,20 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::args::Init;
-use crate::export::{Protocol, Signal, Target, connect};
+use crate::command::ignore_broken_pipes;
+use crate::export::{Protocol, Signal, Target, Verdict, connect};
 use crate::identity;
 
 /// The name of the shim in its folder.
 const NAME: &str = "stepspan-shim";
-/// Where Kubernetes looks for the reason of an end (`terminationMessagePath`).
-const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Installs and probes. Exit code 0 whatever the probe says, 1 where the shim could not be installed.
 pub fn init(asked: &Init) -> i32 {
     let began = Instant::now();
+    ignore_broken_pipes();
     if let Err(error) = install(&asked.to) {
         let sentence = format!("stepspan: cannot install the shim in {}: {error}", asked.to.display());
-        let _ = fs::write(TERMINATION_LOG, &sentence);
+        let _ = fs::write(&asked.termination_log, &sentence);
         line(&format!(r#""install":"failed","error":"{}""#, escape(&error.to_string())), began);
         return 1;
     }
@@ -62,7 +62,7 @@ fn probe(url: &str, asked: &Init) -> Result<Duration, String> {
     target.ca_file.clone_from(&asked.ca);
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| error.to_string())?;
     let look = async {
-        let mut client = connect(&target).await?;
+        let mut client = connect(&target).await.map_err(Verdict::why)?;
         client.send(&target, Signal::Trace, &[]).await
     };
     let looked = runtime.block_on(async { timeout(asked.timeout, look).await });

@@ -1,7 +1,8 @@
 //! The entrypoint that stands between Argo's emissary and a step's command: makes the step one span, and never costs it anything.
 //!
 //! Read in this order: [`args`], [`run`] (what happens when), [`step`] (what is known before the command starts), [`command`] (processes
-//! and signals), [`report`] (what its end makes known), [`otlp`] (bytes), [`export`] (how they get out); [`init`] is the init container's part.
+//! and signals), [`report`] (what its end makes known), [`outbox`] (what is sent when), [`otlp`] (bytes), [`export`]
+//! (how they get out), [`relay`] (how the spans of a step's parts get to it); [`init`] is the init container's part.
 //!
 //! A library only so that its readers of what others write can be fuzzed; the program is [`entry`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests stop where something is wrong"))]
@@ -16,6 +17,8 @@ mod exporter;
 mod identity;
 mod init;
 pub mod otlp;
+mod outbox;
+mod relay;
 mod report;
 mod run;
 mod step;

@@ -1,12 +1,11 @@
 //! What is told at the end: the span, the metrics, and to people one line.
 
-use std::io::Write;
 use std::time::Instant;
 
 use nix::libc;
 
 use crate::attributes;
-use crate::command::Ended;
+use crate::command::{Ended, write_quietly};
 use crate::export::Signal;
 use crate::identity;
 use crate::otlp::{Point, Span, Status, export_metrics, export_trace};
@@ -16,8 +15,7 @@ use crate::step::Step;
 /// One line on stderr.
 pub fn say(text: &str) {
     let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    // Whoever closed the stream does not want it.
-    let _ = std::io::stderr().write_all(format!("stepspan: {clean}\n").as_bytes());
+    write_quietly(&mut std::io::stderr(), format!("stepspan: {clean}\n").as_bytes());
 }
 
 /// The requests that the command's end calls for. `asked`: SIGTERM came before.

@@ -5,20 +5,22 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::libc;
 use nix::unistd::Pid;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant as Moment, timeout_at};
+use tokio::time::{Instant as Moment, sleep_until};
 
-use crate::command::{Blocked, Ended, Environment, Event, Failure, Image, Started, Supervisor, exec, start};
-use crate::export::{Client, Signal, Target, connect, deliver};
+use crate::command::{
+    Blocked, Ended, Environment, Event, Failure, Image, Started, Supervisor, exec, start, write_quietly,
+};
+use crate::outbox::Outbox;
+use crate::relay::Relay;
 use crate::report;
 use crate::step::{self, Line, Step};
+use stepspan_contract::names;
 
 /// A connection that a longer command leaves idle is closed again: many steps run for hours.
 const IDLE: Duration = Duration::from_secs(20);
@@ -50,11 +52,15 @@ impl Began {
 pub fn run(name: Option<String>, argv: Vec<OsString>, shim: &str, began: Began) -> i32 {
     let mut env = Environment::inherited();
     let program = argv.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    if env.text("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true")) {
+    if disabled(&env) {
         crate::child_env::strip(&mut env);
+        if name.is_none() {
+            // A script calls it all the same.
+            env.set(names::SHIM_ENV, &program_path(shim));
+        }
         return become_command(&Image::new(argv, env), None, &program);
     }
-    let untouched = env.clone();
+    let (untouched, is_part) = (env.clone(), name.is_some());
     let known = catch_unwind(AssertUnwindSafe(|| match name {
         Some(name) => Ok(step::of_part(&mut env, name)),
         None => step::of_pod(&mut env, &program_path(shim)),
@@ -64,34 +70,53 @@ pub fn run(name: Option<String>, argv: Vec<OsString>, shim: &str, began: Began) 
         crate::child_env::strip(&mut env);
         Err("an internal error".to_owned())
     });
+    // A policy may have said so too, where it was left to us.
+    let disabled = disabled(&env);
+    let wanted = step.as_ref().ok().filter(|step| !disabled && step.may_export());
+    let relay = if is_part || wanted.is_none() { None } else { Relay::open() };
+    if let Some(relay) = &relay {
+        env.set(names::RELAY_ENV, &relay.name);
+    }
     let image = Image::new(argv, env);
-    let step = match step {
-        Ok(step) => step,
+    match step {
+        _ if disabled => become_command(&image, None, &program),
+        Ok(step) => as_span(&step, &image, relay, &program, began),
         Err(why) => {
             report::say(&format!("no span: {why}"));
-            return become_command(&image, None, &program);
+            become_command(&image, None, &program)
         }
-    };
-    identity_line(&step);
-    if !step.may_export() {
-        return become_command(&image, None, &program);
     }
-    let Ok(blocked) = Blocked::new() else { return become_command(&image, None, &program) };
-    match start(&image, &blocked) {
-        Ok(Started::Running(child)) => supervise(&step, child, &blocked, &program, began),
+}
+
+fn as_span(step: &Step, image: &Image, relay: Option<Relay>, program: &str, began: Began) -> i32 {
+    identity_line(step);
+    if let (Err(why), None) = (&step.target, &step.relay) {
+        report::say(&format!("no span: {why}"));
+    }
+    if !step.may_export() {
+        return become_command(image, None, program);
+    }
+    let Ok(blocked) = Blocked::new() else { return become_command(image, None, program) };
+    match start(image, &blocked) {
+        Ok(Started::Running(child)) => supervise(step, (child, &blocked), relay, program, began),
         Ok(Started::NoProcess) => {
             report::say("no span: no second process could be started");
-            become_command(&image, Some(&blocked), &program)
+            become_command(image, Some(&blocked), program)
         }
         Err(failure) => {
-            not_run(failure, &program);
+            not_run(failure, program);
             let ended = Ended::Code(failure.exit_code());
             if let Ok(runtime) = runtime() {
-                runtime.block_on(Exporter::new(&step).finish(ended, began, Instant::now(), &program, false));
+                runtime.block_on(Outbox::new(step, None).finish(ended, began, Instant::now(), program, false));
             }
             failure.exit_code()
         }
     }
+}
+
+/// The specification's switch: run the command, nothing else.
+fn disabled(env: &Environment) -> bool {
+    env.text("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true"))
 }
 
 /// Replaces this process; comes back only where that fails.
@@ -107,35 +132,35 @@ fn not_run(Failure(error): Failure, program: &str) {
 
 /// The shim's own path, for scripts: how it was called if that is a path.
 fn program_path(shim: &str) -> String {
-    if shim.contains('/') { shim.to_owned() } else { stepspan_contract::names::SHIM_PATH.to_owned() }
+    if shim.contains('/') { shim.to_owned() } else { names::SHIM_PATH.to_owned() }
 }
 
 /// Before the command can write anything.
 fn identity_line(step: &Step) {
     let line = format!("{{\"traceId\":\"{}\",\"spanId\":\"{}\"}}\n", step.trace_id, step.span_id);
-    // Whoever closed the stream does not want it.
-    let _ = match step.line {
-        Line::Off => Ok(()),
-        Line::Stdout => std::io::stdout().write_all(line.as_bytes()).and_then(|()| std::io::stdout().flush()),
-        Line::Stderr => std::io::stderr().write_all(line.as_bytes()),
-    };
+    match step.line {
+        Line::Off => {}
+        Line::Stdout => write_quietly(&mut std::io::stdout(), line.as_bytes()),
+        Line::Stderr => write_quietly(&mut std::io::stderr(), line.as_bytes()),
+    }
 }
 
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
 }
 
-fn supervise(step: &Step, child: Pid, blocked: &Blocked, program: &str, began: Began) -> i32 {
+fn supervise(step: &Step, (child, blocked): (Pid, &Blocked), relay: Option<Relay>, program: &str, began: Began) -> i32 {
     let watched = runtime().and_then(|runtime| {
         let _inside = runtime.enter();
-        Ok((Supervisor::new(child, blocked)?, runtime))
+        let parts = relay.map(Relay::listen).transpose()?;
+        Ok((Supervisor::new(child, blocked, step.is_part)?, Outbox::new(step, parts), runtime))
     });
     // Whatever goes wrong from here on, the exit code is the command's.
     let ended = Cell::new(None);
     let why = match watched {
         Err(_) => "no file descriptor is left",
-        Ok((supervisor, runtime)) => {
-            let watching = watch(step, supervisor, program, began, &ended);
+        Ok((supervisor, outbox, runtime)) => {
+            let watching = watch(supervisor, outbox, step, program, began, &ended);
             match catch_unwind(AssertUnwindSafe(|| runtime.block_on(watching))) {
                 Ok(ended) => return ended.exit_code(),
                 Err(_) => "an internal error",
@@ -147,26 +172,28 @@ fn supervise(step: &Step, child: Pid, blocked: &Blocked, program: &str, began: B
 }
 
 async fn watch(
-    step: &Step,
     mut supervisor: Supervisor,
+    mut outbox: Outbox<'_>,
+    step: &Step,
     program: &str,
     began: Began,
     known: &Cell<Option<Ended>>,
 ) -> Ended {
-    let mut exporter = Exporter::new(step);
-    exporter.prepare();
+    outbox.prepare();
     let idle = Moment::now() + IDLE;
     let (mut asked, mut last_call) = (false, None);
     loop {
-        let wake = last_call.into_iter().chain(exporter.preparing.is_some().then_some(idle)).min();
-        let event = match wake {
-            None => Some(supervisor.next().await),
-            Some(wake) => timeout_at(wake, supervisor.next()).await.ok(),
+        let wake: Option<Moment> = last_call.into_iter().chain(outbox.is_prepared().then_some(idle)).min();
+        let event = tokio::select! {
+            biased;
+            event = supervisor.next() => Some(event),
+            () = outbox.gather() => continue,
+            () = sleep_until(wake.unwrap_or_else(Moment::now)), if wake.is_some() => None,
         };
         match event {
             Some(Event::Ended(ended)) => {
                 known.set(Some(ended));
-                exporter.finish(ended, began, Instant::now(), program, asked).await;
+                outbox.finish(ended, began, Instant::now(), program, asked).await;
                 return ended;
             }
             Some(Event::Signal(libc::SIGTERM)) if !asked => {
@@ -178,65 +205,9 @@ async fn watch(
             Some(Event::Signal(_)) => {}
             None if last_call.is_some_and(|at| at <= Moment::now()) => {
                 last_call = None;
-                exporter.finish(Ended::Signal(libc::SIGKILL), began, Instant::now(), program, true).await;
-                exporter.done = true;
+                outbox.finish(Ended::Signal(libc::SIGKILL), began, Instant::now(), program, true).await;
             }
-            None => exporter.rest(),
-        }
-    }
-}
-
-/// The connection, and what goes over it.
-struct Exporter<'a> {
-    step: &'a Step,
-    preparing: Option<JoinHandle<Result<Client, String>>>,
-    done: bool,
-}
-
-impl<'a> Exporter<'a> {
-    fn new(step: &'a Step) -> Self {
-        Self { step, preparing: None, done: false }
-    }
-
-    /// Connects while the command runs.
-    fn prepare(&mut self) {
-        if let Ok(target) = &self.step.target {
-            let target: Target = target.clone();
-            self.preparing = Some(tokio::spawn(async move { connect(&target).await }));
-        }
-    }
-
-    /// Gives the connection up; one that is still wanted later is made anew.
-    fn rest(&mut self) {
-        if let Some(preparing) = self.preparing.take() {
-            preparing.abort();
-        }
-    }
-
-    /// Sends what the end of the command makes known, within the budget.
-    async fn finish(&mut self, ended: Ended, began: Began, end: Instant, program: &str, asked: bool) {
-        let Ok(target) = &self.step.target else { return };
-        if self.done {
-            return;
-        }
-        let deadline = Moment::from_std(end) + self.step.budget;
-        let requests = report::requests(self.step, ended, began, end, program, asked);
-        let mut client = match self.preparing.take() {
-            // A failed attempt is made once more: the Collector may have come up since.
-            Some(preparing) if !requests.is_empty() => {
-                timeout_at(deadline, preparing).await.ok().and_then(Result::ok).and_then(Result::ok)
-            }
-            _ => None,
-        };
-        let mut dropped = Vec::new();
-        for (signal, request) in requests {
-            if let Err(why) = deliver(&mut client, target, (signal, request), deadline).await {
-                dropped.push((signal, why));
-            }
-        }
-        let what: Vec<&str> = dropped.iter().map(|(signal, _): &(Signal, String)| signal.what()).collect();
-        if let Some((_, why)) = dropped.first() {
-            report::say(&format!("{} dropped: {why}", what.join(" and ")));
+            None => outbox.rest(),
         }
     }
 }

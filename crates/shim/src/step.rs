@@ -31,6 +31,7 @@ pub enum Line {
 
 /// A step, or a part of one.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Step {
     /// 32 hex digits.
     pub trace_id: String,
@@ -44,6 +45,8 @@ pub struct Step {
     pub keep_failed: bool,
     /// A foreign trace.
     pub links: Vec<Link>,
+    /// A part of a step, in its script.
+    pub is_part: bool,
     /// The span's name.
     pub name: String,
     /// Attributes known before the end.
@@ -52,6 +55,8 @@ pub struct Step {
     pub resource: Attributes,
     /// Labels of the step's metrics, where we emit them.
     pub labels: Option<Attributes>,
+    /// The step's shim, which sends the spans of its parts; its name for [`crate::relay`].
+    pub relay: Option<String>,
     /// Where it is exported to, or why nowhere.
     pub target: Result<Target, String>,
     /// After the command's end.
@@ -67,7 +72,7 @@ pub struct Step {
 impl Step {
     /// Whether a span may have to go out at the command's end.
     pub fn may_export(&self) -> bool {
-        self.target.is_ok() && (self.sampled || self.keep_failed || self.labels.is_some())
+        (self.target.is_ok() || self.relay.is_some()) && (self.sampled || self.keep_failed || self.labels.is_some())
     }
 }
 
@@ -79,11 +84,14 @@ pub fn of_pod(env: &mut Environment, program: &str) -> Result<Step, String> {
     let text = env.text(names::CONFIG_ENV).map(ToOwned::to_owned);
     let outside = env.clone();
     child_env::strip(env);
+    // Also where there is no span: a script calls it by this name.
+    env.set(names::SHIM_ENV, program);
     let config = Config::decode(&text.ok_or("no configuration")?).map_err(|error| error.to_string())?;
     child_env::settle(env, &config.env);
     let values = values(&config, env);
     let of = |key: &str| values.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let pod_uid = outside.text(names::POD_UID_ENV).unwrap_or_default();
+    let pod_name = config.pod_name.as_deref().or_else(|| outside.text(names::POD_NAME_ENV)).unwrap_or_default();
     let span_id = identity::step_span(&config, pod_uid, Path::new(identity::COUNTER_FOLDER));
     let environment = outside.text("TRACEPARENT").and_then(traceparent::parts);
     let (trace_id, parent, sampled) = match (&config.parent, environment) {
@@ -93,17 +101,18 @@ pub fn of_pod(env: &mut Environment, program: &str) -> Result<Step, String> {
     };
     let baggage: Vec<(&str, &str)> = values.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     child_env::hand_on(env, (&trace_id, &span_id, sampled), &baggage);
-    env.set(names::SHIM_ENV, program);
     let duration = |ms: u64, usual: Duration| if ms == 0 { usual } else { Duration::from_millis(ms) };
     Ok(Step {
         parent,
         sampled,
         keep_failed: config.keep_failed,
-        links: config.link.as_deref().and_then(traceparent::parts).map(link).into_iter().collect(),
+        links: config.links.iter().filter_map(|text| traceparent::parts(text)).map(link).collect(),
+        is_part: false,
         name: attributes::span_name(&config.span_name, &config.container, of),
         attributes: attributes::of_step(&config, &values),
-        resource: resource(env, &outside, pod_uid),
+        resource: resource(env, pod_name, pod_uid),
         labels: config.metrics.then(|| crate::otlp::labels(of)),
+        relay: None,
         target: exporter::of_config(&config, &outside, env),
         budget: Duration::from_millis(config.budget_ms),
         grace: duration(config.grace_ms, USUAL_GRACE),
@@ -124,20 +133,29 @@ pub fn of_part(env: &mut Environment, name: String) -> Step {
     let span_id = identity::random(16);
     let baggage = env.text("BAGGAGE").unwrap_or_default().to_owned();
     let values: Vec<(String, String)> = pairs(&baggage).map(|(key, value)| (key.to_owned(), value)).collect();
-    let outside = env.clone();
+    let relay = env.text(names::RELAY_ENV).map(ToOwned::to_owned);
     child_env::strip(env);
+    if let Some(name) = &relay {
+        env.set(names::RELAY_ENV, name);
+    }
     env.set("TRACEPARENT", &format!("00-{trace_id}-{span_id}-{:02x}", u8::from(sampled)));
-    env.set("TRACE_ID", &trace_id);
-    env.set("SPAN_ID", &span_id);
+    // What a step or part around us has set is passed on as ours; the user's own stays.
+    for (name, ours, around) in [("TRACE_ID", &trace_id, &trace_id), ("SPAN_ID", &span_id, &parent)] {
+        if env.get(name).is_none_or(|found| found == around.as_bytes()) {
+            env.set(name, ours);
+        }
+    }
     Step {
         parent,
         sampled,
         keep_failed: false,
         links: Vec::new(),
+        is_part: true,
         name,
         attributes: attributes::of_part(&values),
-        resource: resource(env, &outside, ""),
+        resource: resource(env, "", ""),
         labels: None,
+        relay,
         target: exporter::of_environment(env),
         budget: USUAL_BUDGET,
         grace: USUAL_GRACE,
@@ -179,7 +197,7 @@ fn line(wanted: IdentityLine, env: &Environment) -> Line {
 }
 
 /// The resource as an SDK inside the step would have it, the pod and ourselves.
-fn resource(env: &Environment, outside: &Environment, pod_uid: &str) -> Attributes {
+fn resource(env: &Environment, pod_name: &str, pod_uid: &str) -> Attributes {
     let mut resource: Attributes = Vec::new();
     let listed = env.text("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     for (key, value) in pairs(listed) {
@@ -189,10 +207,7 @@ fn resource(env: &Environment, outside: &Environment, pod_uid: &str) -> Attribut
     if let Some(name) = env.text("OTEL_SERVICE_NAME") {
         attributes::put(&mut resource, "service.name", name);
     }
-    for (key, value) in [
-        ("k8s.pod.name", outside.text(names::POD_NAME_ENV).or_else(|| env.text("HOSTNAME")).unwrap_or_default()),
-        ("k8s.pod.uid", pod_uid),
-    ] {
+    for (key, value) in [("k8s.pod.name", pod_name), ("k8s.pod.uid", pod_uid)] {
         if !value.is_empty() && !resource.iter().any(|(name, _)| name == key) {
             attributes::put(&mut resource, key, value);
         }

@@ -126,7 +126,7 @@ fn labels_annotations_and_traceparent_reach_every_pod(cluster: &Cluster) -> Resu
     let pod = pods.first().context("no pod")?;
     carries(pod, &HOSTILE)?;
     let config = config(pod)?;
-    ensure!(config.link.as_deref() == Some(annotations["traceparent"]), "link is {:?}", config.link);
+    ensure!(config.links == [annotations["traceparent"]], "links are {:?}", config.links);
     ensure!(attributes(pod)?.get("label").map(String::as_str) == Some("build"), "{:?}", config.attributes);
     Ok(())
 }

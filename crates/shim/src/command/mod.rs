@@ -4,11 +4,13 @@
 //! inherited. Between fork and exec the command gets the signal mask back that we were started with.
 
 mod image;
+mod quiet;
 mod search;
 mod start;
 mod supervise;
 
 pub use image::{Environment, Image};
+pub use quiet::{ignore_broken_pipes, write_quietly};
 pub use start::{Blocked, Failure, Started, exec, open_standard_streams, start};
 pub use supervise::{Event, Supervisor, wait};
 

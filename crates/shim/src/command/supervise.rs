@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getppid, getsid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -16,7 +16,7 @@ use super::start::Blocked;
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A signal came, to the group or to us; the command has it too.
+    /// A signal came from outside, to the group or to us; the command has it too.
     Signal(i32),
     /// The command ended.
     Ended(Ended),
@@ -30,22 +30,23 @@ pub struct Supervisor {
     /// Who signals our whole group: the parent of the group's leader (Argo's emissary).
     group_owner: Option<i32>,
     leads_session: bool,
+    part: bool,
     signals: AsyncFd<SignalFd>,
 }
 
 impl Supervisor {
-    /// Needs a runtime with IO around it.
+    /// `part`: of a step, in its script. Needs a runtime with IO around it.
     ///
     /// # Errors
     /// No file descriptor is left.
-    pub fn new(child: Pid, blocked: &Blocked) -> std::io::Result<Self> {
+    pub fn new(child: Pid, blocked: &Blocked, part: bool) -> std::io::Result<Self> {
         let fd = SignalFd::with_flags(&blocked.signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         // SAFETY: the descriptor is owned by what is handed over, and nobody replaces it.
         #[allow(unsafe_code, reason = "tokio cannot know that the descriptor stays the same")]
         let signals =
             unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(std::io::Error::from)?;
         let leads_session = getsid(None) == Ok(getpid());
-        Ok(Self { child, first: blocked.first, group_owner: group_owner(), leads_session, signals })
+        Ok(Self { child, first: blocked.first, group_owner: group_owner(), leads_session, part, signals })
     }
 
     /// The next thing that happens; nothing is lost where the caller stops waiting.
@@ -78,6 +79,13 @@ impl Supervisor {
         if number == libc::SIGCHLD || i64::from(info.ssi_pid) == i64::from(getpid().as_raw()) {
             return None;
         }
+        if self.is_from_inside(info) {
+            // A script signals one of its parts by our pid; nobody in it knows the pid of the step's own shim.
+            if self.part {
+                self.forward(number);
+            }
+            return None;
+        }
         if self.meant_for_us_alone(info, number) {
             self.forward(number);
         }
@@ -100,6 +108,14 @@ impl Supervisor {
                 _ => return Some(Ended::Signal(libc::SIGKILL)),
             }
         }
+    }
+
+    /// Whether a process of our own group sent it, such as a script with `kill 0`, which reaches the command and us alike: no word of
+    /// the pod's end. (The first process of a namespace is in a group of its own.)
+    fn is_from_inside(&self, info: &libc::signalfd_siginfo) -> bool {
+        let sender = i32::try_from(info.ssi_pid).ok().filter(|pid| info.ssi_code <= 0 && *pid > 0);
+        let by_owner = sender.is_some_and(|pid| self.group_owner == Some(pid));
+        !self.first && !by_owner && sender.is_some_and(|pid| getpgid(Some(Pid::from_raw(pid))) == Ok(getpgrp()))
     }
 
     /// Whether the sender reached only us. The kernel (a terminal) and the group's owner signal the whole group, and so the

@@ -73,7 +73,10 @@ impl Client {
     /// # Errors
     /// The connection is of no more use.
     pub async fn send(&mut self, target: &Target, signal: Signal, message: &[u8]) -> Result<Verdict, String> {
-        let request = request(target, signal, message)?;
+        let request = match request(target, signal, message) {
+            Ok(request) => request,
+            Err(why) => return Ok(Verdict::Refused(why)),
+        };
         let exchange = async {
             let response = match self {
                 Self::Http1(sender) => {
@@ -148,12 +151,14 @@ fn request(target: &Target, signal: Signal, message: &[u8]) -> Result<Request<Fu
 
 fn path(target: &Target, signal: Signal) -> String {
     let own = match (target.protocol, signal) {
-        (Protocol::Grpc, Signal::Trace) => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        (Protocol::Grpc, Signal::Trace | Signal::Parts) => {
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        }
         (Protocol::Grpc, Signal::Metrics) => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         // A URL that names no path means the root.
         (Protocol::Http, _) if target.whole_path && target.path.is_empty() => "/",
         (Protocol::Http, _) if target.whole_path => "",
-        (Protocol::Http, Signal::Trace) => "/v1/traces",
+        (Protocol::Http, Signal::Trace | Signal::Parts) => "/v1/traces",
         (Protocol::Http, Signal::Metrics) => "/v1/metrics",
     };
     if target.protocol == Protocol::Grpc { own.to_owned() } else { format!("{}{own}", target.path) }

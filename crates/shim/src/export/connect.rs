@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::Verdict;
 use super::client::Client;
 use super::target::Target;
 use super::tls;
@@ -20,17 +21,20 @@ const ONE_ADDRESS: Duration = Duration::from_millis(150);
 /// Connects.
 ///
 /// # Errors
-/// What could not be reached and why, in a few words.
-pub async fn connect(target: &Target) -> Result<Client, String> {
-    let stream = tcp(target).await?;
-    if !target.tls {
-        return Client::over(stream, target.protocol).await;
-    }
-    let connector = TlsConnector::from(tls::config(target)?);
-    let name = ServerName::try_from(target.host.clone()).map_err(|_| format!("{}: no name for TLS", target.host))?;
+/// What could not be reached and why, in a few words; what is wrong here already is refused, and not tried again.
+pub async fn connect(target: &Target) -> Result<Client, Verdict> {
+    let later = |why| Verdict::Later(why, None);
+    let tls = if target.tls { Some(tls(target).map_err(Verdict::Refused)?) } else { None };
+    let stream = tcp(target).await.map_err(later)?;
+    let Some((connector, name)) = tls else { return Client::over(stream, target.protocol).await.map_err(later) };
     let stream = connector.connect(name, stream).await;
-    let stream = stream.map_err(|error| format!("{}: TLS: {}", target.authority(), plain(&error)))?;
-    Client::over(stream, target.protocol).await
+    let stream = stream.map_err(|error| later(format!("{}: TLS: {}", target.authority(), plain(&error))))?;
+    Client::over(stream, target.protocol).await.map_err(later)
+}
+
+fn tls(target: &Target) -> Result<(TlsConnector, ServerName<'static>), String> {
+    let name = ServerName::try_from(target.host.clone()).map_err(|_| format!("{}: no name for TLS", target.host))?;
+    Ok((TlsConnector::from(tls::config(target)?), name))
 }
 
 /// The TCP connection alone.
@@ -42,6 +46,7 @@ pub async fn tcp(target: &Target) -> Result<TcpStream, String> {
         let why = match failure {
             dns::Failure::NotFound => "no such host",
             dns::Failure::NoAnswer => "no name server answered",
+            dns::Failure::ServersFailed => "the name servers failed",
             dns::Failure::NotAName => "not a host's name",
         };
         format!("{}: {why}", target.host)

@@ -22,6 +22,8 @@ use retry::Backoff;
 pub enum Signal {
     /// `ExportTraceServiceRequest`.
     Trace,
+    /// `ExportTraceServiceRequest` with the spans of a step's parts.
+    Parts,
     /// `ExportMetricsServiceRequest`.
     Metrics,
 }
@@ -31,6 +33,7 @@ impl Signal {
     pub fn what(self) -> &'static str {
         match self {
             Self::Trace => "the span",
+            Self::Parts => "spans of parts",
             Self::Metrics => "the metrics",
         }
     }
@@ -45,6 +48,16 @@ pub enum Verdict {
     Refused(String),
     /// Perhaps later; the Collector may have said when.
     Later(String, Option<Duration>),
+}
+
+impl Verdict {
+    /// What stands against it; nothing where it was taken.
+    pub fn why(self) -> String {
+        match self {
+            Self::Taken => String::new(),
+            Self::Refused(why) | Self::Later(why, _) => why,
+        }
+    }
 }
 
 /// Sends one request until it is taken, refused, or the deadline has come.
@@ -76,7 +89,8 @@ pub async fn deliver(
             Ok(Verdict::Refused(why)) => return Err(why),
             Ok(Verdict::Later(why, asked)) => {
                 last = why;
-                asked.unwrap_or_else(|| backoff.next())
+                // A Collector that says "at once" is not asked without a pause.
+                backoff.next().max(asked.unwrap_or_default())
             }
         };
         let again = Instant::now() + wait;
@@ -92,7 +106,7 @@ async fn once(client: &mut Option<Client>, target: &Target, signal: Signal, requ
         Some(client) => client,
         None => match connect(target).await {
             Ok(client) => client,
-            Err(why) => return Verdict::Later(why, None),
+            Err(verdict) => return verdict,
         },
     };
     match connected.send(target, signal, request).await {

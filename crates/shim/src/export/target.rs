@@ -51,7 +51,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads a URL of `http` or `https`; a port that is not there is 4317 for gRPC and 4318 for HTTP.
+    /// Reads a URL of `http` or `https`; a port that is not there is the scheme's own, 80 or 443, as for the SDKs
+    /// inside the step.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -72,8 +73,8 @@ impl Target {
             None => authority.split_once(':').map_or((authority, Some("")), |(host, port)| (host, Some(port))),
         };
         let port = match port.ok_or_else(|| wrong("no port"))? {
-            "" if protocol == Protocol::Grpc => 4317,
-            "" => 4318,
+            "" if tls => 443,
+            "" => 80,
             digits => digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| wrong("no port"))?,
         };
         if host.is_empty() {

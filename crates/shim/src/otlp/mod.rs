@@ -3,7 +3,7 @@
 pub mod answer;
 mod metrics;
 mod trace;
-mod wire;
+pub mod wire;
 
 pub use metrics::{Point, export_metrics, labels};
 pub use trace::{Link, Span, Status, export_trace};

@@ -125,6 +125,23 @@ pub fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u64, Field<'_>)> {
     })
 }
 
+/// Whether a text is nothing but messages in the field `wanted`, at least one; what stands in them is not looked at.
+pub fn is_list_of_messages(mut bytes: &[u8], wanted: u64) -> bool {
+    let mut item = || {
+        (take_varint(&mut bytes)? == wanted << 3 | 2).then_some(())?;
+        let length = usize::try_from(take_varint(&mut bytes)?).ok()?;
+        take(&mut bytes, length)?;
+        Some(bytes.is_empty())
+    };
+    loop {
+        match item() {
+            None => return false,
+            Some(true) => return true,
+            Some(false) => {}
+        }
+    }
+}
+
 /// The last value of a field that is bytes.
 pub fn bytes_of(message: &[u8], wanted: u64) -> Option<&[u8]> {
     let of =

@@ -91,6 +91,29 @@ fn whatever_the_collector_does_the_step_s_result_is_its_own() {
     }
 }
 
+/// No second attempt mends these.
+#[test]
+fn what_is_wrong_here_is_told_at_once() {
+    let collector = Collector::start(Manner::Good);
+    let mut unsendable = config(&collector.url(), "grpc");
+    unsendable.headers = vec![("x".into(), "STEPSPAN_HEADER_0".into())];
+    let output = shim(&unsendable, &["true"]).env("STEPSPAN_HEADER_0", "a\nb").output().unwrap();
+    assert_eq!(text(&output.stderr), "stepspan: the span dropped: headers that cannot be sent\n");
+    let mut blind = config("https://127.0.0.1:1", "grpc");
+    (blind.ca_file, blind.budget_ms) = (Some("/nowhere.pem".into()), 60_000);
+    let began = Instant::now();
+    let output = run(&blind, &["true"]);
+    assert!(began.elapsed() < GUARD);
+    assert_eq!(text(&output.stderr), "stepspan: the span dropped: no CA certificate in /nowhere.pem\n");
+    let output = run(&config("http://127.0.0.1:1", "http/json"), &["true"]);
+    assert_eq!(text(&output.stderr), "stepspan: no span: protocol http/json\n");
+    let mut broken = config("http://127.0.0.1:1", "grpc").encode();
+    broken.push_str("env sometimes OTEL_EXPORTER_OTLP_HEADERS=secret\n");
+    let output = shim(&blind, &["true"]).env("STEPSPAN_CONFIG", broken).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("of the configuration cannot be read") && !stderr.contains("secret"), "{stderr}");
+}
+
 #[test]
 fn nobody_there_is_one_line_too() {
     for (url, why) in [

@@ -45,9 +45,31 @@ fn a_collector_that_is_not_there_costs_the_deadline_at_most_and_fails_nothing() 
     }
 }
 
+/// Such as a load balancer without a backend: writing to it must not end us.
+#[test]
+fn a_collector_of_bad_manners_fails_nothing() {
+    use Manner::{Closing, Endless, Garbage, Refusing, Rejecting, Resetting, Silent};
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    for manner in [Closing, Resetting, Garbage, Silent, Endless, Refusing, Rejecting] {
+        let collector = Collector::start(manner);
+        for protocol in ["grpc", "http/protobuf"].repeat(if manner == Closing { 20 } else { 1 }) {
+            let words = ["--to", to, "--probe", &collector.url(), "--protocol", protocol, "--timeout", "200ms"];
+            let output = init(&words);
+            assert_eq!(output.status.code(), Some(0), "{manner:?}: {output:?}");
+            assert!(text(&output.stdout).starts_with(r#"{"action":"init","install":"ok","probe":"#), "{output:?}");
+        }
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_is_a_failure() {
-    let output = init(&["--to", "/proc/nowhere"]);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("termination-log");
+    fs::write(&log, "").unwrap();
+    let output = init(&["--to", "/proc/nowhere", "--termination-log", log.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains(r#""install":"failed""#));
+    let sentence = fs::read_to_string(log).unwrap();
+    assert!(sentence.starts_with("stepspan: cannot install the shim in /proc/nowhere: "), "{sentence}");
 }

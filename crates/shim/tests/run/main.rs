@@ -11,6 +11,7 @@ mod collector;
 mod export;
 mod init;
 mod otelcol;
+mod parts;
 mod process;
 mod span;
 mod terminal;
@@ -23,6 +24,9 @@ const SHIM: &str = env!("CARGO_BIN_EXE_stepspan-shim");
 const TRACE: &str = "73890c2da831a57f26005e08762a279a";
 const PARENT: &str = "53838fbf4af0418e";
 
+/// Whoever runs the tests may ignore signals (`nohup`, a job in the background), and so would every command.
+const USUAL_SIGNALS: &str = "--default-signal=HUP,INT,QUIT";
+
 /// What the webhook writes for a step.
 fn config(endpoint: &str, protocol: &str) -> Config {
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -30,6 +34,7 @@ fn config(endpoint: &str, protocol: &str) -> Config {
         trace_id: TRACE.into(),
         parent: Parent::Span(PARENT.into()),
         sampled: true,
+        pod_name: Some("ci-1-build".into()),
         workflow_uid: "uid-1".into(),
         node_id: "ci-1".into(),
         container: "main".into(),
@@ -44,18 +49,24 @@ fn config(endpoint: &str, protocol: &str) -> Config {
     }
 }
 
-/// `stepspan-shim run -- WORDS` under a configuration, in an environment of its own.
+/// `stepspan-shim run -- WORDS` under a configuration, in an environment of its own, with the usual signals.
 fn shim(config: &Config, words: &[&str]) -> Command {
-    let mut command = Command::new(SHIM);
-    command.args(["run", "--"]).args(words).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
-    command.env("STEPSPAN_CONFIG", config.encode()).env("STEPSPAN_POD_UID", "pod-1").env("HOSTNAME", "ci-1-build");
+    let mut command = Command::new("env");
+    command.args([USUAL_SIGNALS, SHIM, "run", "--"]).args(words);
+    configure(&mut command, config);
     command
+}
+
+fn configure(command: &mut Command, config: &Config) {
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command.env("STEPSPAN_CONFIG", config.encode()).env("STEPSPAN_POD_UID", "pod-1").env("HOSTNAME", "ci-1-build");
 }
 
 /// The same as first process of a pid namespace of its own.
 fn first_process(config: &Config, words: &[&str]) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", SHIM, "run", "--"]).args(words);
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]);
+    command.args(["env", USUAL_SIGNALS, SHIM, "run", "--"]).args(words);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("STEPSPAN_CONFIG", config.encode());
     command
 }

@@ -107,7 +107,7 @@ fn temp() -> TempDir {
 /// A step with everything a span can have.
 fn full(endpoint: &str, protocol: &str) -> Config {
     Config {
-        link: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        links: vec!["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()],
         metrics: true,
         parent: Parent::Span(PARENT.into()),
         budget_ms: 5_000,

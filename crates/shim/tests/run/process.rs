@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::collector::{Collector, Manner, attribute};
-use crate::{config, first_process, run, shim, text};
+use crate::{SHIM, config, configure, first_process, run, shim, text};
 
 #[test]
 fn codes_and_signals_come_through() {
@@ -44,7 +44,9 @@ fn state(with: bool, prepare: impl Fn(&mut Command)) -> String {
     let collector = Collector::start(Manner::Good);
     let config = config(&collector.url(), "grpc");
     let mut command = if with {
-        let mut command = shim(&config, &["sh", "-c", SELF]);
+        let mut command = Command::new(SHIM);
+        command.args(["run", "--", "sh", "-c", SELF]);
+        configure(&mut command, &config);
         command.env("ARGO_INCLUDE_SCRIPT_OUTPUT", "true");
         command
     } else {
@@ -134,6 +136,17 @@ fn a_signal_to_the_group_is_not_sent_twice() {
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
+/// `kill 0`, as in `trap 'kill 0' EXIT`: it is in the group, and so are we.
+#[test]
+fn a_script_that_signals_its_own_group_hears_it_once_and_goes_on() {
+    let collector = Collector::start(Manner::Good);
+    let script = "n=0; trap 'n=$((n+1))' TERM; kill 0; sleep 0.3; exit $((n+4))";
+    let mut child = grouped(&format!("echo ready; {script}"), &collector, |config| config.grace_ms = 1_000);
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    let span = collector.spans(1).remove(0);
+    assert_eq!(attribute(&span.attributes, "error.type").as_deref(), Some("5"), "it is not the pod's end");
+}
+
 #[test]
 fn every_signal_that_ends_a_command_ends_it_and_us_alike() {
     use nix::sys::signal::Signal::{SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -171,13 +184,9 @@ fn a_daemon_of_its_own_outlives_the_command_and_delays_nobody() {
 #[test]
 fn a_signal_from_inside_that_reaches_the_shim_alone_is_passed_on() {
     let collector = Collector::start(Manner::Good);
-    let url = collector.url();
     let script = "\"$STEPSPAN\" run --name part -- sh -c \"trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done\" & \
                   part=$!; sleep 0.3; kill -TERM $part; wait $part; exit $?";
-    let mut config = config(&url, "grpc");
-    config.identity_line = stepspan_contract::IdentityLine::Off;
-    let mut command = shim(&config, &["sh", "-c", script]);
-    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &url).env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let mut command = shim(&config(&collector.url(), "grpc"), &["sh", "-c", script]);
     assert_eq!(command.process_group(0).output().unwrap().status.code(), Some(9));
 }
 
@@ -226,6 +235,22 @@ fn a_grandchild_that_holds_stdout_delays_nobody() {
 }
 
 #[test]
+fn as_first_process_it_is_ended_by_what_ends_its_command() {
+    for (name, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("USR1", 10), ("TERM", 15), ("KILL", 9)] {
+        let collector = Collector::start(Manner::Good);
+        let config = config(&collector.url(), "grpc");
+        let output = first_process(&config, &["sh", "-c", &format!("kill -{name} $$; sleep 9")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + number), "{name}");
+        // Sent to the first process alone, it reaches the command.
+        let script = format!("trap 'exit 33' {name}; kill -{name} 1; while :; do sleep 0.02; done");
+        if name != "KILL" {
+            let output = first_process(&config, &["sh", "-c", &script]).output().unwrap();
+            assert_eq!(output.status.code(), Some(33), "{name}");
+        }
+    }
+}
+
+#[test]
 fn as_first_process_it_passes_signals_on_and_reaps_orphans() {
     let collector = Collector::start(Manner::Good);
     let script = "(sleep 0.1 & exec sleep 0.2) & trap 'exit 6' TERM; echo ready; \
@@ -237,6 +262,23 @@ fn as_first_process_it_passes_signals_on_and_reaps_orphans() {
     // The shim, the shell, and the pipeline's own two: the orphans are gone.
     let processes: u32 = stdout.lines().last().unwrap().parse().unwrap();
     assert!(processes <= 5, "{stdout}");
+}
+
+/// Nobody reads the id line: the command runs all the same, and SIGPIPE is its own.
+#[test]
+fn a_reader_that_is_gone_ends_nothing() {
+    let collector = Collector::start(Manner::Good);
+    let config = config(&collector.url(), "grpc");
+    for _ in 0..20 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = shim(&config, &["sh", "-c", "exit 5"]).stdout(writer).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = shim(&config, &["sh", "-c", "while echo x; do :; done"]).stdout(writer).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 13));
 }
 
 #[test]
