@@ -1,13 +1,15 @@
 //! `true` under the shim, beside `otel-cli exec` and a program that only forks, executes and waits.
 //!
 //! `cargo bench --bench shim`, with `SHIM`, `BARE`, `OTEL_CLI` and `OTELCOL` naming the programs (`scripts/bench` does). The
-//! Collector is the real one; one that refuses is a port where nobody listens, a silent one takes connections and says nothing.
+//! Collector is the real one; one that refuses is a port where nobody listens, a silent one takes
+//! connections and says nothing, a black-holed one does not even do that: its system drops every packet.
 //! Every side runs once a round. Prints medians, and `figure NAME VALUE` lines for `scripts/bench`.
 #![allow(clippy::print_stdout, reason = "a bench reports on stdout")]
 
 use std::{
     env, fs,
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -15,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::json;
 use stepspan_contract::{Config, IdentityLine, Parent};
 
@@ -42,13 +45,15 @@ fn main() -> Result<()> {
     // Connections wait in its queue for ever.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let silent_port = silent.local_addr()?.port();
-    let measured = measure(&folder, [("up", collector), ("refused", refusing), ("silent", silent_port)]);
+    let (_full, hole_port) = black_hole()?;
+    let states = [("up", collector), ("refused", refusing), ("silent", silent_port), ("black-holed", hole_port)];
+    let measured = measure(&folder, states);
     otelcol.kill()?;
     otelcol.wait()?;
     measured
 }
 
-fn measure(folder: &Path, collectors: [(&str, u16); 3]) -> Result<()> {
+fn measure(folder: &Path, collectors: [(&str, u16); 4]) -> Result<()> {
     let [(up, port), slow @ ..] = collectors;
     let mut quick = vec![
         bare()?,
@@ -83,6 +88,7 @@ fn measure(folder: &Path, collectors: [(&str, u16); 3]) -> Result<()> {
     println!("figure added_none {:.3}", added(&quick[1]) / added(&quick[2]));
     println!("figure added_up {:.3}", added(&quick[3]) / added(&quick[4]));
     println!("figure refused_ms {:.1}\nfigure silent_ms {:.1}", added(&patient[0]), added(&patient[2]));
+    println!("figure black_holed_ms {:.1}", added(&patient[4]));
     println!("figure memory_mib {:.1}", quick[3].peak(folder)?);
     println!("figure megabytes {:.2}", precise(fs::metadata(&quick[1].program)?.len()) / 1e6);
     Ok(())
@@ -203,6 +209,20 @@ fn start_collector(folder: &Path, port: u16) -> Result<Child> {
         thread::sleep(Duration::from_millis(50));
     }
     Ok(child)
+}
+
+/// A port whose queue of connections is full: Linux drops what asks for another (`tcp_abort_on_overflow` 0, listen(2)).
+fn black_hole() -> Result<(Vec<OwnedFd>, u16)> {
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()?);
+    let listening = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&listening, &address)?;
+    listen(&listening, 0)?;
+    let mut held = vec![listening];
+    while let Ok(stream) = TcpStream::connect_timeout(&address.into(), Duration::from_millis(300)) {
+        held.push(stream.into());
+        ensure!(held.len() < 100, "the queue of a listener does not fill up");
+    }
+    Ok((held, address.port()))
 }
 
 fn free_port() -> Result<u16> {
