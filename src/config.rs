@@ -17,6 +17,8 @@ pub struct Config {
     pub tls: TlsSource,
     /// Client certificates must be signed by one of these (PEM); then `/mutate` needs one.
     pub client_ca: Option<PathBuf>,
+    /// What is read from the Kubernetes API and written there; `None` is nothing.
+    pub cluster: Option<Cluster>,
     /// What the API server trusts (PEM); readiness checks the served certificate against it.
     pub ca_bundle: Option<PathBuf>,
     /// The name the API server calls us by; readiness checks that the certificate has it.
@@ -51,6 +53,7 @@ impl Default for Config {
                 write_ca: None,
             },
             client_ca: None,
+            cluster: None,
             ca_bundle: None,
             server_name: None,
             policies: Vec::new(),
@@ -75,6 +78,8 @@ pub enum TlsSource {
         /// The private key.
         key: PathBuf,
     },
+    /// A Secret that the replicas keep together; see [`Cluster`].
+    Cluster,
     /// A CA and a leaf made at the start, for development.
     SelfMade {
         /// DNS names and IP addresses of the leaf.
@@ -82,6 +87,32 @@ pub enum TlsSource {
         /// Where the CA's certificate is written.
         write_ca: Option<PathBuf>,
     },
+}
+
+/// The server's own objects in the cluster it runs in.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The namespace of the Secret and the Lease.
+    pub namespace: String,
+    /// This replica among the others: the pod's name.
+    pub identity: String,
+    /// The Lease that says which replica issues certificates and writes status.
+    pub lease: String,
+    /// The MutatingWebhookConfiguration that sends us requests.
+    pub registration: String,
+    /// The Secret of the serving keys, where the server makes them itself.
+    pub keys: Option<KeysSecret>,
+}
+
+/// Serving keys that the server makes itself.
+#[derive(Debug, Clone)]
+pub struct KeysSecret {
+    /// The Secret.
+    pub secret: String,
+    /// DNS names of the certificate; the first is the one the API server calls.
+    pub names: Vec<String>,
+    /// From making to expiry.
+    pub life: Duration,
 }
 
 /// Bounds on what a client may do. Each ends in an answer or a closed connection, never in waiting.

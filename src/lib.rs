@@ -9,6 +9,8 @@ pub mod argo;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "webhook")]
+pub mod cluster;
+#[cfg(feature = "webhook")]
 pub mod config;
 pub mod context;
 pub mod identity;

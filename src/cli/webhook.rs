@@ -15,7 +15,7 @@ use clap::{ArgGroup, ValueEnum};
 use crate::{
     admission,
     cli::facts::Facts,
-    config::{Config, Drain, Limits, TlsSource, Trace},
+    config::{Cluster, Config, Drain, KeysSecret, Limits, TlsSource, Trace},
     policy::compile::Rules,
     source::{files, store::Loader},
     telemetry::events::{Level, Target},
@@ -28,7 +28,7 @@ use crate::{
 /// metrics and probes (GET /metrics, /health, /healthz, /readyz). Whatever goes wrong, the object is admitted unpatched
 /// with a warning. Events go to stderr as one JSON object a line.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("certificate").required(true).args(["tls_cert", "tls_self_signed"])))]
+#[command(group(ArgGroup::new("certificate").required(true).args(["tls_cert", "tls_self_signed", "tls_secret"])))]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// Policy file or folder, read again when its content changes [default: the built-in agent-steps policy]
@@ -46,6 +46,8 @@ pub(super) struct Args {
     ports: Ports,
     #[command(flatten)]
     tls: Certificates,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -75,6 +77,13 @@ struct Certificates {
     /// Private key of --tls-cert (PEM)
     #[arg(long, value_name = "PATH", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Make, serve and rotate a certificate that all replicas share in this Secret, and keep the caBundle of the
+    /// configuration
+    #[arg(long, value_name = "NAME", requires_all = ["webhook_configuration", "server_name"])]
+    tls_secret: Option<String>,
+    /// How long a certificate of --tls-secret is good; it is replaced when a third is left
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = life, requires = "tls_secret")]
+    tls_life: Duration,
     /// Make a CA and a certificate at the start, for development
     #[arg(long)]
     tls_self_signed: bool,
@@ -94,6 +103,24 @@ struct Certificates {
     /// The name the API server calls us by: ready only while the certificate has it
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterArgs {
+    /// The MutatingWebhookConfiguration that sends requests here: ready only while it trusts our certificate, paused
+    /// while it is annotated stepspan.dev/paused=true
+    #[arg(long, value_name = "NAME")]
+    webhook_configuration: Option<String>,
+    /// The namespace of our Lease and Secret [default: `$POD_NAMESPACE`, or the service account's]
+    #[arg(long, value_name = "NAMESPACE", requires = "webhook_configuration")]
+    namespace: Option<String>,
+    /// This replica among the others [default: `$POD_NAME` or `$HOSTNAME`]
+    #[arg(long, value_name = "NAME", requires = "webhook_configuration")]
+    identity: Option<String>,
+    /// The Lease whose holder makes certificates
+    #[arg(long, value_name = "NAME", default_value = "stepspan", requires = "webhook_configuration")]
+    lease: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -177,7 +204,7 @@ Examples:
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let workers = args.workers.map(usize::from);
     let context = args.facts.context(&mut |note| drop(writeln!(io::stderr(), "{note}")))?;
-    let config = config(args);
+    let config = config(args)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = workers {
         runtime.worker_threads(workers);
@@ -192,18 +219,25 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn config(args: Args) -> Config {
-    let Args { policies, pause_file, workers: _, facts: _, ports, tls, limits, log } = args;
+fn config(args: Args) -> anyhow::Result<Config> {
+    let Args { policies, pause_file, workers: _, facts: _, ports, tls, cluster, limits, log } = args;
+    let keys = tls.tls_secret.clone().map(|secret| KeysSecret {
+        secret,
+        names: tls.server_name.iter().cloned().collect(),
+        life: tls.tls_life,
+    });
     let source = match (tls.tls_cert, tls.tls_key) {
         (Some(certificate), Some(key)) => TlsSource::Files { certificate, key },
+        _ if keys.is_some() => TlsSource::Cluster,
         _ => TlsSource::SelfMade { names: tls.tls_san, write_ca: tls.write_ca },
     };
-    Config {
+    Ok(Config {
         bind: ports.bind,
         https_port: ports.https_port,
         ops_port: ports.ops_port,
         tls: source,
         client_ca: tls.client_ca,
+        cluster: cluster.config(keys)?,
         ca_bundle: tls.ca_bundle,
         server_name: tls.server_name,
         policies,
@@ -222,6 +256,20 @@ fn config(args: Args) -> Config {
         level: log.level(),
         trace: log.trace(),
         log: log.target(),
+    })
+}
+
+impl ClusterArgs {
+    fn config(self, keys: Option<KeysSecret>) -> anyhow::Result<Option<Cluster>> {
+        let Some(registration) = self.webhook_configuration else { return Ok(None) };
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mounted = || std::fs::read_to_string(POD_NAMESPACE).ok().map(|text| text.trim().to_owned());
+        let namespace = self.namespace.or_else(|| variable("POD_NAMESPACE")).or_else(mounted);
+        let identity = self.identity.or_else(|| variable("POD_NAME")).or_else(|| variable("HOSTNAME"));
+        let namespace =
+            namespace.context("the namespace of the Lease and the Secret is not known: give --namespace")?;
+        let identity = identity.context("this replica's name is not known: give --identity")?;
+        Ok(Some(Cluster { namespace, identity, lease: self.lease, registration, keys }))
     }
 }
 
@@ -250,15 +298,28 @@ impl Log {
     }
 }
 
-/// `300ms`, `5s`, `2m`; `0s` is allowed.
+/// Where a pod finds its own namespace.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// Shorter ones would be replaced faster than a change settles.
+const SHORTEST_LIFE: Duration = Duration::from_secs(30);
+
+fn life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    if life < SHORTEST_LIFE { Err("at least 30s".into()) } else { Ok(life) }
+}
+
+/// `300ms`, `5s`, `2m`, `1h`, `90d`; `0s` is allowed.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..split].parse().map_err(|_| "a time is a whole number and a unit: 300ms, 5s, 2m")?;
+    let number: u64 =
+        text[..split].parse().map_err(|_| "a time is a whole number and a unit: 300ms, 5s, 2m, 1h, 90d")?;
     match &text[split..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err("a time needs a unit: 300ms, 5s, 2m".into()),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3_600))),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(86_400))),
+        _ => Err("a time needs a unit: 300ms, 5s, 2m, 1h, 90d".into()),
     }
 }
 

@@ -2,4 +2,6 @@
 
 pub mod files;
 #[cfg(feature = "webhook")]
+pub mod pause;
+#[cfg(feature = "webhook")]
 pub mod store;

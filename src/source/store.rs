@@ -1,7 +1,7 @@
-//! The policies in force, reloaded when their files change, and the operator's pause switch.
+//! The policies in force, reloaded when their files change.
 //!
 //! Invariants:
-//! - Readers never wait: the set is behind an `ArcSwap`, the switch is an atomic.
+//! - Readers never wait: the set is behind an `ArcSwap`.
 //! - A version that does not load never replaces one that did; it is tried once per content, not once per poll.
 //! - Change is seen by content (a hash of names and bytes), so the symlink swap of a mounted ConfigMap counts and a
 //!   touched file does not.
@@ -10,10 +10,7 @@ use std::{
     fmt::{self, Write},
     fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -149,33 +146,6 @@ impl Seen {
     }
 }
 
-/// Injection is off while a file exists.
-#[derive(Debug, Default)]
-pub struct PauseSwitch {
-    file: Option<PathBuf>,
-    paused: AtomicBool,
-}
-
-impl PauseSwitch {
-    /// A switch on `file`; without one it is never on. Looks at the file at once.
-    pub fn new(file: Option<PathBuf>) -> Self {
-        let switch = Self { file, paused: AtomicBool::new(false) };
-        switch.poll();
-        switch
-    }
-
-    /// Whether injection is paused.
-    pub fn paused(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
-    }
-
-    /// Looks at the file; the new state where it changed. A file that cannot be looked at leaves the state as it was.
-    pub fn poll(&self) -> Option<bool> {
-        let now = self.file.as_ref()?.try_exists().ok()?;
-        (self.paused.swap(now, Ordering::Relaxed) != now).then_some(now)
-    }
-}
-
 /// A hash over names and bytes of all files at `paths`: a file itself, or the YAML and JSON files of a folder.
 fn content_hash(paths: &[PathBuf]) -> Result<String, LoadError> {
     if paths.is_empty() {
@@ -280,19 +250,5 @@ mod tests {
         let store = store(dir.path());
         link("two");
         assert_eq!(store.poll(), Polled::Reloaded);
-    }
-
-    #[test]
-    fn the_pause_switch_follows_its_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let flag = dir.path().join("paused");
-        let switch = PauseSwitch::new(Some(flag.clone()));
-        assert!(!switch.paused());
-        fs::write(&flag, "").unwrap();
-        assert_eq!(switch.poll(), Some(true));
-        assert_eq!((switch.poll(), switch.paused()), (None, true));
-        fs::remove_file(&flag).unwrap();
-        assert_eq!(switch.poll(), Some(false));
-        assert!(!PauseSwitch::default().paused());
     }
 }

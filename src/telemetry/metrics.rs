@@ -133,6 +133,8 @@ pub struct Metrics {
     not_after: Seconds,
     paused: Gauge,
     ready: Gauge,
+    leads: Gauge,
+    cluster_errors: Counter,
     /// Admission requests being served.
     pub in_flight: Gauge,
     /// Open connections on the admission port.
@@ -164,6 +166,8 @@ impl Default for Metrics {
             not_after: Seconds::default(),
             paused: Gauge::default(),
             ready: Gauge::default(),
+            leads: Gauge::default(),
+            cluster_errors: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             rejected: Counter::default(),
@@ -216,6 +220,8 @@ impl Metrics {
         );
         r.register("paused", "1 while injection is paused", self.paused.clone());
         r.register("ready", "1 while the server is ready", self.ready.clone());
+        r.register("leader", "1 while this replica holds the Lease", self.leads.clone());
+        r.register("cluster_errors", "Failed reads and writes of the Kubernetes API", self.cluster_errors.clone());
         r.register("events_dropped", "Event lines lost because the writer fell behind", self.events_dropped.clone());
         r.register("build", "Version of this server", Info::new(version));
     }
@@ -234,6 +240,16 @@ impl Metrics {
     /// How often [`Metrics::failed`] was called with `cause`.
     pub fn failures(&self, cause: Cause) -> u64 {
         self.failures.get_or_create(&CauseLabels { cause: cause.label() }).get()
+    }
+
+    /// Whether this replica holds the Lease.
+    pub fn set_leads(&self, leads: bool) {
+        self.leads.set(i64::from(leads));
+    }
+
+    /// Counts a failed read or write of the Kubernetes API.
+    pub fn cluster_failed(&self) {
+        self.cluster_errors.inc();
     }
 
     /// A new policy version is in force.

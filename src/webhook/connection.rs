@@ -44,7 +44,8 @@ pub(super) async fn serve(stream: TcpStream, service: &Service, stop: watch::Rec
     let Transport::Tls(config) = &service.transport else {
         return talk(stream, service, Peer { authenticated: false }, false, stop).await;
     };
-    let handshake = TlsAcceptor::from(config()).accept(stream);
+    let Some(config) = config() else { return service.metrics.failed(Cause::TlsHandshake) };
+    let handshake = TlsAcceptor::from(config).accept(stream);
     let tls = match timeout(service.limits.handshake_timeout, handshake).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(_)) => return service.metrics.failed(Cause::TlsHandshake),

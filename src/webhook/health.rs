@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    source::store::{PauseSwitch, PolicyStore},
+    source::{pause::PauseSwitch, store::PolicyStore},
     telemetry::{events::rfc3339, metrics::Metrics},
-    webhook::tls::TlsStore,
+    webhook::{keeper::Trouble, tls::TlsStore},
 };
 
 /// How one check stands.
@@ -52,6 +52,8 @@ pub(super) struct Health {
     pub(super) tls: Arc<TlsStore>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
+    /// Where there is a cluster.
+    pub(super) cluster: Option<Trouble>,
     pub(super) began: Instant,
     probes: Mutex<(Probe, Probe)>,
 }
@@ -63,10 +65,11 @@ impl Health {
         tls: Arc<TlsStore>,
         metrics: Arc<Metrics>,
         draining: Arc<AtomicBool>,
+        cluster: Option<Trouble>,
     ) -> Self {
         let pending = || Err("not tried yet".to_owned());
         let probes = Mutex::new((pending(), pending()));
-        Self { policies, pause, tls, metrics, draining, began: Instant::now(), probes }
+        Self { policies, pause, tls, metrics, draining, cluster, began: Instant::now(), probes }
     }
 
     /// Takes the newest result of the synthetic review and of the dial; `None` keeps the last one.
@@ -83,14 +86,10 @@ impl Health {
     /// All checks, in the order in which a person would look at them.
     pub(super) fn checks(&self) -> Vec<Check> {
         let (review, dial) = self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        vec![
-            self.policies_check(),
-            self.pause_check(),
-            self.certificate_check(),
-            probe_check("self-review", review),
-            probe_check("self-dial", dial),
-            self.drain_check(),
-        ]
+        let mut checks = vec![self.policies_check(), self.pause_check(), self.certificate_check()];
+        checks.extend(self.cluster.as_ref().map(cluster_check));
+        checks.extend([probe_check("self-review", review), probe_check("self-dial", dial), self.drain_check()]);
+        checks
     }
 
     /// Whether to send us requests.
@@ -147,7 +146,11 @@ impl Health {
     }
 
     fn certificate_check(&self) -> Check {
-        let served = self.tls.current();
+        let name = "certificate";
+        let Some(served) = self.tls.current() else {
+            let reason = "none yet: it comes from the cluster, see the check api-server".into();
+            return Check { name, state: State::Failed, reason, detail: Value::Null };
+        };
         let until = rfc3339(OffsetDateTime::from(served.not_after));
         let (state, reason) = if served.not_after <= SystemTime::now() {
             (State::Failed, format!("expired on {until}"))
@@ -156,7 +159,7 @@ impl Health {
         } else {
             (State::Ok, format!("valid until {until}"))
         };
-        Check { name: "certificate", state, reason, detail: json!({"not_after": until, "sha256": served.fingerprint}) }
+        Check { name, state, reason, detail: json!({"not_after": until, "sha256": served.fingerprint}) }
     }
 
     fn drain_check(&self) -> Check {
@@ -165,6 +168,14 @@ impl Health {
             if draining { (State::Failed, "stopping: no new requests, please") } else { (State::Ok, "serving") };
         Check { name: "drain", state, reason: reason.into(), detail: Value::Null }
     }
+}
+
+fn cluster_check(trouble: &Trouble) -> Check {
+    let (state, reason) = match trouble.last() {
+        None => (State::Ok, "no failure".to_owned()),
+        Some(error) => (State::Degraded, format!("the last known state serves on: {error}")),
+    };
+    Check { name: "api-server", state, reason, detail: Value::Null }
 }
 
 fn probe_check(name: &'static str, probe: Probe) -> Check {

@@ -2,7 +2,7 @@
 //!
 //! A connection goes [`server`] (accept, limit, TLS) -> `connection` (timeouts, drain) -> `mutate` (one request) ->
 //! `body` (bounded read) -> [`crate::admission::review`] -> `answer`. Beside it: [`tls`] (the certificate), `health`
-//! and `probe` (readiness), `ops` (the plain HTTP port), [`run`] (puts it together).
+//! and `probe` (readiness), `keeper` (what changes while it runs), `ops` (the plain HTTP port), [`run`] (puts it together).
 //!
 //! Invariants:
 //! - **Fail open.** Whatever a request holds, the answer is `allowed: true` where a uid can be read, else 400 or 413.
@@ -11,16 +11,17 @@
 //! - Readers of certificate and policies never wait for a reload.
 
 mod answer;
+pub mod authority;
 mod body;
 mod connection;
 mod health;
+mod keeper;
 mod mutate;
 mod ops;
 mod probe;
 pub mod run;
-mod self_made;
 pub mod server;
 pub mod tls;
-mod validity;
+pub(crate) mod validity;
 
 pub use answer::allow;

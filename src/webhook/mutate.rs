@@ -28,7 +28,7 @@ use crate::{
     context::Context,
     inject::reason::SkipReason,
     policy::PolicySet,
-    source::store::{PauseSwitch, PolicyStore},
+    source::{pause::PauseSwitch, store::PolicyStore},
     telemetry::{
         events::{Event, EventLog, Level},
         metrics::{AdmissionLabels, Cause, Held, Metrics},

@@ -22,11 +22,13 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::watch,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    cluster::{Known, registration::Registration},
     context::Context,
     policy::PolicySet,
     webhook::{
@@ -74,23 +76,50 @@ pub(super) struct Dial {
     pub(super) address: SocketAddr,
     pub(super) tls: Arc<TlsStore>,
     pub(super) ca_bundle: Option<PathBuf>,
+    /// The live webhook configuration, where there is a cluster.
+    pub(super) registration: Option<watch::Receiver<Known<Registration>>>,
     pub(super) server_name: Option<String>,
 }
 
 impl Dial {
     /// Dials the admission port: it must show the certificate in force, and one that the API server trusts.
     pub(super) async fn dial(&self) -> Probe {
-        let roots = self.ca_bundle.as_deref().map(|path| tls::roots(path, "--ca-bundle")).transpose();
-        let roots = roots.map_err(|error| error.to_string())?;
         let name = self.server_name.clone().map(ServerName::try_from).transpose();
         let name = name.map_err(|_| "--server-name is not a DNS name".to_owned())?;
-        let trusted = roots.is_some();
-        let verifier = Expected { leaf: self.tls.current().leaf.clone(), roots, name, provider: tls::provider() };
+        let served = self.tls.current().ok_or("there is no certificate to show yet")?;
+        let trusted = self.trusted()?;
+        let roots = match &trusted {
+            Some((roots, _)) => roots.clone(),
+            None => Vec::new(),
+        };
+        let verifier = Expected { leaf: served.leaf.clone(), roots, name, provider: tls::provider() };
         timeout(PATIENCE, talk(self.address, verifier))
             .await
             .map_err(|_| format!("no answer from our own port within {} s", PATIENCE.as_secs()))??;
         let seen = "our own port shows the certificate in force";
-        Ok(if trusted { format!("{seen}, signed by the CA bundle") } else { seen.into() })
+        Ok(trusted.map_or_else(|| seen.into(), |(_, by)| format!("{seen}, signed by {by}")))
+    }
+
+    /// What the API server trusts: a set of roots for each webhook, and where they are from.
+    fn trusted(&self) -> Result<Option<Trusted>, String> {
+        if let Some(path) = self.ca_bundle.as_deref() {
+            let roots = tls::roots(path, "--ca-bundle").map_err(|error| error.to_string())?;
+            return Ok(Some((vec![Arc::new(roots)], "the CA bundle")));
+        }
+        let Some(registration) = &self.registration else { return Ok(None) };
+        let webhooks = match &*registration.borrow() {
+            Known::NotYet => return Err("the webhook configuration has not been read yet".into()),
+            Known::Absent => return Err("there is no webhook configuration, so no pod is sent here".into()),
+            Known::Is(registration) => registration.webhooks.clone(),
+        };
+        let roots = |(webhook, bundle): &(String, String)| {
+            let wrong = |why: &str| format!("the caBundle of the webhook {webhook} {why}");
+            if bundle.is_empty() {
+                return Err(wrong("is empty: whoever keeps the certificate has not set it yet"));
+            }
+            tls::roots_of(bundle.as_bytes()).map(Arc::new).map_err(|error| wrong(&format!("can't be read: {error}")))
+        };
+        Ok(Some((webhooks.iter().map(roots).collect::<Result<_, _>>()?, "every webhook's caBundle")))
     }
 }
 
@@ -116,12 +145,16 @@ async fn talk(address: SocketAddr, verifier: Expected) -> Result<(), String> {
     Ok(())
 }
 
+/// A set of roots for each of several who ask, and in words where they are from.
+type Trusted = (Vec<Arc<RootCertStore>>, &'static str);
+
 /// Accepts the certificate in force and, given them, only under the API server's roots and name. Without roots the
 /// leaf itself is what must match: who else could have its key?
 #[derive(Debug)]
 struct Expected {
     leaf: CertificateDer<'static>,
-    roots: Option<RootCertStore>,
+    /// Under each of them it must verify.
+    roots: Vec<Arc<RootCertStore>>,
     name: Option<ServerName<'static>>,
     provider: Arc<CryptoProvider>,
 }
@@ -139,8 +172,8 @@ impl ServerCertVerifier for Expected {
             return Err(rustls::Error::General("another certificate than the one in force".into()));
         }
         let parsed = ParsedCertificate::try_from(leaf)?;
-        if let Some(roots) = &self.roots {
-            let algorithms = self.provider.signature_verification_algorithms.all;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        for roots in &self.roots {
             verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
         }
         if let Some(name) = &self.name {

@@ -19,15 +19,18 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Notify,
     task::JoinSet,
 };
 
 pub use crate::webhook::mutate::Reviewer;
 use crate::{
+    cluster::{self, Connected, Listener, client::ClientError},
     config::{Config, Drain, Limits},
     context::Context,
-    source::store::{LoadError, Loader, PauseSwitch, PolicyStore, Polled},
+    source::{
+        pause::PauseSwitch,
+        store::{LoadError, Loader, PolicyStore},
+    },
     telemetry::{
         events::{Event, EventLog, OpenError, rfc3339},
         metrics::Metrics,
@@ -36,15 +39,14 @@ use crate::{
     webhook::{
         body::Budget,
         health::Health,
+        keeper::{Keeper, Trouble},
         mutate::{self, App},
-        ops, probe,
+        ops,
         server::{self, BindError, Server, Service, Transport},
         tls::{self, TlsError, TlsStore},
     },
 };
 
-const PROBE_EVERY: Duration = Duration::from_secs(10);
-const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const OPS_CONNECTIONS: usize = 64;
 
@@ -83,6 +85,9 @@ pub enum StartError {
     /// The own traces.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// The Kubernetes API.
+    #[error(transparent)]
+    Cluster(#[from] ClientError),
     /// What the operating system refused.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -94,6 +99,7 @@ pub struct Webhook {
     https: Server,
     ops: Server,
     keepers: JoinSet<()>,
+    cluster: Option<Connected>,
     health: Arc<Health>,
     events: Arc<EventLog>,
     tracer: Option<Arc<Tracer>>,
@@ -137,6 +143,10 @@ impl Webhook {
         let pause = Arc::new(PauseSwitch::new(config.pause_file.clone()));
         let tls = Arc::new(TlsStore::open(&config)?);
         let tracer = config.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
+        let client = match &config.cluster {
+            Some(_) => Some(cluster::client::client().await?),
+            None => None,
+        };
         let https = server::bind(config.bind, config.https_port, "--https-port").await?;
         let ops = server::bind(config.bind, config.ops_port, "--ops-port").await?;
 
@@ -147,6 +157,7 @@ impl Webhook {
             Arc::clone(&tls),
             Arc::clone(&metrics),
             Arc::clone(&draining),
+            config.cluster.as_ref().map(|_| Trouble::default()),
         ));
         let app = App {
             reviewer: seams.reviewer,
@@ -163,12 +174,14 @@ impl Webhook {
         };
         let https = Server::start(https, admission_service(app, &health, &config, &tls))?;
         let ops = Server::start(ops, ops_service(&health, &metrics))?;
-        let keepers = JoinSet::new();
-        let mut webhook = Self { https, ops, keepers, health, events, tracer, drain: config.drain };
+        let keeper = Keeper::new(Arc::clone(&health), Arc::clone(&events));
+        let listener: Arc<dyn Listener> = Arc::<Keeper>::clone(&keeper);
+        let cluster = client.zip(config.cluster.as_ref());
+        let cluster = cluster.map(|(client, config)| cluster::connect(client, config, &health.tls, &listener));
+        let registration = cluster.as_ref().map(|connected| connected.registration.clone());
+        let keepers = keeper.start(&config, seams, https.address(), registration);
+        let webhook = Self { https, ops, keepers, cluster, health, events, tracer, drain: config.drain };
         webhook.announce();
-        let keeper =
-            Keeper { health: Arc::clone(&webhook.health), events: Arc::clone(&webhook.events), changed: Notify::new() };
-        webhook.keepers = keeper.start(&config, seams, webhook.https());
         Ok(webhook)
     }
 
@@ -196,6 +209,10 @@ impl Webhook {
         tokio::time::sleep(self.drain.delay).await;
         let cut_off = self.https.drain(self.drain.timeout).await;
         self.keepers.shutdown().await;
+        if let Some(cluster) = self.cluster {
+            // The next holder of the Lease need not wait; but an API server that is away must not hold up the end.
+            let _ = tokio::time::timeout(LAST_WORDS, cluster.leave()).await;
+        }
         self.ops.drain(LAST_WORDS).await;
         if let Some(tracer) = self.tracer {
             // A collector that is away must not hold up the end for long.
@@ -209,16 +226,18 @@ impl Webhook {
 
     fn announce(&self) {
         let loaded = self.health.policies.current();
-        let served = self.health.tls.current();
+        let until = self.health.tls.current().map(|served| served.not_after);
         self.metrics().policies_loaded(loaded.generation, &loaded.hash, loaded.at);
-        self.metrics().certificate_loaded(served.not_after);
+        if let Some(until) = until {
+            self.metrics().certificate_loaded(until);
+        }
         self.metrics().set_paused(self.health.pause.paused());
         let payload = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "https": self.https().to_string(),
             "ops": self.ops().to_string(),
             "policies": loaded.hash,
-            "certificate_not_after": rfc3339(OffsetDateTime::from(served.not_after)),
+            "certificate_not_after": until.map(|until| rfc3339(OffsetDateTime::from(until))),
             "paused": self.health.pause.paused(),
         });
         self.events.emit(&Event::info("start", payload));
@@ -243,103 +262,5 @@ fn ops_service(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Service {
         limits: Limits { connections: OPS_CONNECTIONS, ..Limits::default() },
         metrics: Arc::clone(metrics),
         connections: Gauge::default(),
-    }
-}
-
-/// Looks at files and at the server itself, for as long as it runs.
-struct Keeper {
-    health: Arc<Health>,
-    events: Arc<EventLog>,
-    changed: Notify,
-}
-
-impl Keeper {
-    fn start(self, config: &Config, seams: Seams, address: SocketAddr) -> JoinSet<()> {
-        let keeper = Arc::new(self);
-        let dial = probe::Dial {
-            address,
-            tls: Arc::clone(&keeper.health.tls),
-            ca_bundle: config.ca_bundle.clone(),
-            server_name: config.server_name.clone(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&keeper).poll_files(config.poll));
-        tasks.spawn(keeper.probe(seams, dial, config.limits.connections));
-        tasks
-    }
-
-    async fn poll_files(self: Arc<Self>, every: Duration) {
-        loop {
-            tokio::time::sleep(every).await;
-            let keeper = Arc::clone(&self);
-            // Only a runtime that is shutting down cancels it.
-            let _ = tokio::task::spawn_blocking(move || keeper.poll_once()).await;
-        }
-    }
-
-    fn poll_once(&self) {
-        let health = &self.health;
-        if let Some(paused) = health.pause.poll() {
-            health.metrics.set_paused(paused);
-            self.events.emit(&Event::info("pause", json!({"paused": paused})));
-        }
-        let policies = health.policies.poll();
-        let loaded = health.policies.current();
-        match &policies {
-            Polled::Reloaded => health.metrics.policies_loaded(loaded.generation, &loaded.hash, loaded.at),
-            Polled::Refused(_) => health.metrics.policies_refused(),
-            Polled::Unchanged | Polled::Recovered => {}
-        }
-        self.tell("policies", policies, json!({"generation": loaded.generation, "hash": loaded.hash}));
-        let certificate = health.tls.poll();
-        let served = health.tls.current();
-        match &certificate {
-            Polled::Reloaded => health.metrics.certificate_loaded(served.not_after),
-            Polled::Refused(_) => health.metrics.certificate_refused(),
-            Polled::Unchanged | Polled::Recovered => {}
-        }
-        let until = rfc3339(OffsetDateTime::from(served.not_after));
-        self.tell("certificate", certificate, json!({"not_after": until, "sha256": served.fingerprint}));
-    }
-
-    fn tell(&self, action: &'static str, polled: Polled, payload: serde_json::Value) {
-        match polled {
-            Polled::Unchanged => return,
-            Polled::Reloaded | Polled::Recovered => self.events.emit(&Event::info(action, payload)),
-            Polled::Refused(error) => self.events.emit(&Event::error(action, payload, error)),
-        }
-        self.changed.notify_one();
-    }
-
-    async fn probe(self: Arc<Self>, seams: Seams, dial: probe::Dial, limit: usize) {
-        let mut was_ready = None;
-        loop {
-            let review = probe::review(seams.reviewer, &self.health.policies.current().set, &seams.context);
-            let dialled = dial.dial().await;
-            // At the limit our own dial is turned away like any other: that says nothing about the certificate.
-            let full = usize::try_from(self.health.metrics.connections.get()).is_ok_and(|open| open >= limit);
-            let failed = dialled.is_err();
-            self.health.probed(Some(review), (!failed || !full).then_some(dialled));
-            let ready = self.health.ready();
-            self.health.metrics.set_ready(ready);
-            if was_ready.replace(ready) != Some(ready) {
-                self.tell_readiness(ready);
-            }
-            let pause = if failed { PROBE_AGAIN } else { PROBE_EVERY };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.changed.notified() => {}
-            }
-        }
-    }
-
-    fn tell_readiness(&self, ready: bool) {
-        let (_, detail) = self.health.readiness();
-        let event = if ready {
-            Event::info("ready", detail)
-        } else {
-            Event::error("ready", detail, "not ready: see the failed checks")
-        };
-        self.events.emit(&event);
     }
 }

@@ -39,8 +39,9 @@ pub struct Peer {
 pub enum Transport {
     /// HTTP in the clear, for the operations port.
     Plain,
-    /// TLS; asked for its configuration at each connection, so that a reload is seen by the next one.
-    Tls(Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>),
+    /// TLS; asked for its configuration at each connection, so that a reload is seen by the next one. While there is no
+    /// certificate, connections are closed.
+    Tls(Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>),
 }
 
 impl fmt::Debug for Transport {

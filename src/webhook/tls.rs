@@ -9,10 +9,10 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::CryptoProvider,
@@ -25,8 +25,15 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{Config, TlsSource},
     source::store::{Polled, hex},
-    webhook::{self_made, server::Transport, validity},
+    webhook::{
+        authority::{self, Pair},
+        server::Transport,
+        validity,
+    },
 };
+
+/// How long a certificate for development is good.
+const DEVELOPMENT: Duration = Duration::from_hours(365 * 24);
 
 /// What is served now.
 #[derive(Debug)]
@@ -90,25 +97,23 @@ pub enum TlsError {
 pub struct TlsStore {
     source: Source,
     client_ca: Option<PathBuf>,
-    current: ArcSwap<Served>,
+    current: ArcSwapOption<Served>,
     seen: Mutex<Seen>,
 }
 
 enum Source {
-    Files { certificate: PathBuf, key: PathBuf },
-    Made(Pair),
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// In memory; none until one is given.
+    Given(Mutex<Option<Pair>>),
 }
 
 #[derive(Default)]
 struct Seen {
     tried: Vec<u8>,
     error: Option<String>,
-}
-
-/// A certificate chain, leaf first, and its key, as DER.
-pub(super) struct Pair {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
 }
 
 impl fmt::Debug for TlsStore {
@@ -125,22 +130,32 @@ impl TlsStore {
                 Source::Files { certificate: certificate.clone(), key: key.clone() }
             }
             TlsSource::SelfMade { names, write_ca } => {
-                let (pair, ca) = self_made::pair(names).map_err(|error| TlsError::Other(error.to_string()))?;
+                let pair = authority::issue(names, DEVELOPMENT, SystemTime::now())
+                    .map_err(|error| TlsError::Other(error.to_string()))?;
                 if let Some(path) = write_ca {
-                    fs::write(path, ca).map_err(|why| TlsError::Unwritable { path: path.clone(), why })?;
+                    fs::write(path, &pair.ca).map_err(|why| TlsError::Unwritable { path: path.clone(), why })?;
                 }
-                Source::Made(pair)
+                Source::Given(Mutex::new(Some(pair)))
             }
+            TlsSource::Cluster => Source::Given(Mutex::new(None)),
         };
         let client_ca = config.client_ca.clone();
         let tried = fingerprint(&source, client_ca.as_deref());
-        let current = ArcSwap::from_pointee(load(&source, client_ca.as_deref())?);
+        let current = ArcSwapOption::new(load(&source, client_ca.as_deref())?.map(Arc::new));
         Ok(Self { source, client_ca, current, seen: Mutex::new(Seen { tried, error: None }) })
     }
 
-    /// What is served now.
-    pub fn current(&self) -> Arc<Served> {
+    /// What is served now; `None` until there is a certificate.
+    pub fn current(&self) -> Option<Arc<Served>> {
         self.current.load_full()
+    }
+
+    /// Serves another pair, where the source is the cluster.
+    pub fn offer(&self, pair: Pair) -> Polled {
+        if let Source::Given(kept) = &self.source {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(pair);
+        }
+        self.poll()
     }
 
     /// Why the files on disk are not what is served; `None` where they are.
@@ -163,7 +178,7 @@ impl TlsStore {
         seen.tried = now;
         match loaded {
             Ok(served) => {
-                self.current.store(Arc::new(served));
+                self.current.store(served.map(Arc::new));
                 seen.error = None;
                 Polled::Reloaded
             }
@@ -178,7 +193,7 @@ impl TlsStore {
 /// The transport of an HTTPS port.
 pub fn transport(store: &Arc<TlsStore>) -> Transport {
     let store = Arc::clone(store);
-    Transport::Tls(Arc::new(move || Arc::clone(&store.current.load().config)))
+    Transport::Tls(Arc::new(move || store.current.load().as_ref().map(|served| Arc::clone(&served.config))))
 }
 
 /// ring, the one provider that is built in.
@@ -188,25 +203,38 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 
 /// All certificates of a PEM file as trust anchors.
 pub(super) fn roots(path: &Path, flag: &'static str) -> Result<RootCertStore, TlsError> {
+    let not_pem = |why| TlsError::NotPem { path: path.to_owned(), flag, wanted: "CA certificate", why };
+    roots_of(&read(path, flag)?).map_err(not_pem)
+}
+
+/// All certificates of a PEM text as trust anchors, at least one.
+pub(super) fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let not_pem = |why: String| TlsError::NotPem { path: path.to_owned(), flag, wanted: "CA certificate", why };
-    for certificate in chain(&read(path, flag)?, path, flag)? {
-        roots.add(certificate).map_err(|error| not_pem(error.to_string()))?;
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(roots)
 }
 
-fn load(source: &Source, client_ca: Option<&Path>) -> Result<Served, TlsError> {
-    let pair = match source {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    if chain.is_empty() { Err("no -----BEGIN CERTIFICATE----- in it".into()) } else { Ok(chain) }
+}
+
+fn load(source: &Source, client_ca: Option<&Path>) -> Result<Option<Served>, TlsError> {
+    let (chain, key) = match source {
         Source::Files { certificate, key } => read_pair(certificate, key)?,
-        Source::Made(pair) => Pair { chain: pair.chain.clone(), key: pair.key.clone_key() },
+        Source::Given(kept) => match &*kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(pair) => parse_pair(pair)?,
+            None => return Ok(None),
+        },
     };
     let other = |error: rustls::Error| TlsError::Other(error.to_string());
-    let leaf = pair.chain.first().cloned().ok_or_else(|| TlsError::Other("an empty chain".into()))?;
+    let leaf = chain.first().cloned().ok_or_else(|| TlsError::Other("an empty chain".into()))?;
     let not_after = validity::not_after(&leaf)
         .ok_or_else(|| TlsError::Other("the certificate's notAfter cannot be read".into()))?;
     let provider = provider();
-    let certified = match (CertifiedKey::from_der(pair.chain, pair.key, &provider), source) {
+    let certified = match (CertifiedKey::from_der(chain, key, &provider), source) {
         (Err(rustls::Error::InconsistentKeys(_)), Source::Files { certificate, key }) => {
             return Err(TlsError::Mismatch { certificate: certificate.clone(), key: key.clone() });
         }
@@ -226,7 +254,7 @@ fn load(source: &Source, client_ca: Option<&Path>) -> Result<Served, TlsError> {
     let mut config = builder.with_cert_resolver(Arc::new(One(Arc::new(certified))));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let fingerprint = hex(&Sha256::digest(&leaf));
-    Ok(Served { not_after, fingerprint, leaf, config: Arc::new(config) })
+    Ok(Some(Served { not_after, fingerprint, leaf, config: Arc::new(config) }))
 }
 
 /// Serves one certificate; the store changes the whole configuration, so that a session begun under an old certificate
@@ -240,8 +268,13 @@ impl ResolvesServerCert for One {
     }
 }
 
-fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
-    let chain = chain(&read(certificate, "--tls-cert")?, certificate, "--tls-cert")?;
+/// A chain, leaf first, and its key.
+type Der = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn read_pair(certificate: &Path, key: &Path) -> Result<Der, TlsError> {
+    let not_pem =
+        |why| TlsError::NotPem { path: certificate.to_owned(), flag: "--tls-cert", wanted: "certificate", why };
+    let chain = certificates(&read(certificate, "--tls-cert")?).map_err(not_pem)?;
     let bytes = read(key, "--tls-key")?;
     let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| TlsError::NotPem {
         path: key.to_owned(),
@@ -249,17 +282,12 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
         wanted: "private key",
         why: error.to_string(),
     })?;
-    Ok(Pair { chain, key })
+    Ok((chain, key))
 }
 
-fn chain(pem: &[u8], path: &Path, flag: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let not_pem = |why: String| TlsError::NotPem { path: path.to_owned(), flag, wanted: "certificate", why };
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| not_pem(error.to_string()))?;
-    if chain.is_empty() {
-        return Err(not_pem("no -----BEGIN CERTIFICATE----- in it".into()));
-    }
-    Ok(chain)
+fn parse_pair(pair: &Pair) -> Result<Der, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| TlsError::Other(error.to_string()))?;
+    Ok((certificates(pair.chain.as_bytes()).map_err(TlsError::Other)?, key))
 }
 
 fn read(path: &Path, flag: &'static str) -> Result<Vec<u8>, TlsError> {
@@ -271,7 +299,11 @@ fn fingerprint(source: &Source, client_ca: Option<&Path>) -> Vec<u8> {
     let mut hasher = Sha256::new();
     let files = match source {
         Source::Files { certificate, key } => vec![certificate.as_path(), key.as_path()],
-        Source::Made(_) => Vec::new(),
+        Source::Given(kept) => {
+            let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            hasher.update(kept.as_ref().map(|pair| format!("{}{}", pair.chain, pair.key)).unwrap_or_default());
+            Vec::new()
+        }
     };
     for path in files.into_iter().chain(client_ca) {
         let bytes = fs::read(path).unwrap_or_else(|error| format!("{:?}", error.kind()).into_bytes());

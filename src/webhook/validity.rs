@@ -10,7 +10,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// When the DER certificate expires; `None` where it is not a certificate.
-pub(super) fn not_after(der: &[u8]) -> Option<SystemTime> {
+pub(crate) fn not_after(der: &[u8]) -> Option<SystemTime> {
     let (_, certificate, _) = element(der)?;
     let (_, mut body, _) = element(certificate)?;
     if body.first() == Some(&VERSION) {

@@ -2,6 +2,8 @@
 
 /// Parameters, inputs, labels and annotations of Workflows reach pods, hostile values intact.
 pub mod carrier;
+/// Certificates that the webhook makes itself; the webhook configuration as it hears of it.
+pub mod certificates;
 /// The samples with the webhook in their path.
 pub mod injection;
 /// The webhook is down, or dies in the middle.
@@ -29,6 +31,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(injection::trials(cluster)?);
     trials.extend(carrier::trials(cluster));
     trials.extend(outage::trials(cluster));
+    trials.extend(certificates::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     Ok(trials)

@@ -22,6 +22,7 @@ pub mod namespace;
 pub mod node;
 pub mod processes;
 pub mod recorder;
+pub mod replicas;
 mod run_dir;
 pub mod stepspan;
 pub mod tools;
@@ -65,6 +66,7 @@ const PORT_RACES: usize = 3;
 /// The running cluster.
 pub struct Cluster {
     api: Api,
+    port: u16,
     authority: Authority,
     dir: RunDir,
     /// In the order they were started; stopped from the end.
@@ -121,12 +123,26 @@ impl Cluster {
             }
         };
         let processes = Mutex::new(processes);
-        Ok(Self { api, authority, dir, processes, hands, runtime, _healthz: healthz })
+        let port = plane.port;
+        Ok(Self { api, port, authority, dir, processes, hands, runtime, _healthz: healthz })
     }
 
     /// The API as cluster administrator.
     pub fn api(&self) -> &Api {
         &self.api
+    }
+
+    /// A kubeconfig for whoever has the token.
+    pub fn kubeconfig(&self, token: &str) -> serde_json::Value {
+        use base64::Engine;
+        let authority = base64::engine::general_purpose::STANDARD.encode(self.authority.pem());
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority-data": authority}}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        })
     }
 
     /// Issues certificates for servers that the API server calls.

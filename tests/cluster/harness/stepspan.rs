@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The program under test, as cargo built it.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_stepspan");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_stepspan");
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A webhook process in force for one namespace. Fields are dropped in order: registration, recorder, process.
@@ -89,20 +89,22 @@ impl<'c> Stepspan<'c> {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports() -> Result<[u16; 2]> {
+pub fn free_ports() -> Result<[u16; 2]> {
     let bound = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let [first, second] = bound;
     Ok([first?.local_addr()?.port(), second?.local_addr()?.port()])
 }
 
 fn is_ready(port: u16) -> bool {
-    let ask = || -> Result<bool> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
+    get(port, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// What an operations port answers, head and body.
+pub fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

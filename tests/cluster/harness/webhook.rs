@@ -55,6 +55,11 @@ impl Cluster {
 }
 
 impl Webhook<'_> {
+    /// The configuration's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The path of the `MutatingWebhookConfiguration`, to patch it.
     pub fn path(&self) -> String {
         format!("{CONFIGURATIONS}/{}", self.name)

@@ -1,0 +1,100 @@
+//! What the server knows from the Kubernetes API, and what it writes there.
+//!
+//! Nothing of this is on the path of a review: watches fill the same stores that files fill ([`crate::source::store`],
+//! [`crate::webhook::tls`]), and the request path only reads those.
+//!
+//! [`keys`] and [`lease`] decide (no clock, no network of their own); [`certificate`] and [`registration`] watch and write.
+//!
+//! Invariants:
+//! - An API server that is away takes nothing out of force: the last known state serves on.
+//! - Every write is one that a second writer at the same moment makes fail (`resourceVersion`) or repeats (a patch that
+//!   says the whole wanted value): the [`lease`] only keeps replicas from doing the same work.
+//! - Each request for an object names it, so that rights can be given for that name alone.
+
+pub mod certificate;
+pub mod client;
+pub mod keys;
+pub mod lease;
+pub mod registration;
+
+use std::{fmt, sync::Arc};
+
+use kube::Client;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{config::Cluster, source::store::Polled, webhook::tls::TlsStore};
+use certificate::Issuer;
+use registration::Registration;
+
+/// What the server hears of the cluster.
+pub trait Listener: Send + Sync {
+    /// Another certificate is served, or was refused.
+    fn certificate(&self, polled: Polled);
+    /// The keys were changed by this replica: how, in a word.
+    fn issued(&self, step: &'static str);
+    /// The webhook configuration changed.
+    fn registered(&self, registration: &Registration);
+    /// This replica holds the Lease from now on, or does no longer.
+    fn leads(&self, leads: bool);
+    /// Something failed, and is tried again.
+    fn failed(&self, error: String);
+}
+
+/// What is known of an object: nothing yet, that it is not there, or what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Known<T> {
+    /// The API server has not answered yet.
+    #[default]
+    NotYet,
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Is(T),
+}
+
+/// Watches and writes for as long as it is kept.
+pub struct Connected {
+    /// The webhook configuration.
+    pub registration: watch::Receiver<Known<Registration>>,
+    client: Client,
+    config: Cluster,
+    tasks: JoinSet<()>,
+}
+
+/// Begins to watch and, where it is on this replica, to write.
+pub fn connect(client: Client, config: &Cluster, tls: &Arc<TlsStore>, listener: &Arc<dyn Listener>) -> Connected {
+    let mut tasks = JoinSet::new();
+    let (registered, registration) = watch::channel(Known::NotYet);
+    let (one, name, tell) = (client.clone(), config.registration.clone(), Arc::clone(listener));
+    tasks.spawn(async move { registration::follow(one, &name, registered, &*tell).await });
+
+    let (lease, held) = lease::Keeper::new(client.clone(), &config.namespace, &config.lease, &config.identity);
+    let tell = Arc::clone(listener);
+    tasks.spawn(async move { lease.run(&*tell).await });
+
+    if let Some(keys) = &config.keys {
+        let (kept, secret) = watch::channel(Known::NotYet);
+        let (one, from, tell) = (client.clone(), config.clone(), Arc::clone(listener));
+        let (tls, keys) = (Arc::clone(tls), keys.clone());
+        let follow = keys.clone();
+        tasks.spawn(async move { certificate::follow(one, &from.namespace, &follow, &tls, kept, &*tell).await });
+        let (client, cluster, listener) = (client.clone(), config.clone(), Arc::clone(listener));
+        let issuer = Issuer { client, cluster, keys, held, secret, registration: registration.clone(), listener };
+        tasks.spawn(issuer.run());
+    }
+    Connected { registration, client, config: config.clone(), tasks }
+}
+
+impl fmt::Debug for Connected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Connected {
+    /// Stops, and lets go of the Lease.
+    pub async fn leave(mut self) {
+        self.tasks.shutdown().await;
+        lease::release(self.client, &self.config.namespace, &self.config.lease, &self.config.identity).await;
+    }
+}

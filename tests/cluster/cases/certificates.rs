@@ -1,0 +1,161 @@
+//! Certificates that the webhook makes itself: shared by replicas, trusted by the API server, rotated under load.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::samples::sample;
+use super::{Shared, trial};
+use crate::harness::{Cluster, api::Reply, namespace::Namespace, replicas::Replicas, wait::until};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub fn trials(cluster: &Shared) -> Vec<Trial> {
+    let named = |name: &str, body: fn(&Cluster) -> Result<()>| trial(cluster, format!("certificates::{name}"), body);
+    vec![
+        named("three_replicas_rotate_under_load_and_lose_no_call", three_replicas_rotate_under_load_and_lose_no_call),
+        named("a_foreign_ca_bundle_is_told_and_mended", a_foreign_ca_bundle_is_told_and_mended),
+        named("an_annotation_pauses_all_replicas", an_annotation_pauses_all_replicas),
+    ]
+}
+
+/// A pod of a real workflow, to be created again.
+fn pod(namespace: &Namespace<'_>) -> Result<Value> {
+    let ended = sample("dag")?.run(namespace)?;
+    let mut pod = namespace.pods(&ended)?.into_iter().next().context("no pod")?;
+    let annotations = pod["metadata"]["annotations"].take();
+    pod["metadata"] = json!({"name": "again", "labels": pod["metadata"]["labels"], "annotations": annotations,
+        "ownerReferences": pod["metadata"]["ownerReferences"]});
+    pod.as_object_mut().context("no object")?.remove("status");
+    pod["spec"].as_object_mut().context("no object")?.remove("nodeName");
+    Ok(pod)
+}
+
+fn create(namespace: &Namespace<'_>, pod: &Value) -> Result<Reply> {
+    namespace.create_object("pods?dryRun=All", pod)
+}
+
+fn is_injected(reply: &Reply) -> bool {
+    reply.body["spec"].to_string().contains("stepspan-shim")
+}
+
+fn three_replicas_rotate_under_load_and_lose_no_call(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("rotation", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let replicas = Replicas::start(cluster, &namespace, 3, "30s")?;
+    let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let served = thread::scope(|scope| {
+        let load = || -> Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                let reply = create(&namespace, &pod)?;
+                ensure!(reply.is_success(), "a call was lost: {} {}", reply.status, reply.message());
+                ensure!(is_injected(&reply), "a pod was missed");
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        let loads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        let watched = watch_rotations(&replicas);
+        done.store(true, Ordering::Relaxed);
+        for load in loads {
+            load.join().map_err(|_| anyhow::anyhow!("a load panicked"))??;
+        }
+        watched
+    })?;
+    let calls = calls.load(Ordering::Relaxed);
+    ensure!(calls > 100, "only {calls} calls in all that time");
+    ensure!(served.len() >= 3, "only {} certificates were served", served.len());
+    Ok(())
+}
+
+/// The certificates that the Secret held, until there were three; at every moment of it all replicas are ready.
+fn watch_rotations(replicas: &Replicas<'_>) -> Result<BTreeSet<String>> {
+    let mut served = BTreeSet::new();
+    until("three certificates to be served", LIMIT, || {
+        let secret = replicas.secret()?;
+        served.insert(secret["data"]["tls.crt"].as_str().context("no certificate")?.to_owned());
+        let configuration = replicas.configuration()?;
+        for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
+            ensure!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| !bundle.is_empty()), "no CA");
+        }
+        for replica in 0..3 {
+            let ready = replicas.ask(replica, "/readyz")?;
+            ensure!(ready.starts_with("HTTP/1.1 200"), "replica {replica} is not ready: {ready}");
+        }
+        Ok((served.len() >= 3).then_some(()))
+    })?;
+    Ok(served)
+}
+
+fn a_foreign_ca_bundle_is_told_and_mended(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("bundle", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let mut replicas = Replicas::start(cluster, &namespace, 2, "90d")?;
+    let foreign = base64(&cluster.authority().pem());
+    let change = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": foreign}]);
+    cluster.api().json_patch(&replicas.registration.path(), &change)?.accepted()?;
+    until("the caBundle to be mended", LIMIT, || {
+        let bundle = replicas.configuration()?["webhooks"][0]["clientConfig"]["caBundle"].clone();
+        Ok((bundle != foreign.as_str()).then_some(()))
+    })?;
+    replicas.wait_until_ready()?;
+    let reply = create(&namespace, &pod)?;
+    ensure!(is_injected(&reply), "not injected after the bundle was mended: {}", reply.message());
+
+    // Nobody mends it once no replica makes certificates: those that are left say why they are not ready.
+    let leads = |replica| replicas.ask(replica, "/metrics").map(|text| text.contains("stepspan_leader 1"));
+    let leader = usize::from(!leads(0)?);
+    ensure!(leads(leader)?, "nobody leads");
+    let secret = namespace.path("secrets/stepspan-tls");
+    cluster.api().delete(&secret)?.accepted()?;
+    cluster.api().json_patch(&replicas.registration.path(), &change)?.accepted()?;
+    let reason = until("a replica to say why it is not ready", LIMIT, || {
+        let answer = replicas.ask(leader, "/readyz")?;
+        Ok(answer.starts_with("HTTP/1.1 503").then_some(answer))
+    })?;
+    ensure!(reason.contains("the API server would refuse our certificate"), "{reason}");
+    Ok(())
+}
+
+fn an_annotation_pauses_all_replicas(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("pause", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let replicas = Replicas::start(cluster, &namespace, 2, "90d")?;
+    let set = |value: Value| {
+        let change = json!({"metadata": {"annotations": {"stepspan.dev/paused": value}}});
+        cluster.api().merge_patch(&replicas.registration.path(), &change)?.accepted()
+    };
+    let injected = |wanted: bool| {
+        until("all replicas to hear of the pause", LIMIT, || {
+            for replica in 0..2 {
+                let text = replicas.ask(replica, "/metrics")?;
+                if !text.contains(&format!("stepspan_paused {}", u8::from(!wanted))) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })?;
+        for _ in 0..4 {
+            let reply = create(&namespace, &pod)?;
+            ensure!(reply.is_success() && is_injected(&reply) == wanted, "injected: {}", !wanted);
+        }
+        anyhow::Ok(())
+    };
+    injected(true)?;
+    set(json!("true"))?;
+    injected(false)?;
+    set(Value::Null)?;
+    injected(true)
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
