@@ -2,6 +2,7 @@
 
 mod different;
 mod expected;
+mod outcome;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
 mod unreachable;
@@ -82,16 +83,4 @@ impl Sample {
     fn run(&self, namespace: &Namespace<'_>) -> Result<Value> {
         namespace.run(&self.yaml, self.declared("phase").context("no phase is declared")?)
     }
-}
-
-/// What a workflow came to, node by node: all that its author can see but times, addresses and ids.
-fn outcome(workflow: &Value) -> Value {
-    let nodes = workflow["status"]["nodes"].as_object().into_iter().flat_map(serde_json::Map::values);
-    let of_node = |node: &Value| {
-        let kept = ["type", "phase", "message", "outputs", "templateName", "daemoned"];
-        let fields = kept.iter().map(|key| ((*key).to_owned(), node[key].clone()));
-        (node["name"].as_str().unwrap_or_default().to_owned(), Value::Object(fields.collect()))
-    };
-    let nodes: serde_json::Map<_, _> = nodes.map(of_node).collect();
-    json!({"phase": workflow["status"]["phase"], "message": workflow["status"]["message"], "nodes": nodes})
 }

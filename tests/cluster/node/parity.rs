@@ -3,10 +3,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use similar::TextDiff;
 
 use super::{Sample, expected, outcome, samples, trial};
 use crate::{
@@ -29,7 +28,7 @@ fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
     let traced = sample.namespace(cluster, "traced")?;
     let stepspan = Stepspan::start(cluster, &traced, Some(&patient_policy()))?;
     let with = sample.run(&traced)?;
-    same(&without, &outcome(&with))?;
+    outcome::same(&without, &outcome::of(cluster, &traced, &with)?)?;
     let spans = sample.declared("spans").context("no number of spans is declared")?.trim_matches('"').parse()?;
     expected::spans_of(cluster, &traced, &with, spans)?;
     drop(stepspan);
@@ -50,15 +49,8 @@ pub fn without_us(cluster: &Cluster, sample: &Sample) -> Result<Value> {
     if let Some(outcome) = known().get(&sample.stem) {
         return Ok(outcome.clone());
     }
-    let outcome = outcome(&sample.run(&sample.namespace(cluster, "plain")?)?);
+    let namespace = sample.namespace(cluster, "plain")?;
+    let outcome = outcome::of(cluster, &namespace, &sample.run(&namespace)?)?;
     known().insert(sample.stem.clone(), outcome.clone());
     Ok(outcome)
-}
-
-/// An error that shows the difference.
-pub fn same(without: &Value, with: &Value) -> Result<()> {
-    let (a, b) = (serde_json::to_string_pretty(without)?, serde_json::to_string_pretty(with)?);
-    let diff = TextDiff::from_lines(&a, &b);
-    ensure!(a == b, "not the same with us:\n{}", diff.unified_diff().header("without", "with"));
-    Ok(())
 }

@@ -32,7 +32,7 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
                 let namespace = sample.namespace(cluster, name)?;
                 let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
                 let with = sample.run(&namespace)?;
-                parity::same(&without, &outcome(&with))?;
+                outcome::same(&without, &outcome::of(cluster, &namespace, &with)?)?;
                 drop(stepspan);
                 each_says_what_was_dropped(cluster, namespace.name(), &expected::ended_pods(&namespace, &with)?)
             }));
