@@ -90,7 +90,7 @@ fn said(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value) -> Strin
 }
 
 /// Containers that run a step's command: those of the template, not its sidecars, not Argo's own.
-fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     let prefixed = |container: &&Value| container["command"][1] == "emissary";
     let sidecar = |container: &&Value| matches!(container["name"].as_str(), Some("wait" | "database"));
     let all = pod["spec"]["containers"].as_array().into_iter().flatten();

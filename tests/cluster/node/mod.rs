@@ -22,11 +22,16 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     let mut trials = parity::trials(cluster)?;
     trials.extend(unreachable::trials(cluster)?);
     trials.extend(different::trials(cluster));
+    // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
+    trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)
 }
 
 /// Held for writing by a trial that needs the machine for itself, for reading by every other.
 static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The kind of a trial that needs it.
+const ALONE: &str = "alone";
 
 /// How a workflow fails, with or without us, whose `wait` container Argo signalled before that listened.
 const TOO_EARLY: &str = "wait: Error (exit code 2)";
@@ -35,7 +40,7 @@ const TOO_EARLY: &str = "wait: Error (exit code 2)";
 /// namespaces of its own; whatever else fails has failed.
 fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
     let told = name.clone();
-    cases::trial(cluster, name, move |cluster| {
+    let trial = cases::trial(cluster, name, move |cluster| {
         // What is guarded cannot be left half done.
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
@@ -46,7 +51,8 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
             }
             done => done,
         }
-    })
+    });
+    if alone { trial.with_kind(ALONE) } else { trial }
 }
 
 /// A file of `workflows/`. Its annotations say how it ends (`test.stepspan.dev/phase`), and which Pod Security level its
@@ -77,6 +83,10 @@ impl Sample {
             None => json!({}),
         };
         cluster.namespace(&format!("{stem}-{}", self.stem), &labels)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.declared("alone").is_some()
     }
 
     /// Runs it to its end, which has to be the declared one.

@@ -15,8 +15,7 @@ use crate::{
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
     let trials = samples()?.into_iter().map(|sample| {
-        let alone = sample.declared("alone").is_some();
-        trial(cluster, format!("node::parity::{}", sample.stem), alone, move |cluster| {
+        trial(cluster, format!("node::parity::{}", sample.stem), sample.is_alone(), move |cluster| {
             same_and_traced(cluster, &sample)
         })
     });

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 
-use super::{expected, outcome, parity, samples, trial};
+use super::{Sample, expected, outcome, parity, samples, trial};
 use crate::{
     cases::Shared,
     harness::{
@@ -17,28 +17,34 @@ use crate::{
 const SAMPLES: [&str; 5] = ["container-set", "daemon", "dag", "failing", "script"];
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
-    let endpoints = [
-        ("refused", format!("http://{ADDRESS}:4398")),
+    let refused = format!("http://{ADDRESS}:4398");
+    let others = [
         ("silent", format!("http://{ADDRESS}:{BLACK_HOLE_PORT}")),
         // The dot at its end: with the search list's domains it would be a service's name.
         ("unknown-name", "http://nobody.cluster.local.:4317".to_owned()),
     ];
     let mut trials = Vec::new();
-    for sample in samples()?.into_iter().filter(|sample| SAMPLES.contains(&sample.stem.as_str())) {
-        for (name, endpoint) in endpoints.clone() {
-            let sample = sample.clone();
-            trials.push(trial(cluster, format!("node::unreachable::{}::{name}", sample.stem), false, move |cluster| {
-                let without = parity::without_us(cluster, &sample)?;
-                let namespace = sample.namespace(cluster, name)?;
-                let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
-                let with = sample.run(&namespace)?;
-                outcome::same(&without, &outcome::of(cluster, &namespace, &with)?)?;
-                drop(stepspan);
-                each_says_what_was_dropped(cluster, namespace.name(), &expected::ended_pods(&namespace, &with)?)
-            }));
+    for sample in samples()? {
+        trials.push(one(cluster, &sample, "refused", refused.clone()));
+        if SAMPLES.contains(&sample.stem.as_str()) {
+            trials.extend(others.iter().map(|(name, endpoint)| one(cluster, &sample, name, endpoint.clone())));
         }
     }
     Ok(trials)
+}
+
+fn one(cluster: &Shared, sample: &Sample, how: &'static str, endpoint: String) -> Trial {
+    let name = format!("node::unreachable::{}::{how}", sample.stem);
+    let sample = sample.clone();
+    trial(cluster, name, sample.is_alone(), move |cluster| {
+        let without = parity::without_us(cluster, &sample)?;
+        let namespace = sample.namespace(cluster, how)?;
+        let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
+        let with = sample.run(&namespace)?;
+        outcome::same(&without, &outcome::of(cluster, &namespace, &with)?)?;
+        drop(stepspan);
+        each_says_what_was_dropped(cluster, namespace.name(), &expected::ended_pods(&namespace, &with)?)
+    })
 }
 
 fn policy(endpoint: &str) -> String {
@@ -50,8 +56,7 @@ fn policy(endpoint: &str) -> String {
 fn each_says_what_was_dropped(cluster: &Cluster, namespace: &str, pods: &[serde_json::Value]) -> Result<()> {
     for pod in pods {
         let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
-        let steps = pod["spec"]["containers"].as_array().into_iter().flatten().filter(|c| c["name"] != "wait");
-        for container in steps.filter_map(|container| container["name"].as_str()) {
+        for container in expected::containers(pod).filter_map(|container| container["name"].as_str()) {
             let log = cluster.node()?.logs(namespace, name, container)?;
             let lines = log.lines().filter(|line| line.starts_with("stepspan: the span dropped: ")).count();
             // A containerSet's retry is a second run in the same container.
