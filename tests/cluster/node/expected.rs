@@ -157,8 +157,8 @@ fn is_of_the_step(span: &Span, workflow: &Value, pod: &Value, (node, container):
     let name = format!("{template}/{step}");
     ensure!(span.name() == name, "it is named {} instead of {name}", span.name());
     ensure!(span.span["kind"] == 1, "its kind is {} instead of INTERNAL", span.span["kind"]);
-    let parent = span.span["parentSpanId"].as_str().unwrap_or_default();
-    ensure!(parent.is_empty(), "a parent that nobody emits: {parent}");
+    let (found, parent) = (span.span["parentSpanId"].as_str().unwrap_or_default(), parent(workflow, node)?);
+    ensure!(found == parent, "its parent is {found:?} instead of {parent:?}");
     for (key, value) in [
         ("service.name", "agent-steps"),
         ("k8s.pod.name", text(&pod["metadata"]["name"])?),
@@ -168,6 +168,15 @@ fn is_of_the_step(span: &Span, workflow: &Value, pod: &Value, (node, container):
         ensure!(span.resource[key] == value, "resource: {key} is {} instead of {value}", span.resource[key]);
     }
     Ok(())
+}
+
+/// The span of the container's node where the sample's policy says so, else none.
+fn parent(workflow: &Value, node: &Value) -> Result<String> {
+    let metadata = &workflow["metadata"];
+    match metadata["annotations"]["test.stepspan.dev/parent"].as_str() {
+        Some("node") => Ok(hash(&format!("node/{}/{}", text(&metadata["uid"])?, text(&node["id"])?), 16)),
+        _ => Ok(String::new()),
+    }
 }
 
 /// Exit code, status and times are those of the container as Kubernetes saw it.

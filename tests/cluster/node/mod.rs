@@ -56,9 +56,10 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
 }
 
 /// A file of `workflows/`. Its annotations say how it ends (`test.stepspan.dev/phase`), and which Pod Security level its
-/// namespace enforces (`test.stepspan.dev/pod-security`), how many spans it leaves (`test.stepspan.dev/spans`), and whether no
-/// other trial may run meanwhile (`test.stepspan.dev/alone`): on a machine that is too busy, Argo signals its own `wait` container
-/// before that listens, and the step fails with or without us.
+/// namespace enforces (`test.stepspan.dev/pod-security`), how many spans it leaves (`test.stepspan.dev/spans`) and what their
+/// parents are (`test.stepspan.dev/parent`, as the policy's `traceContext.parent`), and whether no other trial may run meanwhile
+/// (`test.stepspan.dev/alone`): on a machine that is too busy, Argo signals its own `wait` container before that listens, and the
+/// step fails with or without us.
 #[derive(Clone)]
 struct Sample {
     stem: String,

@@ -25,7 +25,9 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
 fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
     let without = without_us(cluster, sample)?;
     let traced = sample.namespace(cluster, "traced")?;
-    let stepspan = Stepspan::start(cluster, &traced, Some(&patient_policy()))?;
+    let parent = sample.declared("parent").map(|parent| format!("  traceContext: {{parent: {parent}}}\n"));
+    let policy = patient_policy() + &parent.unwrap_or_default();
+    let stepspan = Stepspan::start(cluster, &traced, Some(&policy))?;
     let with = sample.run(&traced)?;
     outcome::same(&without, &outcome::of(cluster, &traced, &with)?)?;
     let spans = sample.declared("spans").context("no number of spans is declared")?.trim_matches('"').parse()?;
