@@ -111,11 +111,16 @@ impl Supervisor {
     }
 
     /// Whether a process of our own group sent it, such as a script with `kill 0`, which reaches the command and us alike: no word of
-    /// the pod's end. (The first process of a namespace is in a group of its own.)
+    /// the pod's end. So is one that is gone again (`sh -c 'kill 0'` ends itself with it): who signals from outside and means us, and
+    /// not the group, is hardly there. To a part it counts as sent by its script. (The first process of a namespace is in a group of
+    /// its own.)
     fn is_from_inside(&self, info: &libc::signalfd_siginfo) -> bool {
         let sender = i32::try_from(info.ssi_pid).ok().filter(|pid| info.ssi_code <= 0 && *pid > 0);
-        let by_owner = sender.is_some_and(|pid| self.group_owner == Some(pid));
-        !self.first && !by_owner && sender.is_some_and(|pid| getpgid(Some(Pid::from_raw(pid))) == Ok(getpgrp()))
+        let Some(sender) = sender.filter(|pid| !self.first && self.group_owner != Some(*pid)) else { return false };
+        match getpgid(Some(Pid::from_raw(sender))) {
+            Ok(group) => group == getpgrp(),
+            Err(error) => error == Errno::ESRCH,
+        }
     }
 
     /// Whether the sender reached only us. The kernel (a terminal) and the group's owner signal the whole group, and so the

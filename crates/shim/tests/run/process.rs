@@ -147,6 +147,17 @@ fn a_script_that_signals_its_own_group_hears_it_once_and_goes_on() {
     assert_eq!(attribute(&span.attributes, "error.type").as_deref(), Some("5"), "it is not the pod's end");
 }
 
+/// The sender is gone before anybody could ask who it was.
+#[test]
+fn a_group_signalled_by_a_process_that_ends_with_it_hears_it_once() {
+    for _ in 0..10 {
+        let collector = Collector::start(Manner::Good);
+        let script = "n=0; trap 'n=$((n+1))' TERM; sh -c 'kill 0'; sleep 0.2; exit $((n+4))";
+        let mut child = grouped(&format!("echo ready; {script}"), &collector, |_| {});
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+    }
+}
+
 #[test]
 fn every_signal_that_ends_a_command_ends_it_and_us_alike() {
     use nix::sys::signal::Signal::{SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
