@@ -28,7 +28,7 @@ bench: ## Ratios against floors and peers, side by side, written to docs/benchma
 advisories: ## Known vulnerabilities of dependencies (fetches the advisory database)
 	@scripts/deny advisories
 
-accept: ## Rewrite the golden files of tests/cases and tests/cmd; read the diff afterwards
+accept: ## Rewrite the golden files of tests/cases, tests/chart and tests/cmd; read the diff afterwards
 	ACCEPT=1 TRYCMD=overwrite cargo test --test main
 
 record: ## Record anew what a real API server sends (tests/recorded)

@@ -8,6 +8,8 @@
 
 /// Golden folders: each of `tests/cases/*` is one test of the evaluator behind `dry-run`.
 mod cases;
+/// The chart, as Helm renders it.
+mod chart;
 /// What a person types and sees: `tests/cmd/*.trycmd`.
 mod cmd;
 /// The documentation against the code.

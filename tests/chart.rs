@@ -1,0 +1,253 @@
+//! The chart as Helm renders it: each shape of `charts/stepspan/ci` gives `tests/chart/<shape>.yaml` (`ACCEPT=1` rewrites it), and
+//! whatever the shape, what a cluster's owner relies on holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use stepspan::context::Context;
+use stepspan::policy::PolicySet;
+use stepspan::policy::compile::Rules;
+use stepspan::policy::load::PolicyFile;
+use stepspan::yaml;
+
+const CHART: &str = "charts/stepspan";
+
+/// Helm, as `scripts/cluster-tools` builds it.
+fn helm(args: &[&str]) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let told = Command::new(root.join("scripts/cluster-tools")).env("STEPSPAN_WHERE", "1").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let known: BTreeMap<&str, &str> = told.lines().filter_map(|line| line.split_once('=')).collect();
+    let program = PathBuf::from(known["cache"]).join("bin").join(format!("helm-{}", known["helm"]));
+    assert!(program.exists(), "{} is not there; build it with: scripts/cluster-tools api", program.display());
+    Command::new(program).current_dir(root).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What Helm renders with further arguments.
+fn render(more: &[&str]) -> String {
+    let output = helm(&[&["template", "stepspan", CHART, "--namespace", "tracing"], more].concat());
+    assert!(output.status.success(), "{more:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// What Helm says of values that it refuses.
+fn refusal(more: &[&str]) -> String {
+    let output = helm(&[&["template", "stepspan", CHART], more].concat());
+    assert!(!output.status.success(), "{more:?} is not refused");
+    text(&output.stderr)
+}
+
+fn shapes() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(CHART).join("ci");
+    let mut shapes: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().replace("-values.yaml", "");
+            (name, path.display().to_string())
+        })
+        .collect();
+    shapes.sort();
+    assert!(shapes.len() >= 5, "{shapes:?}");
+    shapes
+}
+
+fn objects(rendered: &str) -> Vec<Value> {
+    yaml::documents(rendered.as_bytes())
+        .map(|document| document.unwrap().read().unwrap())
+        .filter(|o| !o.is_null())
+        .collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+#[test]
+fn every_shape_renders_as_expected() {
+    for (name, values) in shapes() {
+        let lint = helm(&["lint", "--strict", CHART, "--values", &values]);
+        assert!(lint.status.success(), "{name}: {}{}", text(&lint.stdout), text(&lint.stderr));
+        let (rendered, golden) = (render(&["--values", &values]), format!("tests/chart/{name}.yaml"));
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
+        if std::env::var_os("ACCEPT").is_some() {
+            fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            fs::write(&golden, &rendered).unwrap();
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        assert!(
+            expected == rendered,
+            "{name} renders otherwise; if that is meant: make accept\n{}",
+            diff(&expected, &rendered)
+        );
+    }
+}
+
+fn diff(old: &str, new: &str) -> String {
+    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string()
+}
+
+/// Pod Security "restricted", as its admission plugin checks it.
+#[test]
+fn the_webhook_s_pods_are_restricted() {
+    for (name, values) in shapes() {
+        let objects = objects(&render(&["--values", &values]));
+        let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(pod["securityContext"].get("runAsUser").is_none(), name == "openshift", "{name}");
+        for container in pod["containers"].as_array().unwrap() {
+            let security = &container["securityContext"];
+            assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+            assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+            assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]), "{name}");
+        }
+    }
+}
+
+/// Each right is for an object that the chart itself makes, by its name; nothing may be created or deleted.
+#[test]
+fn rights_are_for_named_objects() {
+    for (name, values) in shapes() {
+        let objects = objects(&render(&["--values", &values]));
+        for role in [of_kind(&objects, "Role"), of_kind(&objects, "ClusterRole")].concat() {
+            for rule in role["rules"].as_array().unwrap() {
+                let names: Vec<_> = rule["resourceNames"].as_array().expect("names").iter().collect();
+                let made = |name: &&Value| objects.iter().any(|object| object["metadata"]["name"] == **name);
+                assert!(!names.is_empty() && names.iter().all(made), "{name}: {rule}");
+                let verbs = rule["verbs"].to_string();
+                assert!(!["*", "create", "delete"].iter().any(|verb| verbs.contains(verb)), "{name}: {rule}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_registration_costs_nobody_their_pods() {
+    for (name, values) in shapes() {
+        let objects = objects(&render(&["--values", &values]));
+        let configuration = of_kind(&objects, "MutatingWebhookConfiguration")[0];
+        let webhooks = configuration["webhooks"].as_array().unwrap();
+        assert_eq!(webhooks.len(), 2);
+        for webhook in webhooks {
+            assert_eq!(
+                (&webhook["failurePolicy"], &webhook["timeoutSeconds"]),
+                (&"Ignore".into(), &2.into()),
+                "{name}"
+            );
+            assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
+            assert_eq!(webhook["reinvocationPolicy"], "IfNeeded");
+            let excluded = webhook["namespaceSelector"]["matchExpressions"][0].to_string();
+            assert!(excluded.contains("NotIn") && excluded.contains("kube-system") && excluded.contains("\"tracing\""));
+            // Who keeps the bundle in the cluster keeps it: a render without the field does not take it away.
+            assert_eq!(webhook["clientConfig"].get("caBundle").is_some(), name == "openshift", "{name}");
+        }
+        assert!(webhooks[0]["objectSelector"].to_string().contains("workflows.argoproj.io/workflow"));
+    }
+}
+
+/// What is mounted is what the program reads: policies, context, and the arguments themselves.
+#[test]
+fn the_program_understands_what_it_is_given() {
+    for (name, values) in shapes() {
+        let objects = objects(&render(&["--values", &values]));
+        let maps = of_kind(&objects, "ConfigMap");
+        let of = |suffix: &str| maps.iter().find(|map| map["metadata"]["name"] == format!("stepspan{suffix}")).unwrap();
+        let files: Vec<PolicyFile> = of("-policies")["data"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, text)| PolicyFile { name: name.clone(), text: text.as_str().unwrap().to_owned() })
+            .collect();
+        let set = PolicySet::from_files(&files, &Rules::default()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+        assert_eq!(set.policies().len(), 1);
+        let context: Context = serde_json::from_str(of("")["data"]["context.json"].as_str().unwrap()).unwrap();
+        assert_eq!(context.injector.openshift, name == "openshift");
+        assert_eq!(context.injector.shim_metrics, name == "collector-auth");
+
+        let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], context.injector.image, "steps get the image that the webhook has");
+        let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+        let output = Command::new(env!("CARGO_BIN_EXE_stepspan")).args(args).output().unwrap();
+        // It gets as far as the files, which are not here.
+        assert!(text(&output.stderr).contains("/context/context.json"), "{name}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_default_policy_is_the_embedded_one() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    assert!(
+        read("policies/agent-steps/policy.yaml") == read("charts/stepspan/policies/agent-steps.yaml"),
+        "copy policies/agent-steps/policy.yaml to charts/stepspan/policies/agent-steps.yaml"
+    );
+}
+
+#[test]
+fn wrong_values_are_refused_with_a_reason() {
+    for (args, reason) in [
+        (&["--set", "replica=3"][..], "additional properties 'replica' not allowed"),
+        (&["--set", "certificates.mod=self"], "additional properties 'mod' not allowed"),
+        (&["--set", "collector.endpoint=otel:4317"], "collector/endpoint"),
+        (&["--set", "certificates.mode=secret,certificates.caBundle=x"], "certificates.secretName must name it"),
+        (&["--set", "certificates.mode=secret,certificates.secretName=x"], "certificates.caBundle must hold the CA"),
+        (&["--set", "policies.default=false"], "there would be no policy"),
+        (&["--set-json", r#"policies.files={"a.txt":"x"}"#], "must end in .yaml, .yml or .json"),
+        (&["--set", "networkPolicy.namespaces={ci}"], "networkPolicy.to names no collector"),
+        (&["--kube-version", "1.29.0"], "requires kubeVersion"),
+    ] {
+        let said = refusal(args);
+        assert!(said.contains(reason), "{args:?}: {said}");
+    }
+}
+
+/// The table of `charts/stepspan/README.md` is made from the comments of `values.yaml` (`ACCEPT=1` makes it anew).
+#[test]
+fn the_readme_says_what_the_values_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(CHART);
+    let values = fs::read_to_string(folder.join("values.yaml")).unwrap();
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let (head, rest) = readme.split_once(BEGIN).expect("the marker of the table");
+    let (_, tail) = rest.split_once(END).expect("the marker of its end");
+    let expected = format!("{head}{BEGIN}\n\n{}\n{END}{tail}", table(&values));
+    if std::env::var_os("ACCEPT").is_some() {
+        fs::write(folder.join("README.md"), &expected).unwrap();
+        return;
+    }
+    assert!(readme == expected, "README.md says otherwise: make accept\n{}", diff(&readme, &expected));
+}
+
+const BEGIN: &str = "<!-- values -->";
+const END: &str = "<!-- end -->";
+
+/// A row for each value, with the comment before it; a comment before a group stands in a row of its own.
+fn table(values: &str) -> String {
+    let mut rows = vec!["| value | default | |".to_owned(), "|---|---|---|".to_owned()];
+    let (mut path, mut said): (Vec<(usize, &str)>, Vec<&str>) = (Vec::new(), Vec::new());
+    for line in values.lines() {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        if let Some(comment) = text.strip_prefix('#') {
+            said.push(comment.trim());
+        } else if let Some((key, value)) = text.split_once(':') {
+            path.retain(|(depth, _)| *depth < indent);
+            path.push((indent, key));
+            let name = path.iter().map(|(_, key)| *key).collect::<Vec<_>>().join(".");
+            let (value, said) = (value.trim(), std::mem::take(&mut said).join(" ").replace('|', "\\|"));
+            if !value.is_empty() || !said.is_empty() {
+                let value = if value.is_empty() { String::new() } else { format!("`{value}`") };
+                rows.push(format!("| `{name}` | {value} | {said} |"));
+            }
+        } else {
+            said.clear();
+        }
+    }
+    rows.join("\n") + "\n"
+}
