@@ -22,7 +22,7 @@ const ARGO_USER: &str = "system:serviceaccount:argo:argo";
 
 /// Where pods find the API server: the first address of the services' range.
 const FIRST_SERVICE_IP: &str = "10.96.0.1";
-const SERVICE_RANGE: &str = "10.96.0.0/16";
+pub const SERVICE_RANGE: &str = "10.96.0.0/16";
 
 /// The bearer tokens of the static token file.
 pub const ADMIN_TOKEN: &str = "admin-token";

@@ -60,6 +60,11 @@ impl<'c> Namespace<'c> {
         self.cluster.api().create(&self.path(resource), object)
     }
 
+    /// All objects of a resource, such as `events`.
+    pub fn list(&self, resource: &str) -> Result<Vec<Value>> {
+        self.cluster.api().list(&self.path(resource))
+    }
+
     /// Creates every document of a YAML file, in order, by the API server's own parser; the Workflow is returned as
     /// stored.
     pub fn submit(&self, yaml: &str) -> Result<Value> {

@@ -2,6 +2,7 @@
 
 mod different;
 mod expected;
+mod install;
 mod outcome;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
@@ -22,6 +23,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     let mut trials = parity::trials(cluster)?;
     trials.extend(unreachable::trials(cluster)?);
     trials.extend(different::trials(cluster));
+    trials.extend(install::trials(cluster));
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)

@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{ADDRESS, BLACK_HOLE_PORT, cgroups};
-use crate::harness::run_dir::{INHERITED, RunDir};
+use crate::harness::{
+    control_plane::SERVICE_RANGE,
+    run_dir::{INHERITED, RunDir},
+};
 
 pub const BRIDGE: &str = "cni0";
 const INSIDE: &str = "STEPSPAN_PRIVATE";
@@ -57,6 +60,8 @@ pub fn furnish() -> Result<()> {
     command("ip", &["link", "add", BRIDGE, "address", "0a:00:00:63:00:01", "type", "bridge"])?;
     command("ip", &["address", "add", &format!("{ADDRESS}/16"), "dev", BRIDGE])?;
     command("ip", &["link", "set", BRIDGE, "up"])?;
+    // The API server calls webhooks by their Service: kube-proxy's rules see only what has a route.
+    command("ip", &["route", "add", SERVICE_RANGE, "dev", BRIDGE])?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch forwarding on")?;
     let port = BLACK_HOLE_PORT.to_string();
     command("iptables", &["-t", "raw", "-A", "PREROUTING", "-p", "tcp", "--dport", &port, "-j", "DROP"])
