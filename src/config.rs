@@ -100,6 +100,8 @@ pub struct Cluster {
     pub lease: String,
     /// The MutatingWebhookConfiguration that sends us requests.
     pub registration: String,
+    /// Watch the labels of all namespaces.
+    pub namespace_labels: bool,
     /// The Secret of the serving keys, where the server makes them itself.
     pub keys: Option<KeysSecret>,
 }

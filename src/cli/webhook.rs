@@ -112,6 +112,9 @@ struct ClusterArgs {
     /// while it is annotated stepspan.dev/paused=true
     #[arg(long, value_name = "NAME")]
     webhook_configuration: Option<String>,
+    /// Watch the labels of namespaces, for policies with a namespaceSelector or a namespaceLabel
+    #[arg(long, requires = "webhook_configuration")]
+    namespace_labels: bool,
     /// The namespace of our Lease and Secret [default: `$POD_NAMESPACE`, or the service account's]
     #[arg(long, value_name = "NAMESPACE", requires = "webhook_configuration")]
     namespace: Option<String>,
@@ -269,7 +272,14 @@ impl ClusterArgs {
         let namespace =
             namespace.context("the namespace of the Lease and the Secret is not known: give --namespace")?;
         let identity = identity.context("this replica's name is not known: give --identity")?;
-        Ok(Some(Cluster { namespace, identity, lease: self.lease, registration, keys }))
+        Ok(Some(Cluster {
+            namespace,
+            identity,
+            lease: self.lease,
+            registration,
+            namespace_labels: self.namespace_labels,
+            keys,
+        }))
     }
 }
 

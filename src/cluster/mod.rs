@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod client;
 pub mod keys;
 pub mod lease;
+pub mod namespaces;
 pub mod registration;
 
 use std::{fmt, sync::Arc};
@@ -22,7 +23,11 @@ use std::{fmt, sync::Arc};
 use kube::Client;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{config::Cluster, source::store::Polled, webhook::tls::TlsStore};
+use crate::{
+    config::Cluster,
+    source::{facts::Facts, store::Polled},
+    webhook::tls::TlsStore,
+};
 use certificate::Issuer;
 use registration::Registration;
 
@@ -34,6 +39,8 @@ pub trait Listener: Send + Sync {
     fn issued(&self, step: &'static str);
     /// The webhook configuration changed.
     fn registered(&self, registration: &Registration);
+    /// The namespaces have been listed.
+    fn listed(&self);
     /// This replica holds the Lease from now on, or does no longer.
     fn leads(&self, leads: bool);
     /// Something failed, and is tried again.
@@ -62,7 +69,12 @@ pub struct Connected {
 }
 
 /// Begins to watch and, where it is on this replica, to write.
-pub fn connect(client: Client, config: &Cluster, tls: &Arc<TlsStore>, listener: &Arc<dyn Listener>) -> Connected {
+pub fn connect(
+    client: Client,
+    config: &Cluster,
+    (tls, facts): (&Arc<TlsStore>, &Arc<Facts>),
+    listener: &Arc<dyn Listener>,
+) -> Connected {
     let mut tasks = JoinSet::new();
     let (registered, registration) = watch::channel(Known::NotYet);
     let (one, name, tell) = (client.clone(), config.registration.clone(), Arc::clone(listener));
@@ -72,6 +84,10 @@ pub fn connect(client: Client, config: &Cluster, tls: &Arc<TlsStore>, listener: 
     let tell = Arc::clone(listener);
     tasks.spawn(async move { lease.run(&*tell).await });
 
+    if config.namespace_labels {
+        let (one, facts, tell) = (client.clone(), Arc::clone(facts), Arc::clone(listener));
+        tasks.spawn(async move { namespaces::follow(one, &facts, &*tell).await });
+    }
     if let Some(keys) = &config.keys {
         let (kept, secret) = watch::channel(Known::NotYet);
         let (one, from, tell) = (client.clone(), config.clone(), Arc::clone(listener));

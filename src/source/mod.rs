@@ -1,5 +1,7 @@
 //! Where policies come from.
 
+#[cfg(feature = "webhook")]
+pub mod facts;
 pub mod files;
 #[cfg(feature = "webhook")]
 pub mod pause;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    source::{pause::PauseSwitch, store::PolicyStore},
+    source::{facts::Facts, pause::PauseSwitch, store::PolicyStore},
     telemetry::{events::rfc3339, metrics::Metrics},
     webhook::{keeper::Trouble, tls::TlsStore},
 };
@@ -50,6 +50,7 @@ pub(super) struct Health {
     pub(super) policies: Arc<PolicyStore>,
     pub(super) pause: Arc<PauseSwitch>,
     pub(super) tls: Arc<TlsStore>,
+    pub(super) facts: Arc<Facts>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     /// Where there is a cluster.
@@ -63,13 +64,14 @@ impl Health {
         policies: Arc<PolicyStore>,
         pause: Arc<PauseSwitch>,
         tls: Arc<TlsStore>,
+        facts: Arc<Facts>,
         metrics: Arc<Metrics>,
         draining: Arc<AtomicBool>,
         cluster: Option<Trouble>,
     ) -> Self {
         let pending = || Err("not tried yet".to_owned());
         let probes = Mutex::new((pending(), pending()));
-        Self { policies, pause, tls, metrics, draining, cluster, began: Instant::now(), probes }
+        Self { policies, pause, tls, facts, metrics, draining, cluster, began: Instant::now(), probes }
     }
 
     /// Takes the newest result of the synthetic review and of the dial; `None` keeps the last one.
@@ -88,6 +90,10 @@ impl Health {
         let (review, dial) = self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut checks = vec![self.policies_check(), self.pause_check(), self.certificate_check()];
         checks.extend(self.cluster.as_ref().map(cluster_check));
+        if self.facts.awaits_namespaces() {
+            let reason = "not listed yet: policies may ask for their labels".into();
+            checks.push(Check { name: "namespaces", state: State::Failed, reason, detail: Value::Null });
+        }
         checks.extend([probe_check("self-review", review), probe_check("self-dial", dial), self.drain_check()]);
         checks
     }

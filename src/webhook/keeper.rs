@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     source::store::Polled,
     telemetry::events::{Event, EventLog, rfc3339},
-    webhook::{health::Health, probe, run::Seams},
+    webhook::{health::Health, mutate::Reviewer, probe},
 };
 
 const PROBE_EVERY: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Keeper {
     pub(super) fn start(
         self: Arc<Self>,
         config: &Config,
-        seams: Seams,
+        reviewer: Reviewer,
         address: SocketAddr,
         registration: Option<watch::Receiver<Known<Registration>>>,
     ) -> JoinSet<()> {
@@ -53,7 +53,7 @@ impl Keeper {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&self).poll_files(config.poll));
-        tasks.spawn(self.probe(seams, dial, config.limits.connections));
+        tasks.spawn(self.probe(reviewer, dial, config.limits.connections));
         tasks
     }
 
@@ -107,10 +107,10 @@ impl Keeper {
         self.changed.notify_one();
     }
 
-    async fn probe(self: Arc<Self>, seams: Seams, dial: probe::Dial, limit: usize) {
+    async fn probe(self: Arc<Self>, reviewer: Reviewer, dial: probe::Dial, limit: usize) {
         let mut was_ready = None;
         loop {
-            let review = probe::review(seams.reviewer, &self.health.policies.current().set, &seams.context);
+            let review = probe::review(reviewer, &self.health.policies.current().set, &self.health.facts.current());
             let dialled = dial.dial().await;
             // At the limit our own dial is turned away like any other: that says nothing about the certificate.
             let full = usize::try_from(self.health.metrics.connections.get()).is_ok_and(|open| open >= limit);
@@ -151,6 +151,10 @@ impl Listener for Keeper {
 
     fn registered(&self, registration: &Registration) {
         self.tell_pause(self.health.pause.annotated(registration.paused));
+        self.changed.notify_one();
+    }
+
+    fn listed(&self) {
         self.changed.notify_one();
     }
 

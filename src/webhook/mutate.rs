@@ -28,7 +28,7 @@ use crate::{
     context::Context,
     inject::reason::SkipReason,
     policy::PolicySet,
-    source::{pause::PauseSwitch, store::PolicyStore},
+    source::{facts::Facts, pause::PauseSwitch, store::PolicyStore},
     telemetry::{
         events::{Event, EventLog, Level},
         metrics::{AdmissionLabels, Cause, Held, Metrics},
@@ -51,7 +51,7 @@ pub(super) struct App {
     pub(super) reviewer: Reviewer,
     pub(super) policies: Arc<PolicyStore>,
     pub(super) pause: Arc<PauseSwitch>,
-    pub(super) context: Context,
+    pub(super) facts: Arc<Facts>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Arc<EventLog>,
     pub(super) tracer: Option<Arc<Tracer>>,
@@ -141,9 +141,9 @@ impl App {
             reviewed.warnings.clear();
             return Answered::unpatched(reviewed, None);
         }
-        let policies = self.policies.current();
+        let (policies, context) = (self.policies.current(), self.facts.current());
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let reviewed = (self.reviewer)(&received.bytes, &policies.set, &self.context);
+            let reviewed = (self.reviewer)(&received.bytes, &policies.set, &context);
             let body = reviewed.response();
             (reviewed, body)
         }));

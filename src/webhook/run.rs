@@ -28,6 +28,7 @@ use crate::{
     config::{Config, Drain, Limits},
     context::Context,
     source::{
+        facts::Facts,
         pause::PauseSwitch,
         store::{LoadError, Loader, PolicyStore},
     },
@@ -141,6 +142,8 @@ impl Webhook {
         let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
         let policies = Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader))?);
         let pause = Arc::new(PauseSwitch::new(config.pause_file.clone()));
+        let awaited = config.cluster.as_ref().is_some_and(|cluster| cluster.namespace_labels);
+        let facts = Arc::new(Facts::new(seams.context, awaited));
         let tls = Arc::new(TlsStore::open(&config)?);
         let tracer = config.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
         let client = match &config.cluster {
@@ -155,6 +158,7 @@ impl Webhook {
             Arc::clone(&policies),
             Arc::clone(&pause),
             Arc::clone(&tls),
+            Arc::clone(&facts),
             Arc::clone(&metrics),
             Arc::clone(&draining),
             config.cluster.as_ref().map(|_| Trouble::default()),
@@ -163,7 +167,7 @@ impl Webhook {
             reviewer: seams.reviewer,
             policies,
             pause,
-            context: seams.context.clone(),
+            facts: Arc::clone(&facts),
             metrics: Arc::clone(&metrics),
             events: Arc::clone(&events),
             tracer: tracer.clone(),
@@ -177,9 +181,10 @@ impl Webhook {
         let keeper = Keeper::new(Arc::clone(&health), Arc::clone(&events));
         let listener: Arc<dyn Listener> = Arc::<Keeper>::clone(&keeper);
         let cluster = client.zip(config.cluster.as_ref());
-        let cluster = cluster.map(|(client, config)| cluster::connect(client, config, &health.tls, &listener));
+        let cluster =
+            cluster.map(|(client, config)| cluster::connect(client, config, (&health.tls, &facts), &listener));
         let registration = cluster.as_ref().map(|connected| connected.registration.clone());
-        let keepers = keeper.start(&config, seams, https.address(), registration);
+        let keepers = keeper.start(&config, seams.reviewer, https.address(), registration);
         let webhook = Self { https, ops, keepers, cluster, health, events, tracer, drain: config.drain };
         webhook.announce();
         Ok(webhook)

@@ -27,7 +27,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
 }
 
 /// A pod of a real workflow, to be created again.
-fn pod(namespace: &Namespace<'_>) -> Result<Value> {
+pub fn pod(namespace: &Namespace<'_>) -> Result<Value> {
     let ended = sample("dag")?.run(namespace)?;
     let mut pod = namespace.pods(&ended)?.into_iter().next().context("no pod")?;
     let annotations = pod["metadata"]["annotations"].take();
@@ -38,18 +38,18 @@ fn pod(namespace: &Namespace<'_>) -> Result<Value> {
     Ok(pod)
 }
 
-fn create(namespace: &Namespace<'_>, pod: &Value) -> Result<Reply> {
+pub fn create(namespace: &Namespace<'_>, pod: &Value) -> Result<Reply> {
     namespace.create_object("pods?dryRun=All", pod)
 }
 
-fn is_injected(reply: &Reply) -> bool {
+pub fn is_injected(reply: &Reply) -> bool {
     reply.body["spec"].to_string().contains("stepspan-shim")
 }
 
 fn three_replicas_rotate_under_load_and_lose_no_call(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("rotation", &json!({}))?;
     let pod = pod(&namespace)?;
-    let replicas = Replicas::start(cluster, &namespace, 3, "30s")?;
+    let replicas = Replicas::start(cluster, &namespace, (3, "30s"), &[])?;
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     let served = thread::scope(|scope| {
         let load = || -> Result<()> {
@@ -97,7 +97,7 @@ fn watch_rotations(replicas: &Replicas<'_>) -> Result<BTreeSet<String>> {
 fn a_foreign_ca_bundle_is_told_and_mended(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("bundle", &json!({}))?;
     let pod = pod(&namespace)?;
-    let mut replicas = Replicas::start(cluster, &namespace, 2, "90d")?;
+    let mut replicas = Replicas::start(cluster, &namespace, (2, "90d"), &[])?;
     let foreign = base64(&cluster.authority().pem());
     let change = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": foreign}]);
     cluster.api().json_patch(&replicas.registration.path(), &change)?.accepted()?;
@@ -127,7 +127,7 @@ fn a_foreign_ca_bundle_is_told_and_mended(cluster: &Cluster) -> Result<()> {
 fn an_annotation_pauses_all_replicas(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("pause", &json!({}))?;
     let pod = pod(&namespace)?;
-    let replicas = Replicas::start(cluster, &namespace, 2, "90d")?;
+    let replicas = Replicas::start(cluster, &namespace, (2, "90d"), &[])?;
     let set = |value: Value| {
         let change = json!({"metadata": {"annotations": {"stepspan.dev/paused": value}}});
         cluster.api().merge_patch(&replicas.registration.path(), &change)?.accepted()

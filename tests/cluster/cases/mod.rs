@@ -6,6 +6,8 @@ pub mod carrier;
 pub mod certificates;
 /// The samples with the webhook in their path.
 pub mod injection;
+/// Labels of namespaces as the webhook hears of them.
+pub mod namespaces;
 /// The webhook is down, or dies in the middle.
 pub mod outage;
 /// What the API server admits without us it admits with us; what we print is what it reads.
@@ -32,6 +34,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(carrier::trials(cluster));
     trials.extend(outage::trials(cluster));
     trials.extend(certificates::trials(cluster));
+    trials.extend(namespaces::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     Ok(trials)

@@ -44,7 +44,14 @@ pub struct Replicas<'c> {
 
 impl<'c> Replicas<'c> {
     /// Starts `count` replicas whose certificates live for `life`, with `failurePolicy: Fail`: a call that is lost is a pod refused.
-    pub fn start(cluster: &'c Cluster, namespace: &'c Namespace<'c>, count: usize, life: &str) -> Result<Self> {
+    ///
+    /// `more` are further arguments, such as a policy.
+    pub fn start(
+        cluster: &'c Cluster,
+        namespace: &'c Namespace<'c>,
+        (count, life): (usize, &str),
+        more: &[String],
+    ) -> Result<Self> {
         let mut https = Vec::new();
         let (listener, address) = cluster.runtime().block_on(async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -71,7 +78,7 @@ impl<'c> Replicas<'c> {
                 format!("--namespace={}", namespace.name()),
                 format!("--identity=replica-{number}"),
             ];
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let args: Vec<&str> = args.iter().chain(more).map(String::as_str).collect();
             let name = format!("{}-{number}", namespace.name());
             let process = cluster.spawn(&name, Path::new(PROGRAM), &args, &[("KUBECONFIG", &kubeconfig)])?;
             processes.push((process, ops));
@@ -141,6 +148,7 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let cluster_role = json!({"metadata": {"name": name}, "rules": [
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "resourceNames": [name],
          "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
     ]});
     api.create(&format!("{RBAC}/clusterroles"), &cluster_role)?.accepted()?;
     let binding = json!({"metadata": {"name": name}, "roleRef": reference("ClusterRole", name), "subjects": subject});
