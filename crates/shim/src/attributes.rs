@@ -136,6 +136,25 @@ mod tests {
         assert_eq!(pairs("both"), both);
     }
 
+    /// Registry names of semantic conventions 1.37: VCS, CICD, Kubernetes, deployment.
+    #[test]
+    fn the_conventions_have_names_for_most() {
+        let config = Config { attribute_names: "semconv".into(), container: "main".into(), ..Config::default() };
+        for (key, name) in [
+            ("prNumber", "vcs.change.id"),
+            ("ref", "vcs.ref.head.name"),
+            ("commitSha", "vcs.ref.head.revision"),
+            ("workflowName", "cicd.pipeline.name"),
+            ("stepName", "cicd.pipeline.task.name"),
+            ("namespace", "k8s.namespace.name"),
+            ("environment", "deployment.environment.name"),
+        ] {
+            let found = of_step(&config, &[(key.to_owned(), "value".to_owned())]);
+            assert!(found.contains(&(name.to_owned(), "value".into())), "{key}: {found:?}");
+            assert!(!found.iter().any(|(found, _)| found == key), "{key}: {found:?}");
+        }
+    }
+
     #[test]
     fn the_end_tells_code_and_signal_and_no_arguments() {
         let mut attributes = Attributes::new();

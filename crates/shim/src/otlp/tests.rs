@@ -122,3 +122,48 @@ fn a_retry_delay_is_read() {
     assert_eq!(answer::retry_delay(&status), Some(std::time::Duration::from_millis(1_500)));
     assert_eq!(answer::retry_delay(b""), None);
 }
+
+proptest! {
+    /// What parts hand over: laid end to end, requests are one request with the spans of all.
+    #[test]
+    fn requests_end_to_end_are_one(names in proptest::collection::vec(".{0,20}", 1..6)) {
+        let span = |name: &String| export_trace(&Span { name: name.clone(), ..blank() }, &Vec::new());
+        let all: Vec<u8> = names.iter().flat_map(span).collect();
+        prop_assert!(wire::is_list_of_messages(&all, 1));
+        let read = ExportTraceServiceRequest::decode(&*all).unwrap();
+        let found: Vec<String> = read
+            .resource_spans
+            .into_iter()
+            .flat_map(|resource| resource.scope_spans)
+            .flat_map(|scope| scope.spans)
+            .map(|span| span.name)
+            .collect();
+        prop_assert_eq!(found, names);
+    }
+
+    /// And what is none of them is told from one: nothing of it is left over.
+    #[test]
+    fn any_bytes_are_a_list_of_messages_or_not(bytes in proptest::collection::vec(any::<u8>(), 0..60), cut in 0..40usize) {
+        let of = wire::is_list_of_messages(&bytes, 1);
+        let read: usize = wire::fields(&bytes).map(|(field, value)| usize::from(field == 1 && matches!(value, wire::Field::Bytes(_)))).sum();
+        prop_assert!(!of || read > 0);
+        let good = export_trace(&blank(), &Vec::new());
+        let short = &good[..good.len().saturating_sub(cut)];
+        prop_assert_eq!(wire::is_list_of_messages(short, 1), cut == 0);
+    }
+}
+
+fn blank() -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        parent: Vec::new(),
+        name: "x".into(),
+        start: 1,
+        end: 2,
+        attributes: Vec::new(),
+        links: Vec::new(),
+        status: Status::Unset,
+        sampled: true,
+    }
+}
