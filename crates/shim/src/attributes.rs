@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(pairs("both"), both);
     }
 
-    /// Registry names of semantic conventions 1.37: VCS, CICD, Kubernetes, deployment.
+    /// Names of the semantic conventions' registry: VCS, CICD, Kubernetes, deployment.
     #[test]
     fn the_conventions_have_names_for_most() {
         let config = Config { attribute_names: "semconv".into(), container: "main".into(), ..Config::default() };

@@ -65,8 +65,12 @@ impl<'a> Outbox<'a> {
                     self.send_at = parts.are_waiting().then(|| Moment::now() + GATHER);
                 }
                 Some(at) => {
-                    if timeout_at(at, parts.next()).await.is_err() {
-                        self.send_at = None;
+                    if timeout_at(at, parts.next()).await.is_ok() {
+                        continue;
+                    }
+                    let busy = self.sending.as_ref().is_some_and(|sending| !sending.is_finished());
+                    self.send_at = busy.then(|| Moment::now() + GATHER);
+                    if !busy {
                         send(parts, &mut self.sending, self.step).await;
                     }
                 }
@@ -129,7 +133,7 @@ impl<'a> Outbox<'a> {
     }
 }
 
-/// Sends what waits, once what was sent before has ended.
+/// Sends what waits. What was sent before has ended, so this waits for nothing.
 async fn send(parts: &mut Parts, sending: &mut Option<JoinHandle<Result<(), String>>>, step: &Step) {
     let before = match sending.take() {
         Some(before) => before.await.unwrap_or(Ok(())),
