@@ -23,6 +23,9 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// What headers of an answer may hold.
 const LONGEST_HEADERS: u32 = 16 * 1024;
 
+/// The other side is gone, and nobody knows why.
+pub const LOST: &str = "connection lost";
+
 /// A connection.
 #[derive(Debug)]
 pub enum Client {
@@ -80,11 +83,11 @@ impl Client {
         let exchange = async {
             let response = match self {
                 Self::Http1(sender) => {
-                    sender.ready().await.map_err(|_| "connection lost")?;
+                    sender.ready().await.map_err(|_| LOST)?;
                     sender.send_request(request).await
                 }
                 Self::Http2(sender) => {
-                    sender.ready().await.map_err(|_| "connection lost")?;
+                    sender.ready().await.map_err(|_| LOST)?;
                     sender.send_request(request).await
                 }
             };
@@ -99,7 +102,7 @@ impl Client {
 
 fn cause(error: &hyper::Error) -> String {
     if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
-        return "connection lost".to_owned();
+        return LOST.to_owned();
     }
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

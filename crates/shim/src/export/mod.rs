@@ -88,7 +88,10 @@ pub async fn deliver(
             Ok(Verdict::Taken) => return Ok(()),
             Ok(Verdict::Refused(why)) => return Err(why),
             Ok(Verdict::Later(why, asked)) => {
-                last = why;
+                // What an earlier attempt heard says more than that the line went dead.
+                if last.is_empty() || !why.ends_with(client::LOST) {
+                    last = why;
+                }
                 // A Collector that says "at once" is not asked without a pause.
                 backoff.next().max(asked.unwrap_or_default())
             }
