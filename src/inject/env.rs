@@ -148,11 +148,11 @@ fn settle(
     } else {
         Cow::Borrowed(&*ours.value)
     };
-    let deferred = theirs.refers_to(&ours.name) || own_group.is_some_and(|g| groups.deferred.contains(&g));
+    let deferred = || theirs.refers_to(&ours.name) || own_group.is_some_and(|g| groups.deferred.contains(&g));
     match (existing, ours.on_conflict) {
         (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
         (Some((index, _)), OnConflict::Override) if !to_shim => plan.replace.push((index, entry(&value))),
-        (None, _) if !to_shim && !deferred => plan.append.push(entry(&value)),
+        (None, _) if !to_shim && !deferred() => plan.append.push(entry(&value)),
         _ => plan.rules.push(EnvRule {
             name: ours.name.clone().into_owned(),
             value: value.into_owned(),
