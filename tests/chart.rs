@@ -1,9 +1,8 @@
 //! The chart as Helm renders it: each shape of `charts/stepspan/ci` gives `tests/chart/<shape>.yaml` (`ACCEPT=1` rewrites it), and
 //! whatever the shape, what a cluster's owner relies on holds.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -13,17 +12,18 @@ use stepspan::policy::compile::Rules;
 use stepspan::policy::load::PolicyFile;
 use stepspan::yaml;
 
+#[path = "cluster/harness/known.rs"]
+mod known;
+
+use known::Known;
+
 const CHART: &str = "charts/stepspan";
 
 /// Helm, as `scripts/cluster-tools` builds it.
 fn helm(args: &[&str]) -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let told = Command::new(root.join("scripts/cluster-tools")).env("STEPSPAN_WHERE", "1").output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
-    let known: BTreeMap<&str, &str> = told.lines().filter_map(|line| line.split_once('=')).collect();
-    let program = PathBuf::from(known["cache"]).join("bin").join(format!("helm-{}", known["helm"]));
+    let program = Known::ask().and_then(|known| known.program("helm", "helm")).unwrap();
     assert!(program.exists(), "{} is not there; build it with: scripts/cluster-tools api", program.display());
-    Command::new(program).current_dir(root).args(args).output().unwrap()
+    Command::new(program).current_dir(env!("CARGO_MANIFEST_DIR")).args(args).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

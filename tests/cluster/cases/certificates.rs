@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::samples::sample;
 use super::{Shared, trial};
-use crate::harness::{Cluster, api::Reply, namespace::Namespace, replicas::Replicas, wait::until};
+use crate::harness::{Cluster, api::Reply, namespace::Namespace, replicas::Replicas, wait::until, webhook::base64_of};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -98,7 +98,7 @@ fn a_foreign_ca_bundle_is_told_and_mended(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("bundle", &json!({}))?;
     let pod = pod(&namespace)?;
     let mut replicas = Replicas::start(cluster, &namespace, (2, "90d"), &[])?;
-    let foreign = base64(&cluster.authority().pem());
+    let foreign = base64_of(cluster.authority().pem().as_bytes());
     let change = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": foreign}]);
     cluster.api().json_patch(&replicas.registration.path(), &change)?.accepted()?;
     until("the caBundle to be mended", LIMIT, || {
@@ -153,9 +153,4 @@ fn an_annotation_pauses_all_replicas(cluster: &Cluster) -> Result<()> {
     injected(false)?;
     set(Value::Null)?;
     injected(true)
-}
-
-fn base64(text: &str) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(text)
 }

@@ -46,6 +46,24 @@ pub struct ControlPlane {
     etcd_peer: u16,
 }
 
+/// Writes `<user>.kubeconfig` for whoever has the token; gives its path.
+pub fn write_kubeconfig(dir: &Path, port: u16, user: &str, token: &str) -> Result<PathBuf> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": dir.join("ca.pem"),
+        }}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": user, "namespace": ARGO_NAMESPACE}}],
+    });
+    let path = dir.join(format!("{user}.kubeconfig"));
+    fs::write(&path, serde_json::to_vec(&config)?)?;
+    Ok(path)
+}
+
 impl ControlPlane {
     /// Chooses ports and writes certificates, keys, tokens and kubeconfigs under `dir`.
     pub fn prepare(dir: &Path, authority: &Authority, level: Level) -> Result<Self> {
@@ -91,18 +109,7 @@ impl ControlPlane {
     }
 
     fn write_kubeconfig(&self, user: &str, token: &str) -> Result<()> {
-        let config = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {
-                "server": format!("https://127.0.0.1:{}", self.port),
-                "certificate-authority": self.file("ca.pem"),
-            }}],
-            "users": [{"name": user, "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user, "namespace": ARGO_NAMESPACE}}],
-        });
-        Ok(fs::write(self.dir.join(format!("{user}.kubeconfig")), serde_json::to_vec(&config)?)?)
+        write_kubeconfig(&self.dir, self.port, user, token).map(drop)
     }
 
     pub fn start_etcd(&self, tools: &Tools) -> Result<Process> {

@@ -18,6 +18,7 @@ pub mod authority;
 pub mod collector;
 pub mod control_plane;
 pub mod digest;
+pub mod known;
 pub mod namespace;
 pub mod node;
 pub mod processes;
@@ -34,7 +35,7 @@ pub mod workflows;
 use std::{
     fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -46,7 +47,7 @@ use tokio::runtime::{Handle, Runtime};
 use self::{
     api::Api,
     authority::Authority,
-    control_plane::{ADMIN_TOKEN, ControlPlane, Level, argo_objects, hold_healthz_port},
+    control_plane::{ADMIN_TOKEN, ControlPlane, Level, argo_objects, hold_healthz_port, write_kubeconfig},
     namespace::Namespace,
     node::{Node, NodeTools},
     processes::Process,
@@ -132,17 +133,9 @@ impl Cluster {
         &self.api
     }
 
-    /// A kubeconfig for whoever has the token.
-    pub fn kubeconfig(&self, token: &str) -> serde_json::Value {
-        use base64::Engine;
-        let authority = base64::engine::general_purpose::STANDARD.encode(self.authority.pem());
-        json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {
-                "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority-data": authority}}],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        })
+    /// Writes a kubeconfig for whoever has the token; gives its path.
+    pub fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf> {
+        write_kubeconfig(self.dir(), self.port, user, token)
     }
 
     /// Issues certificates for servers that the API server calls.

@@ -2,7 +2,6 @@
 //! one Lease, one configuration, and something in front that spreads connections as a Service does.
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::{
@@ -24,7 +23,7 @@ use super::{
     Cluster,
     namespace::Namespace,
     processes::Process,
-    stepspan::{PROGRAM, free_ports, get},
+    stepspan::{PROGRAM, free_ports, get, is_ready},
     wait::until,
     webhook::Webhook,
 };
@@ -95,7 +94,7 @@ impl<'c> Replicas<'c> {
         for (process, ops) in &mut self.processes {
             until("a replica to be ready", LIMIT, || {
                 process.ensure_running()?;
-                Ok(get(*ops, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")).then_some(()))
+                Ok(is_ready(*ops).then_some(()))
             })
             .with_context(|| format!("{}\n{}", get(*ops, "/readyz").unwrap_or_default(), process.log_tail()))?;
         }
@@ -156,9 +155,8 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
 
     let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let token = namespace.create_object("serviceaccounts/stepspan/token", &asked)?.accepted()?;
-    let path = cluster.dir().join(format!("kubeconfig-{own}.json"));
-    fs::write(&path, cluster.kubeconfig(token["status"]["token"].as_str().context("no token")?).to_string())?;
-    Ok(path.display().to_string())
+    let token = token["status"]["token"].as_str().context("no token")?;
+    Ok(cluster.write_kubeconfig(&format!("webhook-{own}"), token)?.display().to_string())
 }
 
 /// Hands each connection to the next replica, or the one after where that does not take it.

@@ -95,7 +95,8 @@ pub fn free_ports() -> Result<[u16; 2]> {
     Ok([first?.local_addr()?.port(), second?.local_addr()?.port()])
 }
 
-fn is_ready(port: u16) -> bool {
+/// Whether an operations port says so.
+pub fn is_ready(port: u16) -> bool {
     get(port, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 

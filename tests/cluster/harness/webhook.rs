@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, namespace::Namespace, wait::until};
 
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+pub const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROBE_LABEL: &str = "test.stepspan.dev/probe";
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -126,7 +126,8 @@ fn configuration(name: &str, namespace: &str, url: &str, ca_pem: &str) -> Value 
     json!({"metadata": {"name": name}, "webhooks": [pods, workflows, probe]})
 }
 
-fn base64_of(bytes: &[u8]) -> String {
+/// Standard base64, as JSON holds bytes in Kubernetes.
+pub fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }

@@ -1,8 +1,7 @@
 //! The chart on a real cluster: `helm install`, a workflow, `helm upgrade`, `helm uninstall`.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -14,10 +13,10 @@ use serde_json::{Value, json};
 use super::{Sample, expected, samples, trial};
 use crate::{
     cases::Shared,
-    harness::{Cluster, control_plane::ADMIN_TOKEN, namespace::Namespace, tools::Known, wait::until},
+    harness::{Cluster, known::Known, namespace::Namespace, wait::until, webhook::CONFIGURATIONS},
 };
 
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const CHART: &str = "charts/stepspan";
 /// As the chart names it.
 const RELEASE: &str = "stepspan";
 const LIMIT: Duration = Duration::from_mins(1);
@@ -41,8 +40,7 @@ struct Helm {
 
 impl Helm {
     fn new(cluster: &Cluster, namespace: &Namespace<'_>) -> Result<Self> {
-        let kubeconfig = cluster.dir().join("helm-kubeconfig.json");
-        fs::write(&kubeconfig, cluster.kubeconfig(ADMIN_TOKEN).to_string())?;
+        let kubeconfig = cluster.dir().join("admin.kubeconfig");
         let program = Known::ask()?.program("helm", "helm")?;
         Ok(Self { program, kubeconfig, namespace: namespace.name().to_owned() })
     }
@@ -63,9 +61,8 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     let helm = Helm::new(cluster, &home)?;
     let include = format!("namespaces.include={{{}}}", steps.name());
     let values = ["--set", &include, "--set", "collector.endpoint=http://otel-collector:4317"];
-    let chart = Path::new("charts/stepspan").display().to_string();
     let began = Instant::now();
-    let install = [&["install", RELEASE, &chart, "--wait", "--timeout", "2m"], &values[..]].concat();
+    let install = [&["install", RELEASE, CHART, "--wait", "--timeout", "2m"], &values[..]].concat();
     let notes = helm.run(&install).with_context(|| state(&home))?;
     ensure!(notes.contains("kubectl get pods -l workflows.argoproj.io/workflow"), "the notes: {notes}");
     let ready = began.elapsed();
@@ -93,7 +90,7 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
 
     // A render knows nothing of the bundle, and leaves it.
     let change = ["--set", "environment=prod"];
-    helm.run(&[&["upgrade", RELEASE, &chart, "--wait", "--timeout", "2m"], &values[..], &change].concat())
+    helm.run(&[&["upgrade", RELEASE, CHART, "--wait", "--timeout", "2m"], &values[..], &change].concat())
         .with_context(|| state(&home))?;
     ensure!(bundles()? == before, "an upgrade changed the caBundle");
     ensure!(self::traced(cluster, &steps, "second")? == traced, "fewer spans after the upgrade");

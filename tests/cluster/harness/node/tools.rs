@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::harness::tools::{Known, ensure_there};
+use crate::harness::{known::Known, tools::ensure_there};
 
 /// Programs and files of a node, all there.
 #[derive(Debug, Clone)]
