@@ -176,6 +176,11 @@ fn is_word(bytes: &[u8]) -> bool {
     bytes.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(bytes))
 }
 
+/// `bytes` without the underscores it starts with.
+fn after_underscores(bytes: &[u8]) -> &[u8] {
+    bytes.get(bytes.iter().take_while(|byte| **byte == b'_').count()..).unwrap_or_default()
+}
+
 /// Could any reader take this for a number or a time? `bytes` starts with a digit, a sign or a dot.
 fn looks_numeric(bytes: &[u8]) -> bool {
     let unsigned = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
@@ -195,10 +200,13 @@ fn looks_numeric(bytes: &[u8]) -> bool {
         // Addresses and versions with two dots or more are text everywhere.
         return !(digits_only && dots > 1) && unsigned.iter().any(u8::is_ascii_digit);
     }
+    // kubectl reads numbers as if no underscore stood in them: `0_xE` is 14.
+    if let [b'0', rest @ ..] = after_underscores(unsigned)
+        && let [b'x' | b'X' | b'o' | b'O' | b'b' | b'B', rest @ ..] = after_underscores(rest)
+    {
+        return rest.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'_' | b'+' | b'-'));
+    }
     match unsigned {
-        [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B', rest @ ..] => {
-            rest.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'_' | b'+' | b'-'))
-        }
         [b'.', rest @ ..] if rest.len() == 3 => rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"nan"),
         // A date, with a time or without.
         [year @ .., _] if year.len() >= 5 => {

@@ -193,6 +193,10 @@ fn strings_are_quoted_only_where_a_reader_could_err() {
         "2001-01-01",
         "2001-01-01T00:00:00Z",
         "0b1",
+        "0_xE",
+        "+_0xE",
+        "0__b1",
+        "-0_o7",
     ];
     for text in double {
         assert_eq!(written(&Value::from(text)), format!("\"{text}\"\n"));
