@@ -102,6 +102,8 @@ pub struct Cluster {
     pub registration: String,
     /// Watch the labels of all namespaces.
     pub namespace_labels: bool,
+    /// Watch InjectionPolicies, and write their statuses.
+    pub policy_resources: bool,
     /// The Secret of the serving keys, where the server makes them itself.
     pub keys: Option<KeysSecret>,
 }

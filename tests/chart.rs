@@ -9,6 +9,7 @@ use serde_json::Value;
 use stepspan::context::Context;
 use stepspan::policy::PolicySet;
 use stepspan::policy::compile::Rules;
+use stepspan::policy::crd;
 use stepspan::policy::load::PolicyFile;
 use stepspan::yaml;
 
@@ -75,7 +76,9 @@ fn every_shape_renders_as_expected() {
     for (name, values) in shapes() {
         let lint = helm(&["lint", "--strict", CHART, "--values", &values]);
         assert!(lint.status.success(), "{name}: {}{}", text(&lint.stdout), text(&lint.stderr));
-        let (rendered, golden) = (render(&["--values", &values]), format!("tests/chart/{name}.yaml"));
+        // The definition of policies is the same in all, and held by a test of its own.
+        let rendered = render(&["--values", &values, "--set", "crd.install=false"]);
+        let golden = format!("tests/chart/{name}.yaml");
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
         if std::env::var_os("ACCEPT").is_some() {
             fs::create_dir_all(golden.parent().unwrap()).unwrap();
@@ -112,16 +115,24 @@ fn the_webhook_s_pods_are_restricted() {
     }
 }
 
-/// Each right is for an object that the chart itself makes, by its name, but for the labels of namespaces, which are only read;
-/// nothing may be created or deleted.
+/// What is not of the chart's making, and what may be done with it.
+const UNNAMED: [(&str, &[&str]); 3] = [
+    ("namespaces", &["list", "watch"]),
+    ("injectionpolicies", &["list", "watch"]),
+    ("injectionpolicies/status", &["patch"]),
+];
+
+/// Each right is for an object that the chart itself makes, by its name, but for the labels of namespaces, which are only read, and
+/// our own policies; nothing may be created or deleted.
 #[test]
 fn rights_are_for_named_objects() {
     for (name, values) in shapes() {
         let objects = objects(&render(&["--values", &values]));
         for role in [of_kind(&objects, "Role"), of_kind(&objects, "ClusterRole")].concat() {
             for rule in role["rules"].as_array().unwrap() {
-                if rule["resources"] == serde_json::json!(["namespaces"]) {
-                    assert_eq!(rule["verbs"], serde_json::json!(["list", "watch"]), "{name}");
+                let resource = rule["resources"][0].as_str().unwrap();
+                if let Some((_, verbs)) = UNNAMED.into_iter().find(|(unnamed, _)| *unnamed == resource) {
+                    assert_eq!(rule["verbs"], serde_json::json!(verbs), "{name}");
                     continue;
                 }
                 let names: Vec<_> = rule["resourceNames"].as_array().expect("names").iter().collect();
@@ -186,6 +197,21 @@ fn the_program_understands_what_it_is_given() {
     }
 }
 
+/// Policies come from files, from resources or from both, and what is not wanted leaves neither right nor argument.
+#[test]
+fn policies_come_from_where_they_are_wanted() {
+    let args = |objects: &[Value]| {
+        of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    let both = objects(&render(&[]));
+    assert_eq!(of_kind(&both, "CustomResourceDefinition")[0]["metadata"]["name"], crd::NAME);
+    assert!(args(&both).contains("--policy=/policies") && args(&both).contains("--policy-resources"));
+    let files = render(&["--set", "policies.resources=false,crd.install=false"]);
+    assert!(!files.contains("injectionpolicies") && !files.contains("--policy-resources"));
+    let resources = args(&objects(&render(&["--set", "policies.default=false"])));
+    assert!(resources.contains("--no-default-policy") && !resources.contains("--policy=/policies"));
+}
+
 #[test]
 fn the_default_policy_is_the_embedded_one() {
     let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
@@ -203,7 +229,7 @@ fn wrong_values_are_refused_with_a_reason() {
         (&["--set", "collector.endpoint=otel:4317"], "collector/endpoint"),
         (&["--set", "certificates.mode=secret,certificates.caBundle=x"], "certificates.secretName must name it"),
         (&["--set", "certificates.mode=secret,certificates.secretName=x"], "certificates.caBundle must hold the CA"),
-        (&["--set", "policies.default=false"], "there would be no policy"),
+        (&["--set", "policies.default=false,policies.resources=false"], "there would be no policy"),
         (&["--set-json", r#"policies.files={"a.txt":"x"}"#], "must end in .yaml, .yml or .json"),
         (&["--set", "networkPolicy.namespaces={ci}"], "networkPolicy.to names no collector"),
         (&["--kube-version", "1.29.0"], "requires kubeVersion"),
@@ -229,6 +255,27 @@ fn the_readme_says_what_the_values_say() {
     assert!(readme == expected, "README.md says otherwise: make accept\n{}", diff(&readme, &expected));
 }
 
+/// `templates/crd.yaml` is made from the types that read policies (`ACCEPT=1` makes it anew).
+#[test]
+fn the_definition_of_policies_is_that_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CHART).join("templates/crd.yaml");
+    let mut definition = crd::definition();
+    definition["metadata"]["annotations"] = serde_json::json!({"helm.sh/resource-policy": "keep"});
+    let mut written = Vec::new();
+    yaml::write(&definition, &mut written).unwrap();
+    let written = text(&written);
+    assert!(!written.contains("{{"), "Helm would read a template in it");
+    let expected = format!("{{{{- if .Values.crd.install }}}}\n{CRD_HEAD}\n{written}{{{{- end }}}}\n");
+    if std::env::var_os("ACCEPT").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "templates/crd.yaml is another: make accept\n{}", diff(&found, &expected));
+}
+
+const CRD_HEAD: &str = "\
+# Made from src/policy/spec by `make accept`. Helm upgrades it like any other object, and leaves it when the release goes: with it
+# would go every policy.";
 const BEGIN: &str = "<!-- values -->";
 const END: &str = "<!-- end -->";
 

@@ -5,25 +5,37 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use crate::policy::{load, spec};
+use crate::policy::{crd, load, spec};
+use crate::yaml;
 
 /// Print the JSON Schema of an InjectionPolicy
 ///
 /// Draft 2020-12, made from the same types that read policies.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Print the CustomResourceDefinition instead, as YAML: policies as resources of a cluster
+    #[arg(long)]
+    crd: bool,
+}
 
 const EXAMPLES: &str = "\
 Examples:
   stepspan schema > injectionpolicy.schema.json
   # then, as the first line of a policy, for editors with the YAML language server:
-  # yaml-language-server: $schema=./injectionpolicy.schema.json";
+  # yaml-language-server: $schema=./injectionpolicy.schema.json
+
+  stepspan schema --crd | kubectl apply --server-side -f -";
 
 /// Prints the schema.
-pub(super) fn run(_: &Args) -> anyhow::Result<ExitCode> {
-    let mut text = serde_json::to_vec_pretty(&named(load::schema()))?;
-    text.push(b'\n');
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut text = Vec::new();
+    if args.crd {
+        yaml::write(&crd::definition(), &mut text)?;
+    } else {
+        serde_json::to_writer_pretty(&mut text, &named(load::schema()))?;
+        text.push(b'\n');
+    }
     match io::stdout().write_all(&text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),

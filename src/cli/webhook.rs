@@ -16,7 +16,7 @@ use crate::{
     admission,
     cli::facts::Facts,
     config::{Cluster, Config, Drain, KeysSecret, Limits, TlsSource, Trace},
-    policy::compile::Rules,
+    policy::{PolicySet, compile::Rules},
     source::{files, store::Loader},
     telemetry::events::{Level, Target},
     webhook::run::{Seams, until_signal},
@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Policy file or folder, read again when its content changes [default: the built-in agent-steps policy]
     #[arg(long = "policy", value_name = "PATH")]
     policies: Vec<PathBuf>,
+    /// Without --policy: only resources, not the built-in policy
+    #[arg(long, conflicts_with = "policies", requires = "policy_resources")]
+    no_default_policy: bool,
     /// Inject nothing while this file exists
     #[arg(long, value_name = "PATH")]
     pause_file: Option<PathBuf>,
@@ -115,13 +118,16 @@ struct ClusterArgs {
     /// Watch the labels of namespaces, for policies with a namespaceSelector or a namespaceLabel
     #[arg(long, requires = "webhook_configuration")]
     namespace_labels: bool,
+    /// Watch InjectionPolicies: they are in force beside the files, and count over a file's policy of the same name
+    #[arg(long, requires = "webhook_configuration")]
+    policy_resources: bool,
     /// The namespace of our Lease and Secret [default: `$POD_NAMESPACE`, or the service account's]
     #[arg(long, value_name = "NAMESPACE", requires = "webhook_configuration")]
     namespace: Option<String>,
     /// This replica among the others [default: `$POD_NAME` or `$HOSTNAME`]
     #[arg(long, value_name = "NAME", requires = "webhook_configuration")]
     identity: Option<String>,
-    /// The Lease whose holder makes certificates
+    /// The Lease whose holder makes certificates and writes statuses
     #[arg(long, value_name = "NAME", default_value = "stepspan", requires = "webhook_configuration")]
     lease: String,
 }
@@ -207,6 +213,7 @@ Examples:
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let workers = args.workers.map(usize::from);
     let context = args.facts.context(&mut |note| drop(writeln!(io::stderr(), "{note}")))?;
+    let none = args.no_default_policy;
     let config = config(args)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = workers {
@@ -215,7 +222,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = runtime.enable_all().max_blocking_threads(16).build().context("cannot start the worker threads")?;
     let paths = config.policies.clone();
     let rules = Rules { allow_env: context.allow_env.clone() };
-    let loader: Loader = Arc::new(move || files::load(&paths, &rules).map_err(|errors| errors.to_string()));
+    let loader: Loader = Arc::new(move || {
+        if none {
+            return Ok(PolicySet::default());
+        }
+        files::load(&paths, &rules).map_err(|errors| errors.to_string())
+    });
     let seams = Seams { loader, reviewer: admission::review, context };
     runtime.block_on(until_signal(config, seams))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -223,7 +235,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn config(args: Args) -> anyhow::Result<Config> {
-    let Args { policies, pause_file, workers: _, facts: _, ports, tls, cluster, limits, log } = args;
+    let Args { policies, no_default_policy: _, pause_file, workers: _, facts: _, ports, tls, cluster, limits, log } =
+        args;
     let keys = tls.tls_secret.clone().map(|secret| KeysSecret {
         secret,
         names: tls.server_name.iter().cloned().collect(),
@@ -278,6 +291,7 @@ impl ClusterArgs {
             lease: self.lease,
             registration,
             namespace_labels: self.namespace_labels,
+            policy_resources: self.policy_resources,
             keys,
         }))
     }

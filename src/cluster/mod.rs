@@ -16,6 +16,7 @@ pub mod client;
 pub mod keys;
 pub mod lease;
 pub mod namespaces;
+pub mod policies;
 pub mod registration;
 
 use std::{fmt, sync::Arc};
@@ -25,16 +26,22 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     config::Cluster,
-    source::{facts::Facts, store::Polled},
+    source::{
+        facts::Facts,
+        store::{PolicyStore, Polled},
+    },
     webhook::tls::TlsStore,
 };
 use certificate::Issuer;
+use policies::Policies;
 use registration::Registration;
 
 /// What the server hears of the cluster.
 pub trait Listener: Send + Sync {
     /// Another certificate is served, or was refused.
     fn certificate(&self, polled: Polled);
+    /// Other policies are in force, or some were refused.
+    fn policies(&self, polled: Polled);
     /// The keys were changed by this replica: how, in a word.
     fn issued(&self, step: &'static str);
     /// The webhook configuration changed.
@@ -68,13 +75,19 @@ pub struct Connected {
     tasks: JoinSet<()>,
 }
 
+/// What is kept up to date.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// The certificate served.
+    pub tls: &'a Arc<TlsStore>,
+    /// The labels of namespaces.
+    pub facts: &'a Arc<Facts>,
+    /// The policies in force.
+    pub policies: &'a Arc<PolicyStore>,
+}
+
 /// Begins to watch and, where it is on this replica, to write.
-pub fn connect(
-    client: Client,
-    config: &Cluster,
-    (tls, facts): (&Arc<TlsStore>, &Arc<Facts>),
-    listener: &Arc<dyn Listener>,
-) -> Connected {
+pub fn connect(client: Client, config: &Cluster, kept: Kept<'_>, listener: &Arc<dyn Listener>) -> Connected {
     let mut tasks = JoinSet::new();
     let (registered, registration) = watch::channel(Known::NotYet);
     let (one, name, tell) = (client.clone(), config.registration.clone(), Arc::clone(listener));
@@ -85,15 +98,22 @@ pub fn connect(
     tasks.spawn(async move { lease.run(&*tell).await });
 
     if config.namespace_labels {
-        let (one, facts, tell) = (client.clone(), Arc::clone(facts), Arc::clone(listener));
+        let (one, facts, tell) = (client.clone(), Arc::clone(kept.facts), Arc::clone(listener));
         tasks.spawn(async move { namespaces::follow(one, &facts, &*tell).await });
     }
+    if config.policy_resources {
+        let policies = Policies::new(client.clone(), Arc::clone(kept.policies));
+        let (one, tell) = (policies.clone(), Arc::clone(listener));
+        tasks.spawn(async move { one.follow(&*tell).await });
+        let (held, tell) = (held.clone(), Arc::clone(listener));
+        tasks.spawn(async move { policies.publish(held, &*tell).await });
+    }
     if let Some(keys) = &config.keys {
-        let (kept, secret) = watch::channel(Known::NotYet);
+        let (told, secret) = watch::channel(Known::NotYet);
         let (one, from, tell) = (client.clone(), config.clone(), Arc::clone(listener));
-        let (tls, keys) = (Arc::clone(tls), keys.clone());
+        let (tls, keys) = (Arc::clone(kept.tls), keys.clone());
         let follow = keys.clone();
-        tasks.spawn(async move { certificate::follow(one, &from.namespace, &follow, &tls, kept, &*tell).await });
+        tasks.spawn(async move { certificate::follow(one, &from.namespace, &follow, &tls, told, &*tell).await });
         let (client, cluster, listener) = (client.clone(), config.clone(), Arc::clone(listener));
         let issuer = Issuer { client, cluster, keys, held, secret, registration: registration.clone(), listener };
         tasks.spawn(issuer.run());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::{Mistake, Path};
 use super::expr::Expression;
-use super::spec::{self, Source, Spec};
+use super::spec::{LabelSelector, Operator, Source, Spec};
 use super::syntax;
 use crate::inject::carrier::is_carrier;
 use stepspan_contract::names;
@@ -13,8 +13,10 @@ use stepspan_contract::names;
 pub const MAX_VALUE: usize = 256;
 /// Largest `otlp.caBundle`, in bytes.
 pub const MAX_CA_BUNDLE: usize = 2048;
-/// Most entries of any map or list in a policy.
+/// Most entries of any map or list in a policy, but for those of [`MAX_NAMES`].
 pub const MAX_ENTRIES: usize = 32;
+/// Most globs of a list, and most values of a label selector's requirement.
+pub const MAX_NAMES: usize = 256;
 /// Longest probe timeout and export budget.
 pub const MAX_DURATION_MS: u64 = 5_000;
 
@@ -63,8 +65,12 @@ impl Found<'_> {
     }
 
     fn entries(&mut self, path: &str, count: usize) {
-        if count > MAX_ENTRIES {
-            self.add(path, format!("{count} entries, at most {MAX_ENTRIES} are allowed"), None);
+        self.at_most(Path::of(path), count, MAX_ENTRIES);
+    }
+
+    fn at_most(&mut self, path: Path, count: usize, most: usize) {
+        if count > most {
+            self.at(path, format!("{count} entries, at most {most} are allowed"), None);
         }
     }
 
@@ -92,25 +98,39 @@ fn check_match(spec: &Spec, found: &mut Found<'_>) {
     for (i, source) in spec.r#match.when.iter().enumerate() {
         found.expression(Path::of("spec.match.when").index(i), source);
     }
+    let globs = [("spec.match.namespaces", &spec.r#match.namespaces), ("spec.containers", &spec.containers)];
+    for (path, globs) in globs {
+        found.at_most(Path::of(path).key("include"), globs.include.as_ref().map_or(0, Vec::len), MAX_NAMES);
+        found.at_most(Path::of(path).key("exclude"), globs.exclude.as_ref().map_or(0, Vec::len), MAX_NAMES);
+    }
+    found.at_most(Path::of("spec.match.templates"), spec.r#match.templates.len(), MAX_NAMES);
     let selectors =
         [("namespaceSelector", &spec.r#match.namespace_selector), ("podSelector", &spec.r#match.pod_selector)];
     for (field, selector) in selectors {
-        let at = Path::of("spec.match").key(field);
-        for (i, requirement) in selector.iter().flat_map(|s| &s.match_expressions).enumerate() {
-            let at = at.key("matchExpressions").index(i);
-            let wants_values = matches!(requirement.operator, spec::Operator::In | spec::Operator::NotIn);
-            if wants_values == requirement.values.is_empty() {
-                let needs = if wants_values { "needs at least one value" } else { "takes no values" };
-                found.at(at.key("values"), format!("operator {:?} {needs}", requirement.operator), None);
-            }
-            label_key(at.key("key"), &requirement.key, found);
-        }
-        for key in selector.iter().flat_map(|s| s.match_labels.keys()) {
-            label_key(at.key("matchLabels").key(key), key, found);
+        if let Some(selector) = selector {
+            check_selector(&Path::of("spec.match").key(field), selector, found);
         }
     }
     if let Some(annotation) = &spec.opt_out.annotation {
         label_key(Path::of("spec.optOut.annotation"), annotation, found);
+    }
+}
+
+fn check_selector(at: &Path, selector: &LabelSelector, found: &mut Found<'_>) {
+    found.at_most(at.key("matchExpressions"), selector.match_expressions.len(), MAX_ENTRIES);
+    found.at_most(at.key("matchLabels"), selector.match_labels.len(), MAX_ENTRIES);
+    for (i, requirement) in selector.match_expressions.iter().enumerate() {
+        let at = at.key("matchExpressions").index(i);
+        found.at_most(at.key("values"), requirement.values.len(), MAX_NAMES);
+        let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
+        if wants_values == requirement.values.is_empty() {
+            let needs = if wants_values { "needs at least one value" } else { "takes no values" };
+            found.at(at.key("values"), format!("operator {:?} {needs}", requirement.operator), None);
+        }
+        label_key(at.key("key"), &requirement.key, found);
+    }
+    for key in selector.match_labels.keys() {
+        label_key(at.key("matchLabels").key(key), key, found);
     }
 }
 
@@ -160,9 +180,7 @@ fn check_correlation(spec: &Spec, found: &mut Found<'_>) {
             written_key(at.key("annotation"), annotation, found);
         }
         let sources = correlation.from.as_deref().unwrap_or_default();
-        if sources.len() > MAX_ENTRIES {
-            found.at(at.key("from"), format!("{} sources, at most {MAX_ENTRIES} are allowed", sources.len()), None);
-        }
+        found.at_most(at.key("from"), sources.len(), MAX_ENTRIES);
         for (i, source) in sources.iter().enumerate() {
             check_source(&at.key("from").index(i), source, found);
         }

@@ -123,6 +123,27 @@ impl PolicySet {
     }
 }
 
+impl PolicySet {
+    /// Reads and compiles one resource, as the API server gives it; its status is not looked at.
+    ///
+    /// # Errors
+    /// Every mistake; `file` names the resource, and there are no lines.
+    pub fn from_resource(mut resource: Value, rules: &Rules) -> Result<Self, Vec<PolicyError>> {
+        if let Value::Object(fields) = &mut resource {
+            fields.shift_remove("status");
+        }
+        drop_nulls(&mut resource);
+        let name = resource["metadata"]["name"].as_str().unwrap_or_default();
+        let file = format!("{}/{name}", KIND.to_lowercase());
+        let told = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|m| of_resource(&file, m)).collect();
+        let policy = match parse(resource, rules) {
+            Ok(policy) => policy,
+            Err(mistakes) => return Err(told(mistakes)),
+        };
+        Self::compile(vec![policy], rules).map_err(|wrong| wrong.into_iter().flat_map(|(_, m)| told(m)).collect())
+    }
+}
+
 /// Policy files on their way to a set.
 struct Reading<'a> {
     rules: &'a Rules,
@@ -152,20 +173,13 @@ impl Reading<'_> {
         if value.is_null() {
             return;
         }
-        let mut mistakes = check::check(schema(), &value);
-        mistakes.extend(foreign(&value));
-        if mistakes.is_empty() {
-            match serde_json::from_value(value) {
-                Ok(policy) => {
-                    self.places.push((self.file, spanned));
-                    return self.policies.push(policy);
-                }
-                Err(error) => mistakes.push(Mistake { path: Path::default(), message: error.to_string(), hint: None }),
+        match parse(value, self.rules) {
+            Ok(policy) => {
+                self.places.push((self.file, spanned));
+                self.policies.push(policy);
             }
-        } else {
-            mistakes.extend(mistakes_of_the_rest(value, &mistakes, self.rules));
+            Err(mistakes) => self.errors.extend(mistakes.into_iter().map(|m| located(self.file, &spanned, m))),
         }
-        self.errors.extend(mistakes.into_iter().map(|m| located(self.file, &spanned, m)));
     }
 
     fn unreadable(&mut self, error: YamlError) {
@@ -178,6 +192,19 @@ impl Reading<'_> {
         let (file, message, hint) = (self.file.to_owned(), message.to_owned(), hint.map(str::to_owned));
         self.errors.push(PolicyError { file, line: 0, column: 0, path: String::new(), message, hint });
     }
+}
+
+/// A document of the right shape; where it is not, all mistakes, those in meaning included.
+fn parse(value: Value, rules: &Rules) -> Result<InjectionPolicy, Vec<Mistake>> {
+    let mut mistakes = check::check(schema(), &value);
+    mistakes.extend(foreign(&value));
+    if mistakes.is_empty() {
+        let unexpected =
+            |error: serde_json::Error| Mistake { path: Path::default(), message: error.to_string(), hint: None };
+        return serde_json::from_value(value).map_err(|error| vec![unexpected(error)]);
+    }
+    mistakes.extend(mistakes_of_the_rest(value, &mistakes, rules));
+    Err(mistakes)
 }
 
 /// What is wrong in meaning with a document whose shape is wrong elsewhere: all mistakes are told at once.
@@ -216,6 +243,11 @@ fn drop_nulls(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         _ => {}
     }
+}
+
+fn of_resource(resource: &str, mistake: Mistake) -> PolicyError {
+    let (file, path) = (resource.to_owned(), mistake.path.to_string());
+    PolicyError { file, line: 0, column: 0, path, message: mistake.message, hint: mistake.hint }
 }
 
 fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {

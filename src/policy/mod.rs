@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod compile;
+pub mod crd;
 pub mod effective;
 pub mod expr;
 pub mod load;

@@ -80,7 +80,7 @@ pub struct Selection {
 /// All policies in force, highest priority first, ties by name. Immutable: a reload makes a new set.
 #[derive(Default)]
 pub struct PolicySet {
-    policies: Vec<Policy>,
+    policies: Vec<Arc<Policy>>,
     /// Compiling is for loading, never for a review.
     expressions: Expressions,
     merges: Mutex<BTreeMap<Vec<usize>, Arc<Effective>>>,
@@ -96,7 +96,7 @@ impl PolicySet {
     /// Every mistake of every document, names that stand twice included.
     pub fn compile(documents: Vec<InjectionPolicy>, rules: &Rules) -> Result<Self, Vec<DocumentMistakes>> {
         let mut wrong: Vec<DocumentMistakes> = Vec::new();
-        let mut policies: Vec<Policy> = Vec::new();
+        let mut policies: Vec<Arc<Policy>> = Vec::new();
         let mut expressions = Expressions::new();
         for (i, document) in documents.into_iter().enumerate() {
             let name = document.metadata.name;
@@ -107,19 +107,34 @@ impl PolicySet {
                 mistakes.push(Mistake { path, message: format!("a policy named `{name}` is already there"), hint });
             }
             match Policy::new(name, document.spec, &expressions) {
-                Some(policy) if mistakes.is_empty() => policies.push(policy),
+                Some(policy) if mistakes.is_empty() => policies.push(Arc::new(policy)),
                 _ => wrong.push((i, mistakes)),
             }
         }
         if !wrong.is_empty() {
             return Err(wrong);
         }
+        Ok(Self::sorted(policies, expressions))
+    }
+
+    /// The policies of several sets together; of those with one name, the last set's counts.
+    pub fn combine<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut policies: BTreeMap<&str, &Arc<Policy>> = BTreeMap::new();
+        let mut expressions = Expressions::new();
+        for set in sets {
+            policies.extend(set.policies.iter().map(|policy| (policy.name.as_str(), policy)));
+            expressions.extend(set.expressions.iter().map(|(source, compiled)| (source.clone(), compiled.clone())));
+        }
+        Self::sorted(policies.into_values().cloned().collect(), expressions)
+    }
+
+    fn sorted(mut policies: Vec<Arc<Policy>>, expressions: Expressions) -> Self {
         policies.sort_by(|a, b| b.priority().cmp(&a.priority()).then_with(|| a.name.cmp(&b.name)));
-        Ok(Self { policies, expressions, merges: Mutex::default() })
+        Self { policies, expressions, merges: Mutex::default() }
     }
 
     /// The policies, highest priority first.
-    pub fn policies(&self) -> &[Policy] {
+    pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
@@ -152,7 +167,7 @@ impl PolicySet {
     }
 
     fn of(&self, namespace: &str) -> impl Iterator<Item = &Policy> {
-        self.policies.iter().filter(move |p| globs_take(&p.spec.r#match.namespaces, namespace))
+        self.policies.iter().map(Arc::as_ref).filter(move |p| globs_take(&p.spec.r#match.namespaces, namespace))
     }
 
     fn effective(&self, matching: &[usize]) -> Option<Arc<Effective>> {

@@ -1,25 +1,30 @@
-//! The policies in force, reloaded when their files change.
+//! The policies in force: files, reloaded when they change, and resources, as the watch tells of them.
 //!
 //! Invariants:
 //! - Readers never wait: the set is behind an `ArcSwap`.
-//! - A version that does not load never replaces one that did; it is tried once per content, not once per poll.
+//! - A version that does not load never replaces one that did; files are tried once per content, not once per poll.
 //! - Change is seen by content (a hash of names and bytes), so the symlink swap of a mounted ConfigMap counts and a
 //!   touched file does not.
+//! - A resource and a file of one name: the resource counts.
 
 use std::{
-    fmt::{self, Write},
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use crate::policy::PolicySet;
+use super::{
+    content,
+    resources::{Change, InForce, Resources},
+};
+use crate::policy::{PolicySet, compile::Rules, spec::Status};
 
-/// Loads and compiles all policies, or says all that is wrong with them.
+/// Loads and compiles the policy files, or says all that is wrong with them.
 pub type Loader = Arc<dyn Fn() -> Result<PolicySet, String> + Send + Sync>;
 
 /// One version of the policies.
@@ -29,8 +34,10 @@ pub struct Loaded {
     pub set: PolicySet,
     /// 1 for the first version, one more for each that followed.
     pub generation: u64,
-    /// First 12 hex digits of the SHA-256 of the files, or `embedded`.
+    /// First 12 hex digits of the SHA-256 of files and resources, `embedded` or `none`: equal where two replicas serve the same.
     pub hash: String,
+    /// The resources in force, each with its `metadata.generation`.
+    pub resources: BTreeMap<String, i64>,
     /// When it was loaded.
     pub at: SystemTime,
 }
@@ -69,14 +76,16 @@ pub struct PolicyStore {
     paths: Vec<PathBuf>,
     loader: Loader,
     current: ArcSwap<Loaded>,
-    seen: Mutex<Seen>,
+    known: Mutex<Known>,
 }
 
-#[derive(Default)]
-struct Seen {
+struct Known {
     /// Hash of the content last tried, or the text of the error that kept it from being read.
     tried: String,
     error: Option<String>,
+    /// What the files said when they were last good, and the hash of that content.
+    files: (PolicySet, String),
+    resources: Option<Resources>,
 }
 
 impl fmt::Debug for PolicyStore {
@@ -86,12 +95,21 @@ impl fmt::Debug for PolicyStore {
 }
 
 impl PolicyStore {
-    /// Loads the first version. No path means the embedded default, which never changes.
-    pub fn open(paths: Vec<PathBuf>, loader: Loader) -> Result<Self, LoadError> {
-        let hash = content_hash(&paths)?;
-        let set = loader().map_err(LoadError::Invalid)?;
-        let current = ArcSwap::from_pointee(Loaded { set, generation: 1, hash: hash.clone(), at: SystemTime::now() });
-        Ok(Self { paths, loader, current, seen: Mutex::new(Seen { tried: hash, error: None }) })
+    /// Loads the first version of the files. No path means the embedded default, which never changes. Resources are heard of
+    /// where `resources` says under which rules.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or every mistake in them.
+    pub fn open(paths: Vec<PathBuf>, loader: Loader, resources: Option<Rules>) -> Result<Self, LoadError> {
+        let mut hash = hash(&paths)?;
+        let files = loader().map_err(LoadError::Invalid)?;
+        if paths.is_empty() && files.policies().is_empty() {
+            "none".clone_into(&mut hash);
+        }
+        let known =
+            Known { tried: hash.clone(), error: None, files: (files, hash), resources: resources.map(Resources::new) };
+        let current = ArcSwap::from_pointee(known.loaded(1));
+        Ok(Self { paths, loader, current, known: Mutex::new(known) })
     }
 
     /// The version in force.
@@ -99,93 +117,125 @@ impl PolicyStore {
         self.current.load_full()
     }
 
-    /// Why the files on disk are not the version in force; `None` where they are.
+    /// Why what is written is not what is in force, a line for each mistake; `None` where it is.
     pub fn error(&self) -> Option<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+        let known = self.known();
+        let both = [known.error.clone(), known.resources.as_ref().and_then(Resources::errors)];
+        let told: Vec<String> = both.into_iter().flatten().collect();
+        (!told.is_empty()).then(|| told.join("\n"))
+    }
+
+    /// Whether resources are to be heard of, and have not been listed yet.
+    pub fn awaits_resources(&self) -> bool {
+        self.known().resources.as_ref().is_some_and(|resources| !resources.listed())
+    }
+
+    /// Takes in what the watch tells of resources: what became of it, and of each version that was refused.
+    pub fn hear(&self, change: Change) -> Vec<Polled> {
+        let mut known = self.known();
+        let Some(resources) = &mut known.resources else { return Vec::new() };
+        let effect = resources.hear(change);
+        let mut told: Vec<Polled> = effect.refused.into_iter().map(Polled::Refused).collect();
+        if effect.changed {
+            self.publish(&known);
+            told.push(Polled::Reloaded);
+        }
+        told
+    }
+
+    /// The resources' statuses that have to be written; `now` is RFC 3339.
+    pub fn outdated(&self, now: &str) -> Vec<(String, Status)> {
+        self.known().resources.as_ref().map(|resources| resources.outdated(now)).unwrap_or_default()
     }
 
     /// Looks at the files, and loads them if their content changed. Reads files: not for the request path.
     pub fn poll(&self) -> Polled {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = match content_hash(&self.paths) {
-            Ok(hash) => hash,
-            Err(error) => return seen.refuse(error.to_string(), error.to_string()),
-        };
-        if hash == seen.tried {
+        if self.paths.is_empty() {
             return Polled::Unchanged;
         }
-        let current = self.current.load();
-        if hash == current.hash {
-            *seen = Seen { tried: hash, error: None };
+        let mut known = self.known();
+        let hash = match hash(&self.paths) {
+            Ok(hash) => hash,
+            Err(error) => return known.refuse(error.to_string(), error.to_string()),
+        };
+        if hash == known.tried {
+            return Polled::Unchanged;
+        }
+        if hash == known.files.1 {
+            (known.tried, known.error) = (hash, None);
             return Polled::Recovered;
         }
         let loaded = (self.loader)();
-        if content_hash(&self.paths).ok().as_ref() != Some(&hash) {
+        if self::hash(&self.paths).ok().as_ref() != Some(&hash) {
             // Written to while we read: the next poll sees the end of it.
             return Polled::Unchanged;
         }
         match loaded {
             Ok(set) => {
-                let generation = current.generation + 1;
-                self.current.store(Arc::new(Loaded { set, generation, hash: hash.clone(), at: SystemTime::now() }));
-                *seen = Seen { tried: hash, error: None };
+                (known.tried, known.error, known.files) = (hash.clone(), None, (set, hash));
+                self.publish(&known);
                 Polled::Reloaded
             }
-            Err(error) => seen.refuse(hash, error),
+            Err(error) => known.refuse(hash, error),
         }
+    }
+
+    fn publish(&self, known: &Known) {
+        let generation = self.current.load().generation + 1;
+        self.current.store(Arc::new(known.loaded(generation)));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
+impl Known {
     fn refuse(&mut self, tried: String, error: String) -> Polled {
         if self.tried == tried {
             return Polled::Unchanged;
         }
-        *self = Self { tried, error: Some(error.clone()) };
+        (self.tried, self.error) = (tried, Some(error.clone()));
         Polled::Refused(error)
     }
+
+    /// What is in force now.
+    fn loaded(&self, generation: u64) -> Loaded {
+        let (files, hash) = &self.files;
+        let resources: BTreeMap<&str, &InForce> = self.resources.iter().flat_map(Resources::in_force).collect();
+        let sets = std::iter::once(files).chain(resources.values().map(|version| &version.set));
+        Loaded {
+            set: PolicySet::combine(sets),
+            generation,
+            hash: hash_with(hash, &resources),
+            resources: resources.iter().map(|(name, version)| ((*name).to_owned(), version.generation)).collect(),
+            at: SystemTime::now(),
+        }
+    }
 }
 
-/// A hash over names and bytes of all files at `paths`: a file itself, or the YAML and JSON files of a folder.
-fn content_hash(paths: &[PathBuf]) -> Result<String, LoadError> {
-    if paths.is_empty() {
-        return Ok("embedded".into());
+fn hash(paths: &[PathBuf]) -> Result<String, LoadError> {
+    content::hash(paths).map_err(|(path, why)| LoadError::Unreadable { path, why })
+}
+
+fn hash_with(files: &str, resources: &BTreeMap<&str, &InForce>) -> String {
+    if resources.is_empty() {
+        return files.to_owned();
     }
     let mut hasher = Sha256::new();
-    for path in paths {
-        hash_path(&mut hasher, path, true).map_err(|why| LoadError::Unreadable { path: path.clone(), why })?;
+    hasher.update(files);
+    for (name, InForce { uid, generation, .. }) in resources {
+        hasher.update(format!("\n{name} {uid} {generation}"));
     }
-    Ok(hex(&hasher.finalize()[..6]))
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn hash_path(hasher: &mut Sha256, path: &Path, named: bool) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
-        entries.retain(|entry| !entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
-        entries.sort();
-        return entries.iter().try_for_each(|entry| hash_path(hasher, entry, false));
-    }
-    let yaml = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-    if named || yaml {
-        let bytes = fs::read(path)?;
-        hasher.update(path.as_os_str().as_encoded_bytes());
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-    }
-    Ok(())
+    content::hex(&hasher.finalize()[..6])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use serde_json::json;
+
     use super::*;
 
     /// A loader that refuses files in which `broken` stands.
@@ -196,7 +246,7 @@ mod tests {
             Ok(_) => Ok(PolicySet::default()),
             Err(error) => Err(error.to_string()),
         });
-        PolicyStore::open(vec![dir.to_owned()], loader).unwrap()
+        PolicyStore::open(vec![dir.to_owned()], loader, Some(Rules::default())).unwrap()
     }
 
     #[test]
@@ -250,5 +300,34 @@ mod tests {
         let store = store(dir.path());
         link("two");
         assert_eq!(store.poll(), Polled::Reloaded);
+    }
+
+    #[test]
+    fn files_and_resources_are_one_set_and_a_resource_counts_over_a_file() {
+        let embedded: Loader = Arc::new(|| Ok(PolicySet::embedded(&Rules::default()).unwrap()));
+        let store = PolicyStore::open(Vec::new(), embedded, Some(Rules::default())).unwrap();
+        let resource = |name: &str, priority: i32| {
+            json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "spec": {"priority": priority},
+                "metadata": {"name": name, "uid": name, "generation": 3}})
+        };
+        assert!(store.awaits_resources());
+        for change in [Change::Listing, Change::Listed(resource("other", 9)), Change::AllListed] {
+            store.hear(change);
+        }
+        assert!(!store.awaits_resources());
+        let named = || {
+            let loaded = store.current();
+            loaded.set.policies().iter().map(|p| (p.name.clone(), p.spec.priority)).collect::<Vec<_>>()
+        };
+        assert_eq!(named(), [("other".to_owned(), Some(9)), ("agent-steps".to_owned(), None)]);
+        let before = store.current().hash.clone();
+        assert_eq!(store.hear(Change::Put(resource("agent-steps", 20))), [Polled::Reloaded]);
+        assert_eq!(named(), [("agent-steps".to_owned(), Some(20)), ("other".to_owned(), Some(9))]);
+        assert_eq!(store.current().resources["agent-steps"], 3);
+        assert_ne!(store.current().hash, before);
+        store.hear(Change::Gone("agent-steps".to_owned()));
+        assert_eq!(store.current().hash, before);
+        store.hear(Change::Gone("other".to_owned()));
+        assert_eq!((named(), store.current().hash.as_str()), (vec![("agent-steps".to_owned(), None)], "embedded"));
     }
 }

@@ -1,6 +1,7 @@
 //! `/metrics`: prometheus-client, `OpenMetrics` text.
 //!
-//! Every label value is a `&'static str` out of an enum of ours, but for `hash` and `version`, which have one series.
+//! Every label value is a `&'static str` out of an enum of ours, but for `hash` and `version`, which have one series, and
+//! `policy`, which has one for each InjectionPolicy.
 
 use std::{
     fmt,
@@ -13,6 +14,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
+
+use crate::source::store::Loaded;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -117,6 +120,11 @@ struct HashLabels {
     hash: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    policy: String,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Every series of the server. Handles are cheap clones of shared atomics.
@@ -129,6 +137,7 @@ pub struct Metrics {
     certificate_reloads: Family<ResultLabels, Counter>,
     policies: Family<HashLabels, Gauge>,
     generation: Gauge,
+    resources: Family<PolicyLabels, Gauge>,
     reload_success: Seconds,
     not_after: Seconds,
     paused: Gauge,
@@ -162,6 +171,7 @@ impl Default for Metrics {
             certificate_reloads: Family::default(),
             policies: Family::default(),
             generation: Gauge::default(),
+            resources: Family::default(),
             reload_success: Seconds::default(),
             not_after: Seconds::default(),
             paused: Gauge::default(),
@@ -206,6 +216,11 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("policy_reloads", "Policy loads by result", self.reloads.clone());
         r.register("policy_generation", "Policy versions loaded since the start", self.generation.clone());
+        r.register(
+            "policy_resource_generation",
+            "The generation in force of each InjectionPolicy",
+            self.resources.clone(),
+        );
         r.register("policy_hash", "1, with the hash of the policies in force", self.policies.clone());
         r.register(
             "policy_reload_success_timestamp_seconds",
@@ -253,12 +268,16 @@ impl Metrics {
     }
 
     /// A new policy version is in force.
-    pub fn policies_loaded(&self, generation: u64, hash: &str, at: SystemTime) {
+    pub fn policies_loaded(&self, loaded: &Loaded) {
         self.reloads.get_or_create(&ResultLabels { result: "success" }).inc();
-        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.reload_success.set(unix_seconds(at));
+        self.generation.set(i64::try_from(loaded.generation).unwrap_or(i64::MAX));
+        self.reload_success.set(unix_seconds(loaded.at));
         self.policies.clear();
-        self.policies.get_or_create(&HashLabels { hash: hash.to_owned() }).set(1);
+        self.policies.get_or_create(&HashLabels { hash: loaded.hash.clone() }).set(1);
+        self.resources.clear();
+        for (name, generation) in &loaded.resources {
+            self.resources.get_or_create(&PolicyLabels { policy: name.clone() }).set(*generation);
+        }
     }
 
     /// A policy version was refused.

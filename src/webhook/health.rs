@@ -136,9 +136,13 @@ impl Health {
         let detail = json!({
             "generation": loaded.generation,
             "hash": loaded.hash,
+            "resources": loaded.resources,
             "loaded_at": rfc3339(OffsetDateTime::from(loaded.at)),
         });
         let (state, reason) = match self.policies.error() {
+            _ if self.policies.awaits_resources() => {
+                (State::Failed, "the InjectionPolicies have not been listed yet".to_owned())
+            }
             None => (State::Ok, "loaded".to_owned()),
             Some(error) => (State::Degraded, format!("the last good version stays in force: {error}")),
         };

@@ -69,15 +69,19 @@ impl Keeper {
     fn poll_once(&self) {
         let health = &self.health;
         self.tell_pause(health.pause.poll());
-        let policies = health.policies.poll();
-        let loaded = health.policies.current();
-        match &policies {
-            Polled::Reloaded => health.metrics.policies_loaded(loaded.generation, &loaded.hash, loaded.at),
-            Polled::Refused(_) => health.metrics.policies_refused(),
+        self.tell_policies(health.policies.poll());
+        self.tell_certificate(health.tls.poll());
+    }
+
+    fn tell_policies(&self, polled: Polled) {
+        let loaded = self.health.policies.current();
+        match &polled {
+            Polled::Reloaded => self.health.metrics.policies_loaded(&loaded),
+            Polled::Refused(_) => self.health.metrics.policies_refused(),
             Polled::Unchanged | Polled::Recovered => {}
         }
-        self.tell("policies", policies, json!({"generation": loaded.generation, "hash": loaded.hash}));
-        self.tell_certificate(health.tls.poll());
+        let payload = json!({"generation": loaded.generation, "hash": loaded.hash, "resources": loaded.resources});
+        self.tell("policies", polled, payload);
     }
 
     fn tell_pause(&self, changed: Option<bool>) {
@@ -156,6 +160,10 @@ impl Listener for Keeper {
 
     fn listed(&self) {
         self.changed.notify_one();
+    }
+
+    fn policies(&self, polled: Polled) {
+        self.tell_policies(polled);
     }
 
     fn leads(&self, leads: bool) {

@@ -24,9 +24,10 @@ use tokio::{
 
 pub use crate::webhook::mutate::Reviewer;
 use crate::{
-    cluster::{self, Connected, Listener, client::ClientError},
+    cluster::{self, Connected, Kept, Listener, client::ClientError},
     config::{Config, Drain, Limits},
     context::Context,
+    policy::compile::Rules,
     source::{
         facts::Facts,
         pause::PauseSwitch,
@@ -140,7 +141,9 @@ impl Webhook {
     pub async fn start(config: Config, seams: Seams) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
-        let policies = Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader))?);
+        let asked = config.cluster.as_ref().is_some_and(|cluster| cluster.policy_resources);
+        let rules = asked.then(|| Rules { allow_env: seams.context.allow_env.clone() });
+        let policies = Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader), rules)?);
         let pause = Arc::new(PauseSwitch::new(config.pause_file.clone()));
         let awaited = config.cluster.as_ref().is_some_and(|cluster| cluster.namespace_labels);
         let facts = Arc::new(Facts::new(seams.context, awaited));
@@ -165,7 +168,7 @@ impl Webhook {
         ));
         let app = App {
             reviewer: seams.reviewer,
-            policies,
+            policies: Arc::clone(&policies),
             pause,
             facts: Arc::clone(&facts),
             metrics: Arc::clone(&metrics),
@@ -180,9 +183,9 @@ impl Webhook {
         let ops = Server::start(ops, ops_service(&health, &metrics))?;
         let keeper = Keeper::new(Arc::clone(&health), Arc::clone(&events));
         let listener: Arc<dyn Listener> = Arc::<Keeper>::clone(&keeper);
+        let kept = Kept { tls: &health.tls, facts: &facts, policies: &policies };
         let cluster = client.zip(config.cluster.as_ref());
-        let cluster =
-            cluster.map(|(client, config)| cluster::connect(client, config, (&health.tls, &facts), &listener));
+        let cluster = cluster.map(|(client, config)| cluster::connect(client, config, kept, &listener));
         let registration = cluster.as_ref().map(|connected| connected.registration.clone());
         let keepers = keeper.start(&config, seams.reviewer, https.address(), registration);
         let webhook = Self { https, ops, keepers, cluster, health, events, tracer, drain: config.drain };
@@ -232,7 +235,7 @@ impl Webhook {
     fn announce(&self) {
         let loaded = self.health.policies.current();
         let until = self.health.tls.current().map(|served| served.not_after);
-        self.metrics().policies_loaded(loaded.generation, &loaded.hash, loaded.at);
+        self.metrics().policies_loaded(&loaded);
         if let Some(until) = until {
             self.metrics().certificate_loaded(until);
         }

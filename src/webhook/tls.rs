@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::{Config, TlsSource},
-    source::store::{Polled, hex},
+    source::{content::hex, store::Polled},
     webhook::{
         authority::{self, Pair},
         server::Transport,

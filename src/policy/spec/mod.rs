@@ -6,6 +6,7 @@
 mod correlation;
 mod matching;
 mod output;
+mod status;
 mod tracing;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use correlation::{Builtin, Correlation, Source};
 pub use matching::{Globs, LabelSelector, Match, Operator, OptOut, Requirement};
 pub use output::{Env, EnvVar, HeaderFrom, OnConflict, Otlp, Preset, Protocol, Scope, SecretKeyRef};
+pub use status::{Condition, Status, StatusError};
 pub use tracing::{
     Attributes, IdentityLine, Incoming, InitContainer, Install, ParentKind, Position, Probe, Sampling, Shim,
     TraceContext, TraceMode,

@@ -10,6 +10,8 @@ pub mod injection;
 pub mod namespaces;
 /// The webhook is down, or dies in the middle.
 pub mod outage;
+/// Policies as resources: the definition, and how they come into force.
+pub mod policies;
 /// What the API server admits without us it admits with us; what we print is what it reads.
 pub mod refusal;
 /// Every file in `workflows/` runs to the end it declares.
@@ -35,6 +37,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(outage::trials(cluster));
     trials.extend(certificates::trials(cluster));
     trials.extend(namespaces::trials(cluster));
+    trials.extend(policies::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     Ok(trials)

@@ -148,6 +148,8 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "resourceNames": [name],
          "verbs": ["get", "list", "watch", "patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["stepspan.dev"], "resources": ["injectionpolicies"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["stepspan.dev"], "resources": ["injectionpolicies/status"], "verbs": ["patch"]},
     ]});
     api.create(&format!("{RBAC}/clusterroles"), &cluster_role)?.accepted()?;
     let binding = json!({"metadata": {"name": name}, "roleRef": reference("ClusterRole", name), "subjects": subject});

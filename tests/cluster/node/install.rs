@@ -97,6 +97,8 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
 
     helm.run(&["uninstall", RELEASE, "--wait", "--timeout", "2m"])?;
     ensure!(cluster.api().get(&path)?.status == 404, "the webhook configuration is still there");
+    let policies = cluster.api().get("/apis/stepspan.dev/v1alpha1/injectionpolicies")?;
+    ensure!(policies.is_success(), "the definition of policies went with the release: {}", policies.message());
     let ended = workflow("third")?.run(&steps)?;
     let pods = steps.pods(&ended)?;
     ensure!(pods.iter().all(|pod| !pod.to_string().contains("stepspan")), "injected after the uninstall");
