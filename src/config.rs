@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use crate::breaker::Settings;
 use crate::telemetry::events::{Level, Target};
 
 /// Everything `stepspan webhook` can be told.
@@ -104,8 +105,19 @@ pub struct Cluster {
     pub namespace_labels: bool,
     /// Watch InjectionPolicies, and write their statuses.
     pub policy_resources: bool,
+    /// Stop injecting where our image cannot start.
+    pub breaker: Option<Breaker>,
     /// The Secret of the serving keys, where the server makes them itself.
     pub keys: Option<KeysSecret>,
+}
+
+/// The circuit breaker.
+#[derive(Debug, Clone)]
+pub struct Breaker {
+    /// The ConfigMap, in our namespace, that says what is stopped.
+    pub config_map: String,
+    /// When it opens, and tries again.
+    pub settings: Settings,
 }
 
 /// Serving keys that the server makes itself.

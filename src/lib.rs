@@ -6,6 +6,8 @@
 
 pub mod admission;
 pub mod argo;
+#[cfg(feature = "webhook")]
+pub mod breaker;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "webhook")]

@@ -116,14 +116,16 @@ fn the_webhook_s_pods_are_restricted() {
 }
 
 /// What is not of the chart's making, and what may be done with it.
-const UNNAMED: [(&str, &[&str]); 3] = [
+const UNNAMED: [(&str, &[&str]); 5] = [
+    ("pods", &["get", "list", "watch"]),
+    ("events", &["create", "patch"]),
     ("namespaces", &["list", "watch"]),
     ("injectionpolicies", &["list", "watch"]),
     ("injectionpolicies/status", &["patch"]),
 ];
 
-/// Each right is for an object that the chart itself makes, by its name, but for the labels of namespaces, which are only read, and
-/// our own policies; nothing may be created or deleted.
+/// Each right is for an object that the chart itself makes, by its name, but for what is only read, our own policies, and Events;
+/// nothing else may be created, and nothing deleted.
 #[test]
 fn rights_are_for_named_objects() {
     for (name, values) in shapes() {

@@ -118,6 +118,13 @@ pub struct Reviewed {
 }
 
 impl Reviewed {
+    /// The same review, with nothing done.
+    #[must_use]
+    pub fn without_patch(self, reason: SkipReason) -> Self {
+        let Self { uid, namespace, name, kind, dry_run, phases, .. } = self;
+        Self { uid, namespace, name, kind, dry_run, phases, ..Self::unpatched(Outcome::Skipped, reason) }
+    }
+
     /// A result without a patch.
     pub fn unpatched(outcome: Outcome, reason: SkipReason) -> Self {
         Self {

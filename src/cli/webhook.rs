@@ -14,8 +14,9 @@ use clap::{ArgGroup, ValueEnum};
 
 use crate::{
     admission,
+    breaker::Settings,
     cli::facts::Facts,
-    config::{Cluster, Config, Drain, KeysSecret, Limits, TlsSource, Trace},
+    config::{Breaker, Cluster, Config, Drain, KeysSecret, Limits, TlsSource, Trace},
     policy::{PolicySet, compile::Rules},
     source::{files, store::Loader},
     telemetry::events::{Level, Target},
@@ -121,6 +122,23 @@ struct ClusterArgs {
     /// Watch InjectionPolicies: they are in force beside the files, and count over a file's policy of the same name
     #[arg(long, requires = "webhook_configuration")]
     policy_resources: bool,
+    /// Stop injecting where our image cannot start: this ConfigMap, beside the Lease, says where
+    #[arg(long, value_name = "NAME", requires = "webhook_configuration")]
+    breaker: Option<String>,
+    /// How many pods of one namespace must be stuck to stop injecting there
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "breaker")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    breaker_pods: u16,
+    /// For how long they must be stuck
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds, requires = "breaker")]
+    breaker_after: Duration,
+    /// How many namespaces must be stopped to stop injecting in the whole cluster
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "breaker")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    breaker_namespaces: u16,
+    /// From stopping to the first trial with one pod a replica; doubled after each that fails, up to 1h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = seconds, requires = "breaker")]
+    breaker_retry: Duration,
     /// The namespace of our Lease and Secret [default: `$POD_NAMESPACE`, or the service account's]
     #[arg(long, value_name = "NAMESPACE", requires = "webhook_configuration")]
     namespace: Option<String>,
@@ -285,6 +303,12 @@ impl ClusterArgs {
         let namespace =
             namespace.context("the namespace of the Lease and the Secret is not known: give --namespace")?;
         let identity = identity.context("this replica's name is not known: give --identity")?;
+        let settings = Settings {
+            pods: self.breaker_pods.into(),
+            after: self.breaker_after,
+            namespaces: self.breaker_namespaces.into(),
+            retry: self.breaker_retry,
+        };
         Ok(Some(Cluster {
             namespace,
             identity,
@@ -292,6 +316,7 @@ impl ClusterArgs {
             registration,
             namespace_labels: self.namespace_labels,
             policy_resources: self.policy_resources,
+            breaker: self.breaker.map(|config_map| Breaker { config_map, settings }),
             keys,
         }))
     }
@@ -330,6 +355,12 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(30);
 fn life(text: &str) -> Result<Duration, String> {
     let life = duration(text)?;
     if life < SHORTEST_LIFE { Err("at least 30s".into()) } else { Ok(life) }
+}
+
+/// A time of whole seconds, at least one.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < Duration::from_secs(1) || time.subsec_nanos() > 0 { Err("whole seconds".into()) } else { Ok(time) }
 }
 
 /// `300ms`, `5s`, `2m`, `1h`, `90d`; `0s` is allowed.

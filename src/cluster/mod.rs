@@ -11,6 +11,7 @@
 //!   says the whole wanted value): the [`lease`] only keeps replicas from doing the same work.
 //! - Each request for an object names it, so that rights can be given for that name alone.
 
+pub mod breaker;
 pub mod certificate;
 pub mod client;
 pub mod keys;
@@ -25,13 +26,12 @@ use kube::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    breaker::{Stops, circuit::Turn},
     config::Cluster,
-    source::{
-        facts::Facts,
-        store::{PolicyStore, Polled},
-    },
-    webhook::tls::TlsStore,
+    source::store::Polled,
+    webhook::kept::Kept,
 };
+use breaker::Judge;
 use certificate::Issuer;
 use policies::Policies;
 use registration::Registration;
@@ -48,6 +48,10 @@ pub trait Listener: Send + Sync {
     fn registered(&self, registration: &Registration);
     /// The namespaces have been listed.
     fn listed(&self);
+    /// The breaker stops injection here and nowhere else.
+    fn stopped(&self, stops: &Stops);
+    /// This replica has turned a circuit of the breaker.
+    fn turned(&self, turn: &Turn);
     /// This replica holds the Lease from now on, or does no longer.
     fn leads(&self, leads: bool);
     /// Something failed, and is tried again.
@@ -75,19 +79,8 @@ pub struct Connected {
     tasks: JoinSet<()>,
 }
 
-/// What is kept up to date.
-#[derive(Debug, Clone, Copy)]
-pub struct Kept<'a> {
-    /// The certificate served.
-    pub tls: &'a Arc<TlsStore>,
-    /// The labels of namespaces.
-    pub facts: &'a Arc<Facts>,
-    /// The policies in force.
-    pub policies: &'a Arc<PolicyStore>,
-}
-
 /// Begins to watch and, where it is on this replica, to write.
-pub fn connect(client: Client, config: &Cluster, kept: Kept<'_>, listener: &Arc<dyn Listener>) -> Connected {
+pub fn connect(client: Client, config: &Cluster, kept: &Kept, listener: &Arc<dyn Listener>) -> Connected {
     let mut tasks = JoinSet::new();
     let (registered, registration) = watch::channel(Known::NotYet);
     let (one, name, tell) = (client.clone(), config.registration.clone(), Arc::clone(listener));
@@ -98,20 +91,28 @@ pub fn connect(client: Client, config: &Cluster, kept: Kept<'_>, listener: &Arc<
     tasks.spawn(async move { lease.run(&*tell).await });
 
     if config.namespace_labels {
-        let (one, facts, tell) = (client.clone(), Arc::clone(kept.facts), Arc::clone(listener));
+        let (one, facts, tell) = (client.clone(), Arc::clone(&kept.facts), Arc::clone(listener));
         tasks.spawn(async move { namespaces::follow(one, &facts, &*tell).await });
     }
     if config.policy_resources {
-        let policies = Policies::new(client.clone(), Arc::clone(kept.policies));
+        let policies = Policies::new(client.clone(), Arc::clone(&kept.policies));
         let (one, tell) = (policies.clone(), Arc::clone(listener));
         tasks.spawn(async move { one.follow(&*tell).await });
         let (held, tell) = (held.clone(), Arc::clone(listener));
         tasks.spawn(async move { policies.publish(held, &*tell).await });
     }
+    if let Some(breaker) = &config.breaker {
+        let (told, stored) = watch::channel(Known::NotYet);
+        let (one, gate, tell) = (client.clone(), Arc::clone(&kept.gate), Arc::clone(listener));
+        let (namespace, name) = (config.namespace.clone(), breaker.config_map.clone());
+        tasks.spawn(async move { breaker::follow(one, (&namespace, &name), &gate, told, &*tell).await });
+        let judge = Judge::new(client.clone(), config, breaker, (held.clone(), stored), Arc::clone(listener));
+        tasks.spawn(judge.run());
+    }
     if let Some(keys) = &config.keys {
         let (told, secret) = watch::channel(Known::NotYet);
         let (one, from, tell) = (client.clone(), config.clone(), Arc::clone(listener));
-        let (tls, keys) = (Arc::clone(kept.tls), keys.clone());
+        let (tls, keys) = (Arc::clone(&kept.tls), keys.clone());
         let follow = keys.clone();
         tasks.spawn(async move { certificate::follow(one, &from.namespace, &follow, &tls, told, &*tell).await });
         let (client, cluster, listener) = (client.clone(), config.clone(), Arc::clone(listener));

@@ -18,6 +18,8 @@ pub enum SkipReason {
     OptedOut,
     /// Injection is paused by the operator.
     Paused,
+    /// Our image cannot start there: the circuit breaker is open.
+    BreakerOpen,
     /// An artifact garbage collection pod of Argo.
     ArtifactGc,
     /// The agent pod that runs `http` and `plugin` templates.
@@ -66,6 +68,7 @@ impl SkipReason {
             Self::NoPolicy => "no-policy",
             Self::OptedOut => "opted-out",
             Self::Paused => "paused",
+            Self::BreakerOpen => "breaker-open",
             Self::ArtifactGc => "artifact-gc",
             Self::Agent => "agent",
             Self::Resource => "resource",

@@ -1,7 +1,7 @@
 //! `/metrics`: prometheus-client, `OpenMetrics` text.
 //!
 //! Every label value is a `&'static str` out of an enum of ours, but for `hash` and `version`, which have one series, and
-//! `policy`, which has one for each InjectionPolicy.
+//! `policy` and `namespace`, which have one for each InjectionPolicy and for each namespace in which the breaker is open.
 
 use std::{
     fmt,
@@ -125,6 +125,16 @@ struct PolicyLabels {
     policy: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabels {
+    namespace: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TurnLabels {
+    to: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Every series of the server. Handles are cheap clones of shared atomics.
@@ -142,6 +152,8 @@ pub struct Metrics {
     not_after: Seconds,
     paused: Gauge,
     ready: Gauge,
+    stops: Family<NamespaceLabels, Gauge>,
+    turns: Family<TurnLabels, Counter>,
     leads: Gauge,
     cluster_errors: Counter,
     /// Admission requests being served.
@@ -176,6 +188,8 @@ impl Default for Metrics {
             not_after: Seconds::default(),
             paused: Gauge::default(),
             ready: Gauge::default(),
+            stops: Family::default(),
+            turns: Family::default(),
             leads: Gauge::default(),
             cluster_errors: Counter::default(),
             in_flight: Gauge::default(),
@@ -187,6 +201,10 @@ impl Default for Metrics {
         metrics.register_state();
         for cause in Cause::ALL {
             drop(metrics.failures.get_or_create(&CauseLabels { cause: cause.label() }));
+        }
+        metrics.set_stops(std::iter::empty());
+        for to in ["open", "trial", "closed"] {
+            drop(metrics.turns.get_or_create(&TurnLabels { to }));
         }
         for result in ["success", "failure"] {
             drop(metrics.reloads.get_or_create(&ResultLabels { result }));
@@ -234,6 +252,12 @@ impl Metrics {
             self.not_after.clone(),
         );
         r.register("paused", "1 while injection is paused", self.paused.clone());
+        r.register(
+            "breaker_open",
+            "1 where the breaker stops injection, by namespace; `*` is the cluster",
+            self.stops.clone(),
+        );
+        r.register("breaker_turns", "Circuits turned by this replica", self.turns.clone());
         r.register("ready", "1 while the server is ready", self.ready.clone());
         r.register("leader", "1 while this replica holds the Lease", self.leads.clone());
         r.register("cluster_errors", "Failed reads and writes of the Kubernetes API", self.cluster_errors.clone());
@@ -255,6 +279,20 @@ impl Metrics {
     /// How often [`Metrics::failed`] was called with `cause`.
     pub fn failures(&self, cause: Cause) -> u64 {
         self.failures.get_or_create(&CauseLabels { cause: cause.label() }).get()
+    }
+
+    /// Where the breaker stops injection, by namespace; `*` is the cluster.
+    pub fn set_stops<'a>(&self, scopes: impl Iterator<Item = &'a str>) {
+        self.stops.clear();
+        drop(self.stops.get_or_create(&NamespaceLabels { namespace: "*".into() }));
+        for scope in scopes {
+            self.stops.get_or_create(&NamespaceLabels { namespace: scope.into() }).set(1);
+        }
+    }
+
+    /// This replica has turned a circuit of the breaker.
+    pub fn turned(&self, to: &'static str) {
+        self.turns.get_or_create(&TurnLabels { to }).inc();
     }
 
     /// Whether this replica holds the Lease.

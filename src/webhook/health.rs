@@ -17,9 +17,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    source::{facts::Facts, pause::PauseSwitch, store::PolicyStore},
     telemetry::{events::rfc3339, metrics::Metrics},
-    webhook::{keeper::Trouble, tls::TlsStore},
+    webhook::{keeper::Trouble, kept::Kept},
 };
 
 /// How one check stands.
@@ -47,10 +46,7 @@ pub(super) type Probe = Result<String, String>;
 /// The state of the whole server.
 #[derive(Debug)]
 pub(super) struct Health {
-    pub(super) policies: Arc<PolicyStore>,
-    pub(super) pause: Arc<PauseSwitch>,
-    pub(super) tls: Arc<TlsStore>,
-    pub(super) facts: Arc<Facts>,
+    pub(super) kept: Kept,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     /// Where there is a cluster.
@@ -60,18 +56,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(
-        policies: Arc<PolicyStore>,
-        pause: Arc<PauseSwitch>,
-        tls: Arc<TlsStore>,
-        facts: Arc<Facts>,
-        metrics: Arc<Metrics>,
-        draining: Arc<AtomicBool>,
-        cluster: Option<Trouble>,
-    ) -> Self {
+    pub(super) fn new(kept: Kept, metrics: Arc<Metrics>, draining: Arc<AtomicBool>, cluster: Option<Trouble>) -> Self {
         let pending = || Err("not tried yet".to_owned());
         let probes = Mutex::new((pending(), pending()));
-        Self { policies, pause, tls, facts, metrics, draining, cluster, began: Instant::now(), probes }
+        Self { kept, metrics, draining, cluster, began: Instant::now(), probes }
     }
 
     /// Takes the newest result of the synthetic review and of the dial; `None` keeps the last one.
@@ -88,9 +76,10 @@ impl Health {
     /// All checks, in the order in which a person would look at them.
     pub(super) fn checks(&self) -> Vec<Check> {
         let (review, dial) = self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut checks = vec![self.policies_check(), self.pause_check(), self.certificate_check()];
+        let mut checks =
+            vec![self.policies_check(), self.pause_check(), self.breaker_check(), self.certificate_check()];
         checks.extend(self.cluster.as_ref().map(cluster_check));
-        if self.facts.awaits_namespaces() {
+        if self.kept.facts.awaits_namespaces() {
             let reason = "not listed yet: policies may ask for their labels".into();
             checks.push(Check { name: "namespaces", state: State::Failed, reason, detail: Value::Null });
         }
@@ -132,15 +121,15 @@ impl Health {
     }
 
     fn policies_check(&self) -> Check {
-        let loaded = self.policies.current();
+        let loaded = self.kept.policies.current();
         let detail = json!({
             "generation": loaded.generation,
             "hash": loaded.hash,
             "resources": loaded.resources,
             "loaded_at": rfc3339(OffsetDateTime::from(loaded.at)),
         });
-        let (state, reason) = match self.policies.error() {
-            _ if self.policies.awaits_resources() => {
+        let (state, reason) = match self.kept.policies.error() {
+            _ if self.kept.policies.awaits_resources() => {
                 (State::Failed, "the InjectionPolicies have not been listed yet".to_owned())
             }
             None => (State::Ok, "loaded".to_owned()),
@@ -150,21 +139,35 @@ impl Health {
     }
 
     fn pause_check(&self) -> Check {
-        let paused = self.pause.paused();
+        let paused = self.kept.pause.paused();
         let reason = if paused { "paused by the operator: nothing is injected" } else { "injecting" };
         Check { name: "pause", state: State::Ok, reason: reason.into(), detail: json!({"paused": paused}) }
     }
 
+    fn breaker_check(&self) -> Check {
+        let stops = self.kept.gate.stops();
+        let told: Vec<String> = stops
+            .all()
+            .map(|(scope, stop)| {
+                let whose = if scope == "*" { "the whole cluster".to_owned() } else { format!("namespace {scope}") };
+                format!("{} for {whose}: {}", stop.phase.label(), stop.reason)
+            })
+            .collect();
+        let (state, reason) =
+            if told.is_empty() { (State::Ok, "closed".to_owned()) } else { (State::Degraded, told.join("; ")) };
+        Check { name: "breaker", state, reason, detail: json!(*stops) }
+    }
+
     fn certificate_check(&self) -> Check {
         let name = "certificate";
-        let Some(served) = self.tls.current() else {
+        let Some(served) = self.kept.tls.current() else {
             let reason = "none yet: it comes from the cluster, see the check api-server".into();
             return Check { name, state: State::Failed, reason, detail: Value::Null };
         };
         let until = rfc3339(OffsetDateTime::from(served.not_after));
         let (state, reason) = if served.not_after <= SystemTime::now() {
             (State::Failed, format!("expired on {until}"))
-        } else if let Some(error) = self.tls.error() {
+        } else if let Some(error) = self.kept.tls.error() {
             (State::Degraded, format!("the last good pair stays in force, valid until {until}: {error}"))
         } else {
             (State::Ok, format!("valid until {until}"))

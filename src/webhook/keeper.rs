@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    breaker::{Stops, circuit::Turn},
     cluster::{Known, Listener, registration::Registration},
     config::Config,
     source::store::Polled,
@@ -46,7 +47,7 @@ impl Keeper {
     ) -> JoinSet<()> {
         let dial = probe::Dial {
             address,
-            tls: Arc::clone(&self.health.tls),
+            tls: Arc::clone(&self.health.kept.tls),
             ca_bundle: config.ca_bundle.clone(),
             registration,
             server_name: config.server_name.clone(),
@@ -68,13 +69,13 @@ impl Keeper {
 
     fn poll_once(&self) {
         let health = &self.health;
-        self.tell_pause(health.pause.poll());
-        self.tell_policies(health.policies.poll());
-        self.tell_certificate(health.tls.poll());
+        self.tell_pause(health.kept.pause.poll());
+        self.tell_policies(health.kept.policies.poll());
+        self.tell_certificate(health.kept.tls.poll());
     }
 
     fn tell_policies(&self, polled: Polled) {
-        let loaded = self.health.policies.current();
+        let loaded = self.health.kept.policies.current();
         match &polled {
             Polled::Reloaded => self.health.metrics.policies_loaded(&loaded),
             Polled::Refused(_) => self.health.metrics.policies_refused(),
@@ -92,7 +93,7 @@ impl Keeper {
     }
 
     fn tell_certificate(&self, polled: Polled) {
-        let Some(served) = self.health.tls.current() else { return };
+        let Some(served) = self.health.kept.tls.current() else { return };
         match &polled {
             Polled::Reloaded => self.health.metrics.certificate_loaded(served.not_after),
             Polled::Refused(_) => self.health.metrics.certificate_refused(),
@@ -114,7 +115,8 @@ impl Keeper {
     async fn probe(self: Arc<Self>, reviewer: Reviewer, dial: probe::Dial, limit: usize) {
         let mut was_ready = None;
         loop {
-            let review = probe::review(reviewer, &self.health.policies.current().set, &self.health.facts.current());
+            let review =
+                probe::review(reviewer, &self.health.kept.policies.current().set, &self.health.kept.facts.current());
             let dialled = dial.dial().await;
             // At the limit our own dial is turned away like any other: that says nothing about the certificate.
             let full = usize::try_from(self.health.metrics.connections.get()).is_ok_and(|open| open >= limit);
@@ -154,7 +156,7 @@ impl Listener for Keeper {
     }
 
     fn registered(&self, registration: &Registration) {
-        self.tell_pause(self.health.pause.annotated(registration.paused));
+        self.tell_pause(self.health.kept.pause.annotated(registration.paused));
         self.changed.notify_one();
     }
 
@@ -164,6 +166,20 @@ impl Listener for Keeper {
 
     fn policies(&self, polled: Polled) {
         self.tell_policies(polled);
+    }
+
+    fn stopped(&self, stops: &Stops) {
+        self.health.metrics.set_stops(stops.all().map(|(scope, _)| scope));
+        let payload = json!({"stopped": stops});
+        self.events.emit(&if stops.is_empty() {
+            Event::info("breaker", payload)
+        } else {
+            Event::error("breaker", payload, "our image cannot start there: pods go without it")
+        });
+    }
+
+    fn turned(&self, turn: &Turn) {
+        self.health.metrics.turned(turn.now.as_ref().map_or("closed", |stop| stop.phase.label()));
     }
 
     fn leads(&self, leads: bool) {

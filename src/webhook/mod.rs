@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod health;
 mod keeper;
+pub mod kept;
 mod mutate;
 mod ops;
 mod probe;

@@ -28,7 +28,6 @@ use crate::{
     context::Context,
     inject::reason::SkipReason,
     policy::PolicySet,
-    source::{facts::Facts, pause::PauseSwitch, store::PolicyStore},
     telemetry::{
         events::{Event, EventLog, Level},
         metrics::{AdmissionLabels, Cause, Held, Metrics},
@@ -37,6 +36,7 @@ use crate::{
     webhook::{
         answer,
         body::{self, Budget, Received},
+        kept::Kept,
         server::Peer,
     },
 };
@@ -49,9 +49,7 @@ const INLINE: usize = 1 << 20;
 /// What every request shares.
 pub(super) struct App {
     pub(super) reviewer: Reviewer,
-    pub(super) policies: Arc<PolicyStore>,
-    pub(super) pause: Arc<PauseSwitch>,
-    pub(super) facts: Arc<Facts>,
+    pub(super) kept: Kept,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Arc<EventLog>,
     pub(super) tracer: Option<Arc<Tracer>>,
@@ -132,7 +130,7 @@ impl App {
         if let Some(cause) = received.cut {
             return self.failed(&received.bytes, cause);
         }
-        if self.pause.paused() {
+        if self.kept.pause.paused() {
             let head = read_head(&received.bytes);
             if head.uid.is_none() {
                 return self.failed(&received.bytes, Cause::Malformed);
@@ -141,7 +139,7 @@ impl App {
             reviewed.warnings.clear();
             return Answered::unpatched(reviewed, None);
         }
-        let (policies, context) = (self.policies.current(), self.facts.current());
+        let (policies, context) = (self.kept.policies.current(), self.kept.facts.current());
         let done = catch_unwind(AssertUnwindSafe(|| {
             let reviewed = (self.reviewer)(&received.bytes, &policies.set, &context);
             let body = reviewed.response();
@@ -151,11 +149,21 @@ impl App {
             Err(_) => self.failed(&received.bytes, Cause::Panic),
             Ok((Reviewed { uid: None, .. }, _)) => self.failed(&received.bytes, Cause::Malformed),
             Ok((reviewed, None)) => Answered::unpatched(reviewed, None),
+            Ok((reviewed, Some(_))) if self.stopped(&reviewed) => {
+                Answered::unpatched(reviewed.without_patch(SkipReason::BreakerOpen), None)
+            }
             Ok((reviewed, body)) => {
                 let malformed = matches!(reviewed.reason, Some(SkipReason::Malformed));
                 Answered { reviewed, body, cause: malformed.then_some(Cause::Malformed) }
             }
         }
+    }
+
+    /// Whether the breaker keeps us out of a pod that would be patched.
+    fn stopped(&self, reviewed: &Reviewed) -> bool {
+        reviewed.kind == "Pod"
+            && !reviewed.patch.is_empty()
+            && !self.kept.gate.admits(&reviewed.namespace, !reviewed.dry_run)
     }
 
     fn failed(&self, bytes: &[u8], cause: Cause) -> Answered {
@@ -205,6 +213,7 @@ fn level(reviewed: &Reviewed) -> Level {
                 | SkipReason::NoPolicy
                 | SkipReason::OptedOut
                 | SkipReason::Paused
+                | SkipReason::BreakerOpen
                 | SkipReason::ArtifactGc
                 | SkipReason::Agent
                 | SkipReason::Sidecar

@@ -24,15 +24,10 @@ use tokio::{
 
 pub use crate::webhook::mutate::Reviewer;
 use crate::{
-    cluster::{self, Connected, Kept, Listener, client::ClientError},
+    cluster::{self, Connected, Listener, client::ClientError},
     config::{Config, Drain, Limits},
     context::Context,
-    policy::compile::Rules,
-    source::{
-        facts::Facts,
-        pause::PauseSwitch,
-        store::{LoadError, Loader, PolicyStore},
-    },
+    source::store::{LoadError, Loader},
     telemetry::{
         events::{Event, EventLog, OpenError, rfc3339},
         metrics::Metrics,
@@ -42,6 +37,7 @@ use crate::{
         body::Budget,
         health::Health,
         keeper::{Keeper, Trouble},
+        kept::Kept,
         mutate::{self, App},
         ops,
         server::{self, BindError, Server, Service, Transport},
@@ -141,13 +137,7 @@ impl Webhook {
     pub async fn start(config: Config, seams: Seams) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
-        let asked = config.cluster.as_ref().is_some_and(|cluster| cluster.policy_resources);
-        let rules = asked.then(|| Rules { allow_env: seams.context.allow_env.clone() });
-        let policies = Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader), rules)?);
-        let pause = Arc::new(PauseSwitch::new(config.pause_file.clone()));
-        let awaited = config.cluster.as_ref().is_some_and(|cluster| cluster.namespace_labels);
-        let facts = Arc::new(Facts::new(seams.context, awaited));
-        let tls = Arc::new(TlsStore::open(&config)?);
+        let kept = Kept::open(&config, &seams)?;
         let tracer = config.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
         let client = match &config.cluster {
             Some(_) => Some(cluster::client::client().await?),
@@ -158,19 +148,14 @@ impl Webhook {
 
         let draining = Arc::new(AtomicBool::new(false));
         let health = Arc::new(Health::new(
-            Arc::clone(&policies),
-            Arc::clone(&pause),
-            Arc::clone(&tls),
-            Arc::clone(&facts),
+            kept.clone(),
             Arc::clone(&metrics),
             Arc::clone(&draining),
             config.cluster.as_ref().map(|_| Trouble::default()),
         ));
         let app = App {
             reviewer: seams.reviewer,
-            policies: Arc::clone(&policies),
-            pause,
-            facts: Arc::clone(&facts),
+            kept: kept.clone(),
             metrics: Arc::clone(&metrics),
             events: Arc::clone(&events),
             tracer: tracer.clone(),
@@ -179,13 +164,12 @@ impl Webhook {
             needs_client: config.client_ca.is_some(),
             draining,
         };
-        let https = Server::start(https, admission_service(app, &health, &config, &tls))?;
+        let https = Server::start(https, admission_service(app, &health, &config, &kept.tls))?;
         let ops = Server::start(ops, ops_service(&health, &metrics))?;
         let keeper = Keeper::new(Arc::clone(&health), Arc::clone(&events));
         let listener: Arc<dyn Listener> = Arc::<Keeper>::clone(&keeper);
-        let kept = Kept { tls: &health.tls, facts: &facts, policies: &policies };
         let cluster = client.zip(config.cluster.as_ref());
-        let cluster = cluster.map(|(client, config)| cluster::connect(client, config, kept, &listener));
+        let cluster = cluster.map(|(client, config)| cluster::connect(client, config, &kept, &listener));
         let registration = cluster.as_ref().map(|connected| connected.registration.clone());
         let keepers = keeper.start(&config, seams.reviewer, https.address(), registration);
         let webhook = Self { https, ops, keepers, cluster, health, events, tracer, drain: config.drain };
@@ -233,20 +217,20 @@ impl Webhook {
     }
 
     fn announce(&self) {
-        let loaded = self.health.policies.current();
-        let until = self.health.tls.current().map(|served| served.not_after);
+        let loaded = self.health.kept.policies.current();
+        let until = self.health.kept.tls.current().map(|served| served.not_after);
         self.metrics().policies_loaded(&loaded);
         if let Some(until) = until {
             self.metrics().certificate_loaded(until);
         }
-        self.metrics().set_paused(self.health.pause.paused());
+        self.metrics().set_paused(self.health.kept.pause.paused());
         let payload = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "https": self.https().to_string(),
             "ops": self.ops().to_string(),
             "policies": loaded.hash,
             "certificate_not_after": until.map(|until| rfc3339(OffsetDateTime::from(until))),
-            "paused": self.health.pause.paused(),
+            "paused": self.health.kept.pause.paused(),
         });
         self.events.emit(&Event::info("start", payload));
     }

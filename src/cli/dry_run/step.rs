@@ -225,6 +225,7 @@ pub(super) fn is_failure(reason: &SkipReason) -> bool {
         | SkipReason::NoPolicy
         | SkipReason::OptedOut
         | SkipReason::Paused
+        | SkipReason::BreakerOpen
         | SkipReason::ArtifactGc
         | SkipReason::Agent
         | SkipReason::Resource

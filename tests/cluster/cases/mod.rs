@@ -1,5 +1,7 @@
 //! The trials, by what they are about.
 
+/// The circuit breaker, told of stuck pods.
+pub mod breaker;
 /// Parameters, inputs, labels and annotations of Workflows reach pods, hostile values intact.
 pub mod carrier;
 /// Certificates that the webhook makes itself; the webhook configuration as it hears of it.
@@ -35,6 +37,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(injection::trials(cluster)?);
     trials.extend(carrier::trials(cluster));
     trials.extend(outage::trials(cluster));
+    trials.extend(breaker::trials(cluster));
     trials.extend(certificates::trials(cluster));
     trials.extend(namespaces::trials(cluster));
     trials.extend(policies::trials(cluster));

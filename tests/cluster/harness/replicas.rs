@@ -30,6 +30,8 @@ use super::{
 
 const LIMIT: Duration = Duration::from_mins(1);
 const SECRET: &str = "stepspan-tls";
+/// The ConfigMap of the circuit breaker.
+pub const BREAKER: &str = "stepspan-breaker";
 
 /// Replicas in force for one namespace, which also holds their objects.
 pub struct Replicas<'c> {
@@ -131,10 +133,12 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let own = namespace.name();
     namespace.create_object("serviceaccounts", &json!({"metadata": {"name": "stepspan"}}))?.accepted()?;
     namespace.create_object("secrets", &json!({"metadata": {"name": SECRET}}))?.accepted()?;
+    namespace.create_object("configmaps", &json!({"metadata": {"name": BREAKER}}))?.accepted()?;
     api.create(&format!("{LEASES}/namespaces/{own}/leases"), &json!({"metadata": {"name": "stepspan"}}))?.accepted()?;
     let subject = json!([{"kind": "ServiceAccount", "name": "stepspan", "namespace": own}]);
     let role = json!({"metadata": {"name": "stepspan"}, "rules": [
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "list", "watch", "update"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [BREAKER], "verbs": ["get", "list", "watch", "patch"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["stepspan"], "verbs": ["get", "update"]},
     ]});
     api.create(&format!("{RBAC}/namespaces/{own}/roles"), &role)?.accepted()?;
@@ -147,6 +151,8 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let cluster_role = json!({"metadata": {"name": name}, "rules": [
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "resourceNames": [name],
          "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
         {"apiGroups": ["stepspan.dev"], "resources": ["injectionpolicies"], "verbs": ["list", "watch"]},
         {"apiGroups": ["stepspan.dev"], "resources": ["injectionpolicies/status"], "verbs": ["patch"]},

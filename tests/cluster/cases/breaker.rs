@@ -1,0 +1,155 @@
+//! The circuit breaker: pods in which our init container cannot start, as a kubelet would tell of them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::certificates::{create, is_injected, pod};
+use super::{Shared, trial};
+use crate::harness::{
+    Cluster,
+    namespace::Namespace,
+    replicas::{BREAKER, Replicas},
+    wait::until,
+};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+pub fn trials(cluster: &Shared) -> Vec<Trial> {
+    let named = |name: &str, body: fn(&Cluster) -> Result<()>| trial(cluster, format!("breaker::{name}"), body);
+    vec![
+        named("stuck_pods_stop_injection_and_a_trial_resumes_it", stuck_pods_stop_injection_and_a_trial_resumes_it),
+        named("an_operator_closes_it_by_hand", an_operator_closes_it_by_hand),
+    ]
+}
+
+/// Two replicas of which two stuck pods open a circuit after two seconds, to be tried again after `retry`.
+fn replicas<'c>(cluster: &'c Cluster, namespace: &'c Namespace<'c>, retry: &str) -> Result<Replicas<'c>> {
+    let more = [
+        format!("--breaker={BREAKER}"),
+        "--breaker-pods=2".to_owned(),
+        "--breaker-after=2s".to_owned(),
+        format!("--breaker-retry={retry}"),
+    ];
+    Replicas::start(cluster, namespace, (2, "90d"), &more)
+}
+
+/// Creates a pod that stays; whether it was injected.
+fn stay(namespace: &Namespace<'_>, pod: &Value, name: &str) -> Result<bool> {
+    let mut pod = pod.clone();
+    pod["metadata"]["name"] = name.into();
+    pod["metadata"]["annotations"]["test.stepspan.dev/hold"] = "".into();
+    let reply = namespace.create_object("pods", &pod)?;
+    ensure!(reply.is_success(), "{name} was refused: {}", reply.message());
+    Ok(is_injected(&reply))
+}
+
+/// Says of our init container in a pod what a kubelet would.
+fn report(cluster: &Cluster, namespace: &Namespace<'_>, name: &str, state: &Value) -> Result<()> {
+    let status = json!({"name": "stepspan-init", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let path = namespace.path(&format!("pods/{name}/status"));
+    let change = json!({"status": {"phase": "Pending", "initContainerStatuses": [status]}});
+    cluster.api().merge_patch(&path, &change)?.accepted()?;
+    Ok(())
+}
+
+fn stick(cluster: &Cluster, namespace: &Namespace<'_>, name: &str) -> Result<()> {
+    report(cluster, namespace, name, &json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}))
+}
+
+/// Waits until both replicas say how many circuits of the namespace are not closed.
+fn stopped(replicas: &Replicas<'_>, namespace: &Namespace<'_>, wanted: bool) -> Result<()> {
+    let series = format!("stepspan_breaker_open{{namespace=\"{}\"}} 1", namespace.name());
+    until("both replicas to hear of the breaker", LIMIT, || {
+        for replica in 0..2 {
+            if replicas.ask(replica, "/metrics")?.contains(&series) != wanted {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+}
+
+/// The Events about the breaker in a namespace, by reason.
+fn events(cluster: &Cluster, namespace: &str, about: &str) -> Result<Vec<Value>> {
+    let all = cluster.api().list(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"))?;
+    Ok(all.into_iter().filter(|event| event["regarding"]["name"] == about).collect())
+}
+
+fn stuck_pods_stop_injection_and_a_trial_resumes_it(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("breaker", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let replicas = replicas(cluster, &namespace, "4s")?;
+    for name in ["first", "second"] {
+        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
+        stick(cluster, &namespace, name)?;
+    }
+    stopped(&replicas, &namespace, true)?;
+    ensure!(!is_injected(&create(&namespace, &pod)?), "injected while the breaker is open");
+    let ready = replicas.ask(0, "/readyz")?;
+    ensure!(ready.starts_with("HTTP/1.1 200") && ready.contains("open for namespace"), "{ready}");
+    let told = events(cluster, namespace.name(), "first")?;
+    let paused = told.iter().find(|event| event["reason"] == "InjectionPaused").context("no Event on a stuck pod")?;
+    ensure!(paused["note"].as_str().is_some_and(|note| note.contains("ErrImagePull: no such image")), "{paused}");
+
+    // A trial: each replica injects one pod, and no more.
+    let state = || cluster.api().get(&namespace.path(&format!("configmaps/{BREAKER}")))?.accepted();
+    until("a trial", LIMIT, || Ok(state()?["data"]["stopped"].as_str().filter(|s| s.contains("trial")).map(drop)))?;
+    let mut injected = Vec::new();
+    until("the trial's pod", LIMIT, || {
+        let name = format!("trial-{}", injected.len());
+        let taken = stay(&namespace, &pod, &name)?;
+        injected.push(taken);
+        Ok(taken.then_some(()))
+    })?;
+    let name = format!("trial-{}", injected.len() - 1);
+    // It goes the same way: stopped again, and for longer.
+    stick(cluster, &namespace, &name)?;
+    until("the trial to fail", LIMIT, || {
+        Ok(state()?["data"]["stopped"].as_str().filter(|s| s.contains("a trial failed")).map(drop))
+    })?;
+    until("the next trial", LIMIT, || {
+        Ok(state()?["data"]["stopped"].as_str().filter(|s| s.contains("\"trial\"")).map(drop))
+    })?;
+    let mut number = 0;
+    let name = until("the next trial's pod", LIMIT, || {
+        number += 1;
+        let name = format!("again-{number}");
+        Ok(stay(&namespace, &pod, &name)?.then_some(name))
+    })?;
+    let began =
+        cluster.api().get(&namespace.path(&format!("pods/{name}")))?.accepted()?["metadata"]["creationTimestamp"]
+            .take();
+    report(cluster, &namespace, &name, &json!({"running": {"startedAt": began}}))?;
+    stopped(&replicas, &namespace, false)?;
+    for _ in 0..6 {
+        ensure!(is_injected(&create(&namespace, &pod)?), "not injected after the breaker closed");
+    }
+    let reasons: Vec<Value> =
+        events(cluster, "default", namespace.name())?.into_iter().map(|e| e["reason"].clone()).collect();
+    for reason in ["InjectionPaused", "InjectionTried", "InjectionResumed"] {
+        ensure!(reasons.iter().any(|r| r == reason), "no {reason} on the namespace: {reasons:?}");
+    }
+    Ok(())
+}
+
+fn an_operator_closes_it_by_hand(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("by-hand", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let replicas = replicas(cluster, &namespace, "10m")?;
+    for name in ["first", "second"] {
+        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
+        stick(cluster, &namespace, name)?;
+    }
+    stopped(&replicas, &namespace, true)?;
+    let path = namespace.path(&format!("configmaps/{BREAKER}"));
+    cluster.api().json_patch(&path, &json!([{"op": "remove", "path": "/data"}]))?.accepted()?;
+    stopped(&replicas, &namespace, false)?;
+    // The pods that are still stuck are old news.
+    std::thread::sleep(Duration::from_secs(4));
+    stopped(&replicas, &namespace, false)?;
+    ensure!(is_injected(&create(&namespace, &pod)?), "not injected after the breaker was closed by hand");
+    Ok(())
+}
