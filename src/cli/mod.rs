@@ -8,6 +8,8 @@ mod dry_run;
 mod facts;
 mod schema;
 #[cfg(feature = "webhook")]
+mod units;
+#[cfg(feature = "webhook")]
 mod webhook;
 
 /// Makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
