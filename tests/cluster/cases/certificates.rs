@@ -29,7 +29,12 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
 /// A pod of a real workflow, to be created again.
 pub fn pod(namespace: &Namespace<'_>) -> Result<Value> {
     let ended = sample("dag")?.run(namespace)?;
-    let mut pod = namespace.pods(&ended)?.into_iter().next().context("no pod")?;
+    let pod = namespace.pods(&ended)?.into_iter().next().context("no pod")?;
+    again(pod)
+}
+
+/// A pod as somebody created it, from how it was stored.
+pub fn again(mut pod: Value) -> Result<Value> {
     let annotations = pod["metadata"]["annotations"].take();
     pod["metadata"] = json!({"name": "again", "labels": pod["metadata"]["labels"], "annotations": annotations,
         "ownerReferences": pod["metadata"]["ownerReferences"]});
@@ -50,29 +55,34 @@ fn three_replicas_rotate_under_load_and_lose_no_call(cluster: &Cluster) -> Resul
     let namespace = cluster.namespace("rotation", &json!({}))?;
     let pod = pod(&namespace)?;
     let replicas = Replicas::start(cluster, &namespace, (3, "30s"), &[])?;
+    let (served, calls) = under_load(&namespace, &pod, || watch_rotations(&replicas))?;
+    ensure!(calls > 100, "only {calls} calls in all that time");
+    ensure!(served.len() >= 3, "only {} certificates were served", served.len());
+    Ok(())
+}
+
+/// Creates `pod` again and again, four at a time, as long as `body` goes on: each has to be admitted and injected. Gives what `body`
+/// gave, and how many there were.
+pub fn under_load<T>(namespace: &Namespace<'_>, pod: &Value, body: impl FnOnce() -> Result<T>) -> Result<(T, usize)> {
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let served = thread::scope(|scope| {
-        let load = || -> Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                let reply = create(&namespace, &pod)?;
-                ensure!(reply.is_success(), "a call was lost: {} {}", reply.status, reply.message());
-                ensure!(is_injected(&reply), "a pod was missed");
-                calls.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(())
-        };
+    let load = || -> Result<()> {
+        while !done.load(Ordering::Relaxed) {
+            let reply = create(namespace, pod)?;
+            ensure!(reply.is_success(), "a call was lost: {} {}", reply.status, reply.message());
+            ensure!(is_injected(&reply), "a pod was missed");
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
-        let watched = watch_rotations(&replicas);
+        let outcome = body();
         done.store(true, Ordering::Relaxed);
         for load in loads {
             load.join().map_err(|_| anyhow::anyhow!("a load panicked"))??;
         }
-        watched
-    })?;
-    let calls = calls.load(Ordering::Relaxed);
-    ensure!(calls > 100, "only {calls} calls in all that time");
-    ensure!(served.len() >= 3, "only {} certificates were served", served.len());
-    Ok(())
+        Ok((outcome?, calls.load(Ordering::Relaxed)))
+    })
 }
 
 /// The certificates that the Secret held, until there were three; at every moment of it all replicas are ready.

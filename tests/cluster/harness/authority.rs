@@ -1,10 +1,13 @@
 //! A certificate authority of the test's own: the API server, webhooks and recorders get their certificates from it.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+use super::digest::sha256;
 
 /// Signs server certificates; valid for one run only.
 pub struct Authority {
@@ -18,12 +21,22 @@ pub struct ServerCertificate {
     pub key_pem: String,
 }
 
+/// SHA-256 in hex of the first certificate of a PEM text, as the webhook's readiness shows it.
+pub fn fingerprint(pem: &[u8]) -> Result<String> {
+    Ok(sha256(CertificateDer::from_pem_slice(pem).context("no certificate in PEM")?.as_ref()))
+}
+
 impl Authority {
     pub fn new() -> Result<Self> {
+        Self::named("stepspan test authority")
+    }
+
+    /// One whose subject is that common name.
+    pub fn named(name: &str) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "stepspan test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 

@@ -17,6 +17,7 @@ pub mod api;
 pub mod authority;
 pub mod collector;
 pub mod control_plane;
+mod crds;
 pub mod digest;
 pub mod known;
 pub mod namespace;
@@ -33,15 +34,13 @@ pub mod webhook;
 pub mod workflows;
 
 use std::{
-    fs,
     net::TcpListener,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use anyhow::{Context, Result};
 use tokio::runtime::{Handle, Runtime};
 
 use self::{
@@ -218,37 +217,11 @@ fn start_rest(tools: &Tools, plane: &ControlPlane, api: &Api, processes: &mut Ve
     })
     .with_context(|| processes.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n"))?;
     processes.push(plane.start_controller_manager(tools)?);
-    install_argo_crds(tools, api)?;
+    crds::install(api, &tools.argo_crds)?;
     for (path, object) in argo_objects() {
         api.create(path, &object)?.settled().with_context(|| path.to_owned())?;
     }
     processes.push(plane.start_argo(tools)?);
-    Ok(())
-}
-
-fn install_argo_crds(tools: &Tools, api: &Api) -> Result<()> {
-    let collection = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&tools.argo_crds)? {
-        let manifest = fs::read_to_string(entry?.path())?;
-        let name = manifest
-            .lines()
-            .find_map(|line| line.strip_prefix("  name: "))
-            .with_context(|| format!("a CRD without a name in {}", tools.argo_crds.display()))?
-            .to_owned();
-        api.apply(&format!("{collection}/{name}"), manifest.into_bytes())?.accepted().context(name.clone())?;
-        names.push(name);
-    }
-    ensure!(!names.is_empty(), "no CRDs in {}", tools.argo_crds.display());
-    for name in names {
-        until(&format!("CRD {name} to be established"), START_LIMIT, || {
-            let crd = api.get(&format!("{collection}/{name}"))?.accepted()?;
-            let conditions = crd["status"]["conditions"].as_array();
-            let established = json!("Established");
-            let is_true = |c: &serde_json::Value| c["type"] == established && c["status"] == "True";
-            Ok(conditions.is_some_and(|all| all.iter().any(is_true)).then_some(()))
-        })?;
-    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -100,9 +100,14 @@ pub fn is_ready(port: u16) -> bool {
     get(port, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-/// What an operations port answers, head and body.
+/// What an operations port of this machine answers, head and body.
 pub fn get(port: u16, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    get_from((Ipv4Addr::LOCALHOST, port), path)
+}
+
+/// The same of an operations port anywhere.
+pub fn get_from(address: impl ToSocketAddrs, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = String::new();

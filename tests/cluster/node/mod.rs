@@ -6,6 +6,7 @@ mod install;
 mod outcome;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
+mod release;
 mod unreachable;
 
 use std::sync::{PoisonError, RwLock};

@@ -1,0 +1,180 @@
+//! The chart as it is installed on the real cluster, by Helm as a platform engineer calls it.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{Sample, expected, samples};
+use crate::{
+    cases::certificates::again,
+    harness::{Cluster, known::Known, namespace::Namespace, stepspan::get_from, wait::until, webhook::CONFIGURATIONS},
+};
+
+pub const CHART: &str = "charts/stepspan";
+/// As the chart names it.
+pub const RELEASE: &str = "stepspan";
+/// What a first look at a release waits for.
+const LIMIT: Duration = Duration::from_mins(1);
+/// The kubelet brings a changed Secret to a pod within a minute and a half.
+const SYNC_LIMIT: Duration = Duration::from_mins(5);
+
+/// Two namespaces of a trial's own, and what Helm does in the first.
+pub struct Release<'c> {
+    cluster: &'c Cluster,
+    /// Where it is installed.
+    pub home: Namespace<'c>,
+    /// The only one whose pods it is asked about.
+    pub steps: Namespace<'c>,
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+/// One of the webhook's pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub name: String,
+    pub address: String,
+    pub restarts: i64,
+}
+
+impl<'c> Release<'c> {
+    /// Makes the namespaces; `stem` begins their names.
+    pub fn prepare(cluster: &'c Cluster, stem: &str) -> Result<Self> {
+        let home = cluster.namespace(stem, &json!({"pod-security.kubernetes.io/enforce": "restricted"}))?;
+        let steps = cluster.namespace(&format!("{stem}-steps"), &json!({}))?;
+        let kubeconfig = cluster.dir().join("admin.kubeconfig");
+        let program = Known::ask()?.program("helm", "helm")?;
+        Ok(Self { cluster, home, steps, program, kubeconfig })
+    }
+
+    /// `helm install --wait`, with further values; gives the notes.
+    pub fn install(&self, values: &[&str]) -> Result<String> {
+        self.helm(&[&["install", RELEASE, CHART, "--wait", "--timeout", "2m"], values].concat())
+    }
+
+    /// `helm upgrade --wait`, with all values.
+    pub fn upgrade(&self, values: &[&str]) -> Result<String> {
+        self.helm(&[&["upgrade", RELEASE, CHART, "--wait", "--timeout", "2m"], values].concat())
+    }
+
+    pub fn uninstall(&self) -> Result<String> {
+        self.helm(&["uninstall", RELEASE, "--wait", "--timeout", "2m"])
+    }
+
+    /// Any call of Helm's. Where it fails, the error says what an engineer would look at next.
+    pub fn helm(&self, args: &[&str]) -> Result<String> {
+        let include = format!("namespaces.include={{{}}}", self.steps.name());
+        let mut command = Command::new(&self.program);
+        command.args(args).args(["--namespace", self.home.name(), "--kubeconfig"]).arg(&self.kubeconfig);
+        if matches!(args.first(), Some(&"install" | &"upgrade")) {
+            command.args(["--set", &include, "--set", "collector.endpoint=http://otel-collector:4317"]);
+        }
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "helm {}: {said}\n{}", args.join(" "), self.state());
+        Ok(said)
+    }
+
+    /// The path of the webhook configuration.
+    pub fn configuration(&self) -> String {
+        format!("{CONFIGURATIONS}/{RELEASE}-{}", self.home.name())
+    }
+
+    /// The `caBundle` of each webhook.
+    pub fn bundles(&self) -> Result<Vec<Value>> {
+        let configuration = self.cluster.api().get(&self.configuration())?.accepted()?;
+        let webhooks = configuration["webhooks"].as_array().context("no webhooks")?;
+        Ok(webhooks.iter().map(|webhook| webhook["clientConfig"]["caBundle"].clone()).collect())
+    }
+
+    /// What certificates have to be valid for.
+    pub fn server_name(&self) -> String {
+        format!("{RELEASE}.{}.svc", self.home.name())
+    }
+
+    /// The webhook's pods that have an address.
+    pub fn replicas(&self) -> Result<Vec<Replica>> {
+        let pods = self.home.list("pods?labelSelector=app.kubernetes.io/name%3Dstepspan")?;
+        let replica = |pod: &Value| {
+            Some(Replica {
+                name: pod["metadata"]["name"].as_str()?.to_owned(),
+                address: pod["status"]["podIP"].as_str()?.to_owned(),
+                restarts: pod["status"]["containerStatuses"][0]["restartCount"].as_i64()?,
+            })
+        };
+        Ok(pods.iter().filter_map(replica).collect())
+    }
+
+    /// What each of them answers to `/readyz`; one that answers nothing is left out.
+    pub fn readiness(&self) -> Result<Vec<Value>> {
+        let ask = |replica: &Replica| {
+            let answer = get_from((replica.address.as_str(), 8080), "/readyz").ok()?;
+            serde_json::from_str(&answer[answer.find('{')?..]).ok()
+        };
+        Ok(self.replicas()?.iter().filter_map(ask).collect())
+    }
+
+    /// Waits until both replicas serve the certificate with this fingerprint. At every moment until then both are ready: that is, each
+    /// has dialled itself, and its certificate verified under the live `caBundle`.
+    pub fn until_served(&self, fingerprint: &str) -> Result<()> {
+        let what = format!("both replicas to serve the certificate {fingerprint}");
+        until(&what, SYNC_LIMIT, || {
+            let answers = self.readiness()?;
+            for answer in &answers {
+                ensure!(answer["ready"] == true, "a replica is not ready: {answer:#}");
+            }
+            let serving =
+                answers.iter().filter(|answer| check(answer, "certificate")["detail"]["sha256"] == fingerprint);
+            Ok((serving.count() == 2).then_some(()))
+        })
+    }
+
+    /// A webhook that is ready is called a moment later: endpoint and packet filter rule have to reach the node.
+    pub fn until_in_force(&self) -> Result<()> {
+        let asked = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "probe"},
+            "spec": {"entrypoint": "x", "templates": [{"name": "x", "container": {"image": "x"}}]}});
+        until("the API server to call the webhook", LIMIT, || {
+            // Refused, where a call that is lost is to be noticed.
+            let reply = self.steps.create_object("workflows?dryRun=All", &asked)?;
+            Ok(reply.body["spec"]["podMetadata"].is_object().then_some(()))
+        })
+        .with_context(|| self.state())
+    }
+
+    /// Runs a workflow, and gives how many spans it left: one for each of its pods.
+    pub fn traced(&self, name: &str) -> Result<usize> {
+        let ended = workflow(name)?.run(&self.steps)?;
+        let pods = self.steps.pods(&ended)?;
+        let missed: Vec<_> = pods.iter().filter(|pod| !pod.to_string().contains("stepspan-init")).collect();
+        ensure!(missed.is_empty(), "{} of {} pods were missed", missed.len(), pods.len());
+        Ok(expected::arrived(self.cluster, &expected::trace_id(&ended)?, pods.len())?.len())
+    }
+
+    /// What an engineer would look at first.
+    pub fn state(&self) -> String {
+        let pods = self.home.list("pods").unwrap_or_default();
+        let events = self.home.list("events").unwrap_or_default();
+        let said = |event: &Value| format!("{}: {}", event["reason"], event["message"]);
+        let pods: Vec<String> = pods.iter().map(|pod| pod["status"].to_string()).collect();
+        format!("pods: {}\nevents: {}", pods.join("\n"), events.iter().map(said).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A check of an answer to `/readyz`, or null.
+pub fn check<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    let mut checks = answer["checks"].as_array().into_iter().flatten();
+    checks.find(|check| check["name"] == name).unwrap_or(&Value::Null)
+}
+
+/// A step's pod that nobody has injected yet: as Argo's controller asked for it, of a recorded workflow.
+pub fn pod() -> Result<Value> {
+    let mut review: Value = serde_json::from_str(include_str!("../../recorded/dag-1-pod.json"))?;
+    again(review["request"]["object"].take())
+}
+
+/// The sample `dag` under another name.
+pub fn workflow(name: &str) -> Result<Sample> {
+    let dag = samples()?.into_iter().find(|sample| sample.stem == "dag").context("no dag")?;
+    Ok(Sample { yaml: dag.yaml.replacen("name: review-pr", &format!("name: {name}"), 1), ..dag })
+}
