@@ -4,6 +4,7 @@ mod different;
 mod expected;
 mod install;
 mod outcome;
+mod own_secret;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
 mod release;
@@ -25,6 +26,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(unreachable::trials(cluster)?);
     trials.extend(different::trials(cluster));
     trials.extend(install::trials(cluster));
+    trials.extend(own_secret::trials(cluster));
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)
