@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod authority;
+pub mod cert_manager;
 pub mod collector;
 pub mod control_plane;
 mod crds;

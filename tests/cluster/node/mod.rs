@@ -1,5 +1,6 @@
 //! Trials with pods that run.
 
+mod cert_manager;
 mod different;
 mod expected;
 mod install;
@@ -27,6 +28,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(different::trials(cluster));
     trials.extend(install::trials(cluster));
     trials.extend(own_secret::trials(cluster));
+    trials.extend(cert_manager::trials(cluster));
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)
