@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod dry_run;
 mod facts;
+mod palette;
 mod schema;
 #[cfg(feature = "webhook")]
 mod units;

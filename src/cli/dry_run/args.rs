@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, ValueEnum};
 
 use crate::cli::facts::Facts;
+use crate::cli::palette::Colour;
 
 /// Show what the webhook does to step pods, without a cluster
 ///
@@ -51,17 +52,6 @@ pub(crate) enum Output {
     Patch,
     /// JUnit XML: a test case for each step container
     Junit,
-}
-
-/// When to colour.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Colour {
-    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 const EXAMPLES: &str = "\

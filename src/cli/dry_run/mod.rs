@@ -35,11 +35,10 @@ mod step;
 
 pub(super) use args::Args;
 
-use self::args::Colour;
 use self::progress::Progress;
-use self::render::palette::Palette;
 use self::render::sheet::Sheet;
 use self::step::Reviewer;
+use crate::cli::palette::Palette;
 use crate::policy::compile::Rules;
 use crate::source::files;
 
@@ -60,7 +59,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let paths: Vec<_> = args.files.into_iter().chain(args.filenames).collect();
     let (inputs, total) = input::inputs(&paths)?;
-    let palette = palette(args.color);
+    let palette = Palette::of(args.color);
     let reviewer = Reviewer { policies, context, namespace: args.namespace, output: args.output, palette };
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
@@ -85,13 +84,4 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error).context("cannot write to stdout"),
     }
-}
-
-fn palette(colour: Colour) -> Palette {
-    Palette::new(match colour {
-        Colour::Always => true,
-        Colour::Never => false,
-        // Obeys NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
-        Colour::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
-    })
 }

@@ -3,9 +3,9 @@
 use similar::{ChangeTag, DiffOp, TextDiff};
 
 use super::super::step::Step;
-use super::palette::{Palette, Tone, harmless};
 use super::patched;
 use super::place::Places;
+use crate::cli::palette::{Palette, Tone, harmless};
 use crate::yaml::Tree;
 
 /// Unchanged lines around a change.

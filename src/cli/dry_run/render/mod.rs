@@ -9,19 +9,18 @@ use super::args::Output;
 use super::manifest::Refusal;
 use super::splice;
 use super::step::Step;
+use crate::cli::palette::{Palette, harmless};
 use crate::patch::Op;
 use crate::yaml::Tree;
 
 mod decisions;
 mod diff;
 mod junit;
-pub(super) mod palette;
 mod place;
 mod row;
 pub(super) mod sheet;
 
 use self::junit::Case;
-use self::palette::{Palette, harmless};
 use self::row::Row;
 
 /// What stands between two YAML documents.

@@ -1,8 +1,8 @@
 //! A step in one line: pod, step, outcome, and why or with what.
 
 use super::super::step::{Step, is_failure};
-use super::palette::{Palette, Tone, harmless};
 use crate::admission::Outcome;
+use crate::cli::palette::{Palette, Tone, harmless};
 use crate::policy::Mismatch;
 
 /// Columns wider than this push their line out, not all lines.

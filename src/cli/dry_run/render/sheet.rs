@@ -6,8 +6,8 @@ use super::super::args::Output;
 use super::super::progress::Progress;
 use super::super::step::{Done, Tally};
 use super::junit::{Case, Suite};
-use super::palette::{Palette, Tone};
 use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR};
+use crate::cli::palette::{Palette, Tone};
 
 /// The output.
 pub(crate) struct Sheet<O, E> {

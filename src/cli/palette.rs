@@ -1,8 +1,20 @@
 //! The few colours, each for one meaning.
 
-use std::fmt::Display;
+use std::{fmt::Display, io};
 
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +37,24 @@ pub(crate) enum Tone {
     Bad,
     /// Where one is.
     Place,
+    /// What one should look at.
+    Warning,
 }
 
 impl Palette {
     /// With colours or without.
     pub fn new(on: bool) -> Self {
         Self { on }
+    }
+
+    /// For stdout.
+    pub fn of(colour: Colour) -> Self {
+        Self::new(match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            // Obeys NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
+            Colour::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+        })
     }
 
     /// The text in its colour.
@@ -49,6 +73,7 @@ impl Tone {
             Self::Good => AnsiColor::Green.on_default(),
             Self::Bad => AnsiColor::Red.on_default(),
             Self::Place => AnsiColor::Cyan.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default(),
         }
     }
 }
