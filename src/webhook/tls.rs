@@ -15,9 +15,10 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rustls::{
     RootCertStore, ServerConfig,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
@@ -208,7 +209,7 @@ pub(super) fn roots(path: &Path, flag: &'static str) -> Result<RootCertStore, Tl
 }
 
 /// All certificates of a PEM text as trust anchors, at least one.
-pub(super) fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(crate) fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots.add(certificate).map_err(|error| error.to_string())?;
@@ -216,7 +217,25 @@ pub(super) fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+/// Whether a chain, leaf first, is good for a server's name under these roots at `now`.
+pub(crate) fn trusts(
+    roots: &RootCertStore,
+    chain: &[CertificateDer<'_>],
+    name: &str,
+    now: SystemTime,
+) -> Result<(), String> {
+    let said = |error: rustls::Error| error.to_string();
+    let (leaf, intermediates) = chain.split_first().ok_or("an empty chain")?;
+    let name = ServerName::try_from(name).map_err(|_| format!("{name} is no name of a server"))?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(said)?;
+    let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+    let algorithms = provider().signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms).map_err(said)?;
+    verify_server_name(&leaf, &name).map_err(said)
+}
+
+/// The certificates of a PEM text, at least one.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     if chain.is_empty() { Err("no -----BEGIN CERTIFICATE----- in it".into()) } else { Ok(chain) }
 }

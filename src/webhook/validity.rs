@@ -1,4 +1,4 @@
-//! Reads `notAfter` out of an X.509 certificate (RFC 5280, 4.1): the one field of it that is asked for here.
+//! Reads the validity out of an X.509 certificate (RFC 5280, 4.1): all of it that is asked for here.
 
 use std::time::SystemTime;
 
@@ -11,6 +11,15 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// When the DER certificate expires; `None` where it is not a certificate.
 pub(crate) fn not_after(der: &[u8]) -> Option<SystemTime> {
+    time_in(element(validity(der)?)?.2)
+}
+
+/// When the DER certificate begins to be good; `None` where it is not a certificate.
+pub(crate) fn not_before(der: &[u8]) -> Option<SystemTime> {
+    time_in(validity(der)?)
+}
+
+fn validity(der: &[u8]) -> Option<&[u8]> {
     let (_, certificate, _) = element(der)?;
     let (_, mut body, _) = element(certificate)?;
     if body.first() == Some(&VERSION) {
@@ -21,7 +30,11 @@ pub(crate) fn not_after(der: &[u8]) -> Option<SystemTime> {
         body = element(body)?.2;
     }
     let (SEQUENCE, validity, _) = element(body)? else { return None };
-    let (tag, text, _) = element(element(validity)?.2)?;
+    Some(validity)
+}
+
+fn time_in(der: &[u8]) -> Option<SystemTime> {
+    let (tag, text, _) = element(der)?;
     time_of(tag, std::str::from_utf8(text).ok()?)
 }
 
@@ -69,8 +82,10 @@ mod tests {
     fn reads_what_was_written_before_and_after_2050() {
         for year in [2027, 2049, 2050, 2099] {
             let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_before = date_time_ymd(year - 2, 3, 14);
             params.not_after = date_time_ymd(year, 3, 14);
             let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(not_before(certificate.der()), Some(date_time_ymd(year - 2, 3, 14).into()));
             assert_eq!(not_after(certificate.der()), Some(date_time_ymd(year, 3, 14).into()));
         }
     }
