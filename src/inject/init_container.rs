@@ -78,7 +78,7 @@ pub fn container(policy: &Effective, injector: &Injector, pod: &StepPod<'_>) -> 
         ("command", command.into()),
         ("resources", resources(pod)),
         ("volumeMounts", mounts.into()),
-        ("securityContext", security_context(injector, pod)),
+        ("securityContext", security_context(injector, pod.raw["spec"]["securityContext"]["runAsUser"].as_u64())),
     ])
 }
 
@@ -90,7 +90,8 @@ fn read_only(volume: &'static str, path: &'static str) -> Json<'static> {
     Json::object([("name", volume.into()), ("mountPath", path.into()), ("readOnly", true.into())])
 }
 
-fn security_context(injector: &Injector, pod: &StepPod<'_>) -> Json<'static> {
+/// Inside Pod Security "restricted"; `own` is the pod's `runAsUser`.
+pub fn security_context(injector: &Injector, own: Option<u64>) -> Json<'static> {
     let fields = [
         ("allowPrivilegeEscalation", false.into()),
         ("capabilities", Json::object([("drop", vec!["ALL".into()].into())])),
@@ -100,7 +101,6 @@ fn security_context(injector: &Injector, pod: &StepPod<'_>) -> Json<'static> {
     ];
     let mut context: Object<'_> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
     // OpenShift gives a pod without a user one of its range. A pod that says 0 keeps that, and our container would not start.
-    let own = pod.raw["spec"]["securityContext"]["runAsUser"].as_u64();
     if own == Some(0) || (own.is_none() && !injector.openshift) {
         context.insert("runAsUser".into(), Json::Number(USER.into()));
     }

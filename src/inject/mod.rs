@@ -7,11 +7,11 @@
 pub mod carrier;
 mod entrypoint;
 mod env;
-mod init_container;
+pub(crate) mod init_container;
 mod labels;
 mod placement;
 pub mod plan;
-mod quantity;
+pub(crate) mod quantity;
 pub mod reason;
 mod trace;
 pub mod verify;

@@ -13,6 +13,9 @@ use super::spec::{
 };
 use super::syntax::duration_ms;
 
+/// Where spans go where no policy says.
+pub const DEFAULT_ENDPOINT: &str = "http://otel-collector:4317";
+
 /// What counts for one pod: no field is open any more.
 #[derive(Debug, Clone)]
 pub struct Effective {
@@ -118,7 +121,7 @@ impl Effective {
             environment: spec.environment.unwrap_or_else(|| "dev".to_owned()),
             service_name: spec.service_name.unwrap_or_else(|| "agent-steps".to_owned()),
             correlation,
-            endpoint: spec.otlp.endpoint.unwrap_or_else(|| "http://otel-collector:4317".to_owned()),
+            endpoint: spec.otlp.endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()),
             protocol: spec.otlp.protocol.unwrap_or(Protocol::Grpc),
             ca_bundle: spec.otlp.ca_bundle.filter(|b| !b.is_empty()),
             headers: spec.otlp.headers_from.unwrap_or_default(),
