@@ -15,6 +15,8 @@ pub mod cluster;
 #[cfg(feature = "webhook")]
 pub mod config;
 pub mod context;
+#[cfg(feature = "webhook")]
+pub mod doctor;
 pub mod identity;
 pub mod inject;
 pub mod json;

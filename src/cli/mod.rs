@@ -4,6 +4,8 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "webhook")]
+mod doctor;
 mod dry_run;
 mod facts;
 mod palette;
@@ -23,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "webhook")]
+    Doctor(Box<doctor::Args>),
     DryRun(Box<dry_run::Args>),
     Schema(schema::Args),
     #[cfg(feature = "webhook")]
@@ -32,6 +36,8 @@ enum Command {
 /// Reads the arguments, does what they say, and gives the exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        #[cfg(feature = "webhook")]
+        Command::Doctor(args) => doctor::run(*args),
         Command::DryRun(args) => dry_run::run(*args),
         Command::Schema(args) => schema::run(&args),
         #[cfg(feature = "webhook")]

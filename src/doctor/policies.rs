@@ -1,0 +1,179 @@
+//! The policies in force: from files, from the ConfigMaps that the chart makes, and from InjectionPolicy resources.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{ask::Refusal, report::Finding};
+use crate::{
+    policy::{
+        PolicySet,
+        compile::Rules,
+        load::{LoadErrors, PolicyFile},
+    },
+    source::facts::Labels,
+};
+
+const CHECK: &str = "policies";
+
+/// The policies that are looked at, and where they are from.
+#[derive(Debug)]
+pub struct Policies {
+    /// The policies.
+    pub set: PolicySet,
+    /// Where they are from, in words.
+    pub from: String,
+}
+
+impl Policies {
+    /// Those that take a namespace, highest priority first: what says where its steps send their spans.
+    pub fn of<'a>(
+        &'a self,
+        namespace: &'a str,
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = &'a crate::policy::Policy> + 'a {
+        use crate::policy::selector::{globs_take, selects_namespace};
+        self.set.policies().iter().filter(move |policy| {
+            let matching = &policy.spec.r#match;
+            globs_take(&matching.namespaces, namespace)
+                && matching.namespace_selector.as_ref().is_none_or(|s| selects_namespace(s, namespace, labels))
+        })
+    }
+}
+
+/// Compiles what the cluster holds: the ConfigMap's files, and resources that were accepted. A policy that does not compile
+/// is told; the rest counts.
+///
+/// # Errors
+/// Every mistake, where nothing is left to look at.
+pub fn of_cluster(config_maps: &[Value], resources: &[Value], rules: &Rules) -> (Policies, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut files = Vec::new();
+    let mut sources = Vec::new();
+    for map in config_maps {
+        let name = map["metadata"]["name"].as_str().unwrap_or("?");
+        let before = files.len();
+        for (file, text) in map["data"].as_object().into_iter().flatten() {
+            if let Some(text) = text.as_str() {
+                files.push(PolicyFile { name: format!("{name}/{file}"), text: text.to_owned() });
+            }
+        }
+        sources.push(format!("{} in ConfigMap {name}", files.len() - before));
+    }
+    let accepted: Vec<_> = resources.iter().filter(|resource| refusal(resource).is_none()).collect();
+    if !accepted.is_empty() {
+        sources.push(format!("{} InjectionPolicy", accepted.len()));
+    }
+    files.extend(accepted.into_iter().map(file));
+    if files.is_empty() {
+        let embedded = PolicySet::embedded(rules).unwrap_or_default();
+        return (Policies { set: embedded, from: "the built-in agent-steps".into() }, findings);
+    }
+    let mut good = Vec::new();
+    for file in files {
+        match PolicySet::from_files(std::slice::from_ref(&file), rules) {
+            Ok(_) => good.push(file),
+            Err(LoadErrors(errors)) => findings.extend(errors.iter().map(|error| {
+                let hint = error.hint.clone().unwrap_or_else(|| "`stepspan schema` has what is allowed".into());
+                let place = format!("{}:{}: {}: {}", error.file, error.line, error.path, error.message);
+                Finding::fail(CHECK, place, hint)
+            })),
+        }
+    }
+    let set = match PolicySet::from_files(&good, rules) {
+        Ok(set) => set,
+        Err(errors) => {
+            findings.push(Finding::fail(CHECK, errors.to_string(), "give each policy a name of its own"));
+            PolicySet::default()
+        }
+    };
+    (Policies { set, from: sources.join(", ") }, findings)
+}
+
+/// A resource as a file: what the API server adds is none of the policy's fields.
+fn file(resource: &Value) -> PolicyFile {
+    let name = &resource["metadata"]["name"];
+    let document = serde_json::json!({
+        "apiVersion": resource["apiVersion"].as_str().unwrap_or(crate::policy::spec::API_VERSION),
+        "kind": crate::policy::spec::KIND, "metadata": {"name": name}, "spec": resource["spec"],
+    });
+    PolicyFile { name: format!("injectionpolicy/{}", name.as_str().unwrap_or("?")), text: document.to_string() }
+}
+
+/// Why a resource was not accepted, where its status says so.
+fn refusal(resource: &Value) -> Option<String> {
+    let conditions = resource["status"]["conditions"].as_array()?;
+    let refused = conditions.iter().find(|c| c["type"] == "Accepted" && c["status"] == "False")?;
+    Some(refused["message"].as_str().or(refused["reason"].as_str()).unwrap_or("no reason is given").to_owned())
+}
+
+/// What the resources' status says.
+pub fn judge_resources(resources: &[Value]) -> Vec<Finding> {
+    let mut waiting: Vec<&str> = Vec::new();
+    let mut findings = Vec::new();
+    for resource in resources {
+        let name = resource["metadata"]["name"].as_str().unwrap_or("?");
+        if let Some(why) = refusal(resource) {
+            let hint = format!("mend it; `kubectl describe injectionpolicy {name}` has all of its status");
+            findings.push(Finding::fail(CHECK, format!("InjectionPolicy {name} is not accepted: {why}"), hint));
+        } else if resource["status"]["conditions"].as_array().is_none_or(Vec::is_empty) {
+            waiting.push(name);
+        }
+    }
+    if !waiting.is_empty() {
+        let found = format!("nobody has looked at InjectionPolicy {} yet", waiting.join(", "));
+        findings.push(Finding::warn(CHECK, found, "the webhook says so in the status: is it running?"));
+    }
+    findings
+}
+
+/// What was looked at.
+pub fn judge(policies: &Policies, unread: &BTreeMap<&'static str, Refusal>) -> Vec<Finding> {
+    let names: Vec<_> = policies.set.policies().iter().map(|policy| policy.name.as_str()).collect();
+    let mut findings: Vec<_> = unread.values().map(|refusal| refusal.finding(CHECK)).collect();
+    if names.is_empty() {
+        findings.push(Finding::fail(CHECK, "no policy is in force", "see the mistakes above"));
+    } else {
+        findings.push(Finding::ok(CHECK, format!("{} ({})", names.join(", "), policies.from)));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{doctor::report::State, policy::load::EMBEDDED};
+
+    #[test]
+    fn resources_are_held_to_their_status() {
+        let resource = |name: &str, status: Value| json!({"metadata": {"name": name}, "spec": {}, "status": status});
+        let condition =
+            |status: &str| json!({"conditions": [{"type": "Accepted", "status": status, "message": "spec.x"}]});
+        let all =
+            [resource("good", condition("True")), resource("bad", condition("False")), resource("new", Value::Null)];
+        let findings = judge_resources(&all);
+        assert_eq!(findings.iter().map(|f| f.state).collect::<Vec<_>>(), [State::Fail, State::Warn]);
+        assert!(findings[0].found.contains("bad is not accepted: spec.x"));
+        let (policies, findings) = of_cluster(&[], &all, &Rules::default());
+        assert_eq!((policies.set.policies().len(), policies.from.as_str()), (2, "2 InjectionPolicy"));
+        assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn one_policy_that_is_wrong_leaves_the_others() {
+        let map = json!({"metadata": {"name": "stepspan-policies"}, "data": {"a.yaml": EMBEDDED, "b.yaml": "kind: x"}});
+        let (policies, findings) = of_cluster(&[map], &[], &Rules::default());
+        assert_eq!(policies.set.policies().len(), 1);
+        assert!(!findings.is_empty() && findings.iter().all(|f| f.state == State::Fail));
+        assert!(findings[0].found.starts_with("stepspan-policies/b.yaml:1"), "{findings:?}");
+    }
+
+    #[test]
+    fn without_any_the_built_in_one_is_meant() {
+        let (policies, findings) = of_cluster(&[], &[], &Rules::default());
+        assert_eq!((policies.set.policies().len(), findings.len()), (1, 0));
+        assert_eq!(policies.of("ci", &Labels::new()).count(), 1);
+    }
+}
