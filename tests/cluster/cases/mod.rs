@@ -6,6 +6,8 @@ pub mod breaker;
 pub mod carrier;
 /// Certificates that the webhook makes itself; the webhook configuration as it hears of it.
 pub mod certificates;
+/// `stepspan doctor` before and after install, with little and with many rights.
+pub mod doctor;
 /// The samples with the webhook in their path.
 pub mod injection;
 /// Labels of namespaces as the webhook hears of them.
@@ -41,6 +43,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(certificates::trials(cluster));
     trials.extend(namespaces::trials(cluster));
     trials.extend(policies::trials(cluster));
+    trials.extend(doctor::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     Ok(trials)

@@ -20,6 +20,7 @@ pub mod collector;
 pub mod control_plane;
 mod crds;
 pub mod digest;
+pub mod doctor;
 pub mod known;
 pub mod namespace;
 pub mod node;

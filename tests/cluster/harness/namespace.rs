@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cluster, Hands,
-    api::{Reply, YAML},
+    api::{Api, Reply, YAML},
     wait::until,
 };
 
@@ -45,6 +45,11 @@ impl<'c> Namespace<'c> {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The API as cluster administrator.
+    pub fn api(&self) -> &Api {
+        self.cluster.api()
     }
 
     /// The path of a resource of Argo or of the core group, such as `pods` or `workflows`; what follows is kept:

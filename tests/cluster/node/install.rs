@@ -10,7 +10,10 @@ use super::{
     release::{Release, workflow},
     trial,
 };
-use crate::{cases::Shared, harness::Cluster};
+use crate::{
+    cases::{Shared, doctor},
+    harness::{Cluster, doctor::Doctor},
+};
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
     // How long the first trace takes is measured: nothing else runs meanwhile.
@@ -29,6 +32,7 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     ensure!(notes.contains("kubectl get pods -l workflows.argoproj.io/workflow"), "the notes: {notes}");
     let ready = began.elapsed();
     release.until_in_force()?;
+    the_doctor_finds_nothing_wrong_with_it(cluster, &release)?;
 
     let traced = release.traced("first")?;
     eprintln!(
@@ -56,5 +60,27 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     let ended = workflow("third")?.run(&release.steps)?;
     let pods = release.steps.pods(&ended)?;
     ensure!(pods.iter().all(|pod| !pod.to_string().contains("stepspan")), "injected after the uninstall");
+    Ok(())
+}
+
+/// The name server knows every name of a Collector; the doctor wants a Service too.
+fn the_doctor_finds_nothing_wrong_with_it(cluster: &Cluster, release: &Release<'_>) -> Result<()> {
+    doctor::collector(&release.steps)?;
+    let (home, steps) = (release.home.name(), Some(release.steps.name()));
+    let examined = Doctor::of(cluster).ask(&["-n", release.steps.name(), "--release-namespace", home])?;
+    let expected = [
+        (None, "webhook", "failurePolicy Ignore"),
+        (None, "caBundle", "in date on every webhook"),
+        (None, "endpoints", "2 ready"),
+        (None, "replicas", "stepspan: 2 of 2 ready"),
+        (None, "certificate", "trusted by every webhook, 89 days left"),
+        (None, "policies", "agent-steps (1 in ConfigMap stepspan-policies)"),
+        (steps, "trial pod", "admitted, and injected by stepspan-"),
+        (steps, "endpoint", "1 ready"),
+    ];
+    for (namespace, check, found) in expected {
+        examined.expect(namespace, check, "ok", found)?;
+    }
+    ensure!(examined.code == Some(0), "{examined}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod cert_manager;
 mod different;
+mod doctor;
 mod expected;
 mod install;
 mod outcome;
@@ -29,6 +30,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(install::trials(cluster));
     trials.extend(own_secret::trials(cluster));
     trials.extend(cert_manager::trials(cluster));
+    trials.extend(doctor::trials(cluster));
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)
