@@ -9,7 +9,7 @@ use crate::{
     policy::{
         PolicySet,
         compile::Rules,
-        load::{LoadErrors, PolicyFile},
+        load::{LoadErrors, PolicyError, PolicyFile},
     },
     source::facts::Labels,
 };
@@ -43,9 +43,6 @@ impl Policies {
 
 /// Compiles what the cluster holds: the ConfigMap's files, and resources that were accepted. A policy that does not compile
 /// is told; the rest counts.
-///
-/// # Errors
-/// Every mistake, where nothing is left to look at.
 pub fn of_cluster(config_maps: &[Value], resources: &[Value], rules: &Rules) -> (Policies, Vec<Finding>) {
     let mut findings = Vec::new();
     let mut files = Vec::new();
@@ -69,25 +66,24 @@ pub fn of_cluster(config_maps: &[Value], resources: &[Value], rules: &Rules) -> 
         let embedded = PolicySet::embedded(rules).unwrap_or_default();
         return (Policies { set: embedded, from: "the built-in agent-steps".into() }, findings);
     }
-    let mut good = Vec::new();
+    let (mut good, mut set) = (Vec::new(), PolicySet::default());
     for file in files {
-        match PolicySet::from_files(std::slice::from_ref(&file), rules) {
-            Ok(_) => good.push(file),
-            Err(LoadErrors(errors)) => findings.extend(errors.iter().map(|error| {
-                let hint = error.hint.clone().unwrap_or_else(|| "`stepspan schema` has what is allowed".into());
-                let place = format!("{}:{}: {}: {}", error.file, error.line, error.path, error.message);
-                Finding::fail(CHECK, place, hint)
-            })),
+        good.push(file);
+        // With those before it: names must be unique.
+        match PolicySet::from_files(&good, rules) {
+            Ok(together) => set = together,
+            Err(LoadErrors(errors)) => {
+                drop(good.pop());
+                findings.extend(errors.into_iter().map(mistake));
+            }
         }
     }
-    let set = match PolicySet::from_files(&good, rules) {
-        Ok(set) => set,
-        Err(errors) => {
-            findings.push(Finding::fail(CHECK, errors.to_string(), "give each policy a name of its own"));
-            PolicySet::default()
-        }
-    };
     (Policies { set, from: sources.join(", ") }, findings)
+}
+
+fn mistake(mut error: PolicyError) -> Finding {
+    let hint = error.hint.take().unwrap_or_else(|| "`stepspan schema` has what is allowed".into());
+    Finding::fail(CHECK, error.to_string(), hint)
 }
 
 /// A resource as a file: what the API server adds is none of the policy's fields.
@@ -163,11 +159,16 @@ mod tests {
 
     #[test]
     fn one_policy_that_is_wrong_leaves_the_others() {
-        let map = json!({"metadata": {"name": "stepspan-policies"}, "data": {"a.yaml": EMBEDDED, "b.yaml": "kind: x"}});
+        let data = json!({"a.yaml": EMBEDDED, "b.yaml": "kind: x", "c.yaml": EMBEDDED});
+        let map = json!({"metadata": {"name": "stepspan-policies"}, "data": data});
         let (policies, findings) = of_cluster(&[map], &[], &Rules::default());
         assert_eq!(policies.set.policies().len(), 1);
         assert!(!findings.is_empty() && findings.iter().all(|f| f.state == State::Fail));
         assert!(findings[0].found.starts_with("stepspan-policies/b.yaml:1"), "{findings:?}");
+        assert!(
+            findings.last().unwrap().found.contains("a policy named `agent-steps` is already there"),
+            "{findings:?}"
+        );
     }
 
     #[test]

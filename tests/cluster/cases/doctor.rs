@@ -123,7 +123,7 @@ fn the_release_says_policies_and_headers(cluster: &Cluster) -> Result<()> {
     let args = ["-n", steps.name(), "--release-namespace", home.name()];
     let examined = doctor.ask(&args)?;
     examined.expect(None, "policies", "ok", "ours (2 in ConfigMap stepspan-policies)")?;
-    examined.expect(None, "policies", "fail", "stepspan-policies/broken.yaml:4: spec.enviroment")?;
+    examined.expect(None, "policies", "fail", "stepspan-policies/broken.yaml:4:8: spec.enviroment")?;
     examined.expect(own, "endpoint", "ok", &format!("Service otel-collector.{}, 1 ready", home.name()))?;
     examined.expect(own, "headers", "warn", "there is no Secret otlp")?;
 
