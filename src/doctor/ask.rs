@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::report::Finding;
-use crate::{cluster::client::in_words, policy::syntax::is_dns_subdomain};
+use crate::{
+    cluster::client::in_words,
+    policy::{crd, syntax::is_dns_subdomain},
+};
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +56,7 @@ impl Kind {
     /// Argo's Workflows.
     pub const WORKFLOWS: Self = Self { group: "argoproj.io", version: "v1alpha1", plural: "workflows" };
     /// Our own policies.
-    pub const POLICIES: Self = Self { group: "stepspan.dev", version: "v1alpha1", plural: "injectionpolicies" };
+    pub const POLICIES: Self = Self { group: crd::GROUP, version: crd::VERSION, plural: crd::PLURAL };
 
     /// A kind of `admissionregistration.k8s.io`.
     pub const fn admission(version: &'static str, plural: &'static str) -> Self {

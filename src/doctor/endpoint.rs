@@ -238,7 +238,7 @@ mod tests {
         ];
         let endpoints = |files: &[PolicyFile]| {
             let set = PolicySet::from_files(files, &Rules::default()).unwrap();
-            of(&set.policies().iter().collect::<Vec<_>>())
+            of(&set.policies().iter().map(AsRef::as_ref).collect::<Vec<_>>())
         };
         let expected = Endpoint { url: "http://c:4318".into(), protocol: Protocol::HttpProtobuf, ca: None };
         assert_eq!(endpoints(&files), [expected]);

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::{ask::Refusal, report::Finding};
 use crate::{
     policy::{
-        PolicySet,
+        Policy, PolicySet,
         compile::Rules,
         load::{LoadErrors, PolicyError, PolicyFile},
+        selector::{globs_take, selects_namespace},
     },
     source::facts::Labels,
 };
@@ -27,13 +28,8 @@ pub struct Policies {
 
 impl Policies {
     /// Those that take a namespace, highest priority first: what says where its steps send their spans.
-    pub fn of<'a>(
-        &'a self,
-        namespace: &'a str,
-        labels: &'a Labels,
-    ) -> impl Iterator<Item = &'a crate::policy::Policy> + 'a {
-        use crate::policy::selector::{globs_take, selects_namespace};
-        self.set.policies().iter().filter(move |policy| {
+    pub fn of<'a>(&'a self, namespace: &'a str, labels: &'a Labels) -> impl Iterator<Item = &'a Policy> + 'a {
+        self.set.policies().iter().map(AsRef::as_ref).filter(move |policy: &&Policy| {
             let matching = &policy.spec.r#match;
             globs_take(&matching.namespaces, namespace)
                 && matching.namespace_selector.as_ref().is_none_or(|s| selects_namespace(s, namespace, labels))
@@ -41,31 +37,43 @@ impl Policies {
     }
 }
 
-/// Compiles what the cluster holds: the ConfigMap's files, and resources that were accepted. A policy that does not compile
-/// is told; the rest counts.
+/// Compiles what the cluster holds: the ConfigMap's files, the built-in policy where there is no ConfigMap, and the resources, which
+/// win over files of their name. A policy that does not compile is told; the rest counts.
 pub fn of_cluster(config_maps: &[Value], resources: &[Value], rules: &Rules) -> (Policies, Vec<Finding>) {
     let mut findings = Vec::new();
-    let mut files = Vec::new();
-    let mut sources = Vec::new();
+    let (mut sets, mut sources) = (Vec::new(), Vec::new());
+    if config_maps.is_empty() {
+        sets.push(PolicySet::embedded(rules).unwrap_or_default());
+        sources.push("the built-in agent-steps".to_owned());
+    }
     for map in config_maps {
         let name = map["metadata"]["name"].as_str().unwrap_or("?");
-        let before = files.len();
-        for (file, text) in map["data"].as_object().into_iter().flatten() {
-            if let Some(text) = text.as_str() {
-                files.push(PolicyFile { name: format!("{name}/{file}"), text: text.to_owned() });
+        let files = map["data"].as_object().into_iter().flatten();
+        let file = |(file, text): (&String, &Value)| {
+            Some(PolicyFile { name: format!("{name}/{file}"), text: text.as_str()?.to_owned() })
+        };
+        let files: Vec<_> = files.filter_map(file).collect();
+        sources.push(format!("{} in ConfigMap {name}", files.len()));
+        sets.push(of_files(files, rules, &mut findings));
+    }
+    // Of one that is not accepted, the status is told, by [`judge_resources`].
+    let mut accepted = 0;
+    for resource in resources.iter().filter(|resource| refusal(resource).is_none()) {
+        match PolicySet::from_resource(resource.clone(), rules) {
+            Ok(set) => {
+                sets.push(set);
+                accepted += 1;
             }
+            Err(errors) => findings.extend(errors.into_iter().map(mistake)),
         }
-        sources.push(format!("{} in ConfigMap {name}", files.len() - before));
     }
-    let accepted: Vec<_> = resources.iter().filter(|resource| refusal(resource).is_none()).collect();
-    if !accepted.is_empty() {
-        sources.push(format!("{} InjectionPolicy", accepted.len()));
+    if accepted > 0 {
+        sources.push(format!("{accepted} InjectionPolicy"));
     }
-    files.extend(accepted.into_iter().map(file));
-    if files.is_empty() {
-        let embedded = PolicySet::embedded(rules).unwrap_or_default();
-        return (Policies { set: embedded, from: "the built-in agent-steps".into() }, findings);
-    }
+    (Policies { set: PolicySet::combine(&sets), from: sources.join(", ") }, findings)
+}
+
+fn of_files(files: Vec<PolicyFile>, rules: &Rules, findings: &mut Vec<Finding>) -> PolicySet {
     let (mut good, mut set) = (Vec::new(), PolicySet::default());
     for file in files {
         good.push(file);
@@ -78,22 +86,12 @@ pub fn of_cluster(config_maps: &[Value], resources: &[Value], rules: &Rules) -> 
             }
         }
     }
-    (Policies { set, from: sources.join(", ") }, findings)
+    set
 }
 
 fn mistake(mut error: PolicyError) -> Finding {
     let hint = error.hint.take().unwrap_or_else(|| "`stepspan schema` has what is allowed".into());
     Finding::fail(CHECK, error.to_string(), hint)
-}
-
-/// A resource as a file: what the API server adds is none of the policy's fields.
-fn file(resource: &Value) -> PolicyFile {
-    let name = &resource["metadata"]["name"];
-    let document = serde_json::json!({
-        "apiVersion": resource["apiVersion"].as_str().unwrap_or(crate::policy::spec::API_VERSION),
-        "kind": crate::policy::spec::KIND, "metadata": {"name": name}, "spec": resource["spec"],
-    });
-    PolicyFile { name: format!("injectionpolicy/{}", name.as_str().unwrap_or("?")), text: document.to_string() }
 }
 
 /// Why a resource was not accepted, where its status says so.
@@ -118,7 +116,11 @@ pub fn judge_resources(resources: &[Value]) -> Vec<Finding> {
     }
     if !waiting.is_empty() {
         let found = format!("nobody has looked at InjectionPolicy {} yet", waiting.join(", "));
-        findings.push(Finding::warn(CHECK, found, "the webhook says so in the status: is it running?"));
+        findings.push(Finding::warn(
+            CHECK,
+            found,
+            "the webhook says so in the status: is it running, and is policies.resources true?",
+        ));
     }
     findings
 }
@@ -144,7 +146,10 @@ mod tests {
 
     #[test]
     fn resources_are_held_to_their_status() {
-        let resource = |name: &str, status: Value| json!({"metadata": {"name": name}, "spec": {}, "status": status});
+        let resource = |name: &str, status: Value| {
+            json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": name}, "spec": {},
+                "status": status})
+        };
         let condition =
             |status: &str| json!({"conditions": [{"type": "Accepted", "status": status, "message": "spec.x"}]});
         let all =
@@ -153,7 +158,8 @@ mod tests {
         assert_eq!(findings.iter().map(|f| f.state).collect::<Vec<_>>(), [State::Fail, State::Warn]);
         assert!(findings[0].found.contains("bad is not accepted: spec.x"));
         let (policies, findings) = of_cluster(&[], &all, &Rules::default());
-        assert_eq!((policies.set.policies().len(), policies.from.as_str()), (2, "2 InjectionPolicy"));
+        let from = "the built-in agent-steps, 2 InjectionPolicy";
+        assert_eq!((policies.set.policies().len(), policies.from.as_str()), (3, from));
         assert_eq!(findings, []);
     }
 

@@ -12,8 +12,9 @@ use crate::harness::{
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// Nothing is installed there.
-const NOWHERE: [&str; 2] = ["--release-namespace", "nowhere"];
+/// Nothing is installed there, and what other trials have as resources does not count.
+const NOWHERE: [&str; 4] = ["--release-namespace", "nowhere", "--policy", BUILT_IN];
+const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/agent-steps/policy.yaml");
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1beta1";
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
@@ -57,7 +58,7 @@ fn before_install_it_asks_for_the_collector(cluster: &Cluster) -> Result<()> {
     examined.expect(None, "server", "ok", "Kubernetes v1.")?;
     examined.expect(None, "nodes", "skip", "no node")?;
     examined.expect(None, "webhook", "skip", "not installed in nowhere")?;
-    examined.expect(None, "policies", "ok", "agent-steps (the built-in agent-steps)")?;
+    examined.expect(None, "policies", "ok", "agent-steps (from --policy)")?;
     examined.expect(own, "pod security", "ok", "restricted is enforced")?;
     examined.expect(own, "who else injects", "ok", "nobody")?;
     examined.expect(own, "trial pod", "ok", "admitted as stepspan would make it")?;
@@ -78,7 +79,8 @@ fn after_install_it_sees_whether_steps_are_injected(cluster: &Cluster) -> Result
     collector(&namespace)?;
     let mut webhook = Stepspan::start(cluster, &namespace, None)?;
     let doctor = Doctor::of(cluster);
-    let args = ["-n", namespace.name(), "-n", other.name(), "--release-namespace", namespace.name()];
+    let args =
+        ["-n", namespace.name(), "-n", other.name(), "--release-namespace", namespace.name(), "--policy", BUILT_IN];
     let examined = doctor.ask(&args)?;
     let name = format!("stepspan-{}", namespace.name());
     examined.expect(None, "webhook", "ok", &name)?;
@@ -122,7 +124,7 @@ fn the_release_says_policies_and_headers(cluster: &Cluster) -> Result<()> {
     let (doctor, own) = (Doctor::of(cluster), Some(steps.name()));
     let args = ["-n", steps.name(), "--release-namespace", home.name()];
     let examined = doctor.ask(&args)?;
-    examined.expect(None, "policies", "ok", "ours (2 in ConfigMap stepspan-policies)")?;
+    examined.expect(None, "policies", "ok", "(2 in ConfigMap stepspan-policies")?;
     examined.expect(None, "policies", "fail", "stepspan-policies/broken.yaml:4:8: spec.enviroment")?;
     examined.expect(own, "endpoint", "ok", &format!("Service otel-collector.{}, 1 ready", home.name()))?;
     examined.expect(own, "headers", "warn", "there is no Secret otlp")?;
@@ -238,7 +240,7 @@ fn without_rights_it_names_those_that_are_missing(cluster: &Cluster) -> Result<(
     let token = namespace.create_object("serviceaccounts/nobody/token", &asked)?.accepted()?;
     let token = token["status"]["token"].as_str().context("no token")?;
     let doctor = Doctor::by(cluster.write_kubeconfig(&format!("nobody-{}", namespace.name()), token)?);
-    let examined = doctor.ask(&with(&NOWHERE, &namespace))?;
+    let examined = doctor.ask(&with(&NOWHERE[..2], &namespace))?;
     let own = namespace.name();
     for (of, check, right) in [
         (None, "nodes", "list nodes".to_owned()),
