@@ -79,11 +79,17 @@ async fn compare(time: Duration) -> Outcome<()> {
     ];
     println!("{} byte review, {CONNECTIONS} connections, {ROUNDS} rounds of {} s", REVIEW.len(), time.as_secs());
     let idle = sides[OURS].resident_kib();
+    let (mut spent, mut admissions) = (Duration::ZERO, 0.0);
     for client in ["hey", "lean"] {
         let mut figures = [const { Vec::new() }; SIDES];
         for round in 1..=ROUNDS {
             for (side, figures) in sides.iter().zip(&mut figures) {
+                let before = side.cpu()?;
                 let figure = if client == "hey" { hey(side.port, &body, time)? } else { load(side, time).await? };
+                if side.name == "webhook" {
+                    spent += side.cpu()? - before;
+                    admissions += figure.0 * time.as_secs_f64();
+                }
                 let (rate, p50, p99) = figure;
                 println!(
                     "{client:4} round {round}  {:8} {rate:>8.0}/s  p50 {p50:>6.2} ms  p99 {p99:>6.2} ms",
@@ -94,6 +100,9 @@ async fn compare(time: Duration) -> Outcome<()> {
         }
         report(client, &sides, &figures);
     }
+    let cpu = spent.as_secs_f64() * 1e6 / admissions;
+    println!("saturated: {cpu:.0} ms of CPU for 1,000 admissions, so {:.0} a second on each core", 1e6 / cpu);
+    println!("figure cpu_of_thousand {cpu:.0}");
     println!("memory: {idle} KiB idle, {} KiB after the load (target 30000 idle)", sides[OURS].resident_kib());
     Ok(())
 }
@@ -154,6 +163,14 @@ impl Side {
         let _ = std::fs::remove_file(&ca);
         let process = command.stderr(Stdio::null()).spawn()?;
         Ok(Self { name, port, ca, process })
+    }
+
+    /// Processor time so far (`proc_pid_stat(5)`: fields 14 and 15, in steps of 10 ms).
+    fn cpu(&self) -> Outcome<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields.skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     fn resident_kib(&self) -> u64 {

@@ -10,7 +10,12 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use stepspan::{
-    policy::{PolicySet, compile::Rules, crd},
+    policy::{
+        PolicySet,
+        compile::Rules,
+        crd,
+        spec::{API_VERSION, KIND},
+    },
     yaml,
 };
 
@@ -36,6 +41,18 @@ pub fn define(cluster: &Cluster) -> Result<()> {
     let manifest = serde_json::to_vec(&crd::definition())?;
     cluster.api().apply(&format!("{DEFINITIONS}/{}", crd::NAME), manifest)?.accepted()?;
     until("InjectionPolicies to be served", LIMIT, || Ok(cluster.api().get(POLICIES)?.is_success().then_some(())))
+}
+
+/// Puts a policy there, or another spec into it.
+pub fn apply(cluster: &Cluster, name: &str, spec: &Value) -> Result<()> {
+    let metadata = json!({"name": name});
+    let policy = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec});
+    cluster.api().apply(&format!("{POLICIES}/{name}"), serde_json::to_vec(&policy)?)?.accepted().map(drop)
+}
+
+/// Takes a policy away.
+pub fn delete(cluster: &Cluster, name: &str) -> Result<()> {
+    cluster.api().delete(&format!("{POLICIES}/{name}"))?.accepted().map(drop)
 }
 
 /// Creates a policy for a moment, with the API server's own strictness.
@@ -132,12 +149,8 @@ fn a_policy_is_in_force_on_every_replica_at_once(cluster: &Cluster) -> Result<()
     let more = [format!("--policy={}", nowhere.display()), "--policy-resources".to_owned()];
     let replicas = Replicas::start(cluster, &namespace, (3, "90d"), &more)?;
     let name = format!("{}-all", namespace.name());
-    let policy = |spec: Value| json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "spec": spec, "metadata": {"name": name}});
     let only = json!({"namespaces": {"include": [namespace.name()]}});
-    let apply = |spec: Value| {
-        let manifest = serde_json::to_vec(&policy(spec))?;
-        cluster.api().apply(&format!("{POLICIES}/{name}"), manifest)?.accepted()
-    };
+    let apply = |spec: &Value| apply(cluster, &name, spec);
     // What each replica says it serves, as soon as it does.
     let served = |generation: Option<i64>| -> Result<Duration> {
         let began = Instant::now();
@@ -155,14 +168,14 @@ fn a_policy_is_in_force_on_every_replica_at_once(cluster: &Cluster) -> Result<()
         Ok(began.elapsed())
     };
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected by no policy");
-    apply(json!({"match": only, "labels": {"version": "one"}}))?;
+    apply(&json!({"match": only, "labels": {"version": "one"}}))?;
     let took = served(Some(1))?;
     eprintln!("cluster: a policy was in force on three replicas after {} ms", took.as_millis());
     labelled(&namespace, &pod, "one")?;
     condition(cluster, &name, "Ready", "True", "InForce")?;
 
     // A mistake that only we can see: the last good version stays, and the status says what is wrong.
-    apply(json!({"match": {"namespaces": {"include": [namespace.name()]}, "when": ["pod.nonsense("]}}))?;
+    apply(&json!({"match": {"namespaces": {"include": [namespace.name()]}, "when": ["pod.nonsense("]}}))?;
     condition(cluster, &name, "Accepted", "False", "Invalid")?;
     let status = condition(cluster, &name, "Ready", "False", "EarlierGeneration")?;
     ensure!(status["observedGeneration"] == 2 && status["errors"][0]["path"] == "spec.match.when[0]", "{status}");
@@ -170,11 +183,11 @@ fn a_policy_is_in_force_on_every_replica_at_once(cluster: &Cluster) -> Result<()
     let ready = replicas.ask(0, "/readyz")?;
     ensure!(ready.starts_with("HTTP/1.1 200") && ready.contains("spec.match.when[0]"), "{ready}");
 
-    apply(json!({"match": only, "labels": {"version": "three"}}))?;
+    apply(&json!({"match": only, "labels": {"version": "three"}}))?;
     served(Some(3))?;
     labelled(&namespace, &pod, "three")?;
     condition(cluster, &name, "Accepted", "True", "Valid")?;
-    cluster.api().delete(&format!("{POLICIES}/{name}"))?.accepted()?;
+    delete(cluster, &name)?;
     served(None)?;
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected by a policy that is gone");
     Ok(())

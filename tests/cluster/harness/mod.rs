@@ -38,11 +38,12 @@ pub mod workflows;
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use tokio::runtime::{Handle, Runtime};
 
 use self::{
@@ -62,6 +63,8 @@ use self::{
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// Nothing is kept, so nothing need end well: an API server stopped in its first seconds would take six more.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// As `control_plane` calls it.
+const API_SERVER: &str = "kube-apiserver";
 /// How often a start is repeated because another program took a chosen port first.
 const PORT_RACES: usize = 3;
 
@@ -74,6 +77,8 @@ pub struct Cluster {
     /// In the order they were started; stopped from the end.
     processes: Mutex<Vec<Process>>,
     hands: Hands,
+    plane: Arc<ControlPlane>,
+    tools: Tools,
     runtime: Runtime,
     /// See [`hold_healthz_port`].
     _healthz: Option<TcpListener>,
@@ -125,8 +130,8 @@ impl Cluster {
             }
         };
         let processes = Mutex::new(processes);
-        let port = plane.port;
-        Ok(Self { api, port, authority, dir, processes, hands, runtime, _healthz: healthz })
+        let (port, plane, tools) = (plane.port, Arc::new(plane), tools.clone());
+        Ok(Self { api, port, authority, dir, processes, hands, plane, tools, runtime, _healthz: healthz })
     }
 
     /// The API as cluster administrator.
@@ -171,6 +176,37 @@ impl Cluster {
             Hands::Node(node) => Ok(node),
             Hands::Unfolding(_) => anyhow::bail!("this cluster has no node"),
         }
+    }
+
+    /// Kills the API server and starts it anew; returns when it answers.
+    pub fn restart_api_server(&self) -> Result<()> {
+        let (plane, tools) = (Arc::clone(&self.plane), self.tools.clone());
+        let mut processes = self.processes();
+        let old = processes.iter_mut().find(|process| process.name() == API_SERVER).context("no API server")?;
+        old.stop(Duration::ZERO);
+        // A program ends with the thread that started it, and this one may be a trial's: the runtime's lives longer.
+        let started = self.runtime.spawn(async move { plane.start_api_server(&tools) });
+        *old = self.runtime.block_on(started)??;
+        drop(processes);
+        until("the API server to answer again", START_LIMIT, || {
+            self.ensure_running()?;
+            Ok(self.api.get("/readyz").ok().filter(api::Reply::is_success))
+        })
+        .map(drop)
+    }
+
+    /// Stops etcd for a while, as a disk that hangs would.
+    pub fn pause_etcd(&self, pause: Duration) -> Result<()> {
+        self.signal("etcd", Signal::STOP)?;
+        std::thread::sleep(pause);
+        self.signal("etcd", Signal::CONT)
+    }
+
+    fn signal(&self, name: &str, signal: Signal) -> Result<()> {
+        let mut processes = self.processes();
+        let process = processes.iter_mut().find(|process| process.name() == name).with_context(|| name.to_owned())?;
+        process.signal(signal);
+        Ok(())
     }
 
     /// An error with the end of its log if one of the programs is gone.

@@ -53,6 +53,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// What it was called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The process id; `setpriv` replaces itself by the program, so it is the program's own.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -1,15 +1,18 @@
 //! Trials with pods that run.
 
+mod breaker;
 mod cert_manager;
 mod different;
 mod doctor;
 mod expected;
+mod faults;
 mod install;
 mod outcome;
 mod own_secret;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
 mod parity;
 mod release;
+mod replica_process;
 mod unreachable;
 
 use std::sync::{PoisonError, RwLock};
@@ -28,6 +31,8 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(unreachable::trials(cluster)?);
     trials.extend(different::trials(cluster));
     trials.extend(install::trials(cluster));
+    trials.extend(breaker::trials(cluster));
+    trials.extend(faults::trials(cluster));
     trials.extend(own_secret::trials(cluster));
     trials.extend(cert_manager::trials(cluster));
     trials.extend(doctor::trials(cluster));

@@ -26,6 +26,8 @@ pub struct Release<'c> {
     pub home: Namespace<'c>,
     /// The only one whose pods it is asked about.
     pub steps: Namespace<'c>,
+    /// Whether it brings the definition of policies: of one cluster, one release can.
+    pub definitions: bool,
     program: PathBuf,
     kubeconfig: PathBuf,
 }
@@ -45,7 +47,7 @@ impl<'c> Release<'c> {
         let steps = cluster.namespace(&format!("{stem}-steps"), &json!({}))?;
         let kubeconfig = cluster.dir().join("admin.kubeconfig");
         let program = Known::ask()?.program("helm", "helm")?;
-        Ok(Self { cluster, home, steps, program, kubeconfig })
+        Ok(Self { cluster, home, steps, definitions: false, program, kubeconfig })
     }
 
     /// `helm install --wait`, with further values; gives the notes.
@@ -69,6 +71,7 @@ impl<'c> Release<'c> {
         command.args(args).args(["--namespace", self.home.name(), "--kubeconfig"]).arg(&self.kubeconfig);
         if matches!(args.first(), Some(&"install" | &"upgrade")) {
             command.args(["--set", &include, "--set", "collector.endpoint=http://otel-collector:4317"]);
+            command.args(["--set", &format!("crd.install={}", self.definitions)]);
         }
         let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -104,6 +107,12 @@ impl<'c> Release<'c> {
             })
         };
         Ok(pods.iter().filter_map(replica).collect())
+    }
+
+    /// The webhook's Deployment.
+    pub fn deployment(&self) -> Result<Value> {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/{RELEASE}", self.home.name());
+        self.cluster.api().get(&path)?.accepted()
     }
 
     /// What each of them answers to `/readyz`; one that answers nothing is left out.

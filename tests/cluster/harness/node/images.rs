@@ -24,6 +24,21 @@ const SCRATCH: &str = "localhost/scratch:1";
 /// bash and coreutils, linked dynamically.
 const DEBIAN: &str = "localhost/debian:1";
 
+/// stepspan's own, as the chart names it.
+const STEPSPAN: &str = concat!("docker.io/stepspan/stepspan:", env!("CARGO_PKG_VERSION"));
+
+/// Takes stepspan's own image away: containers that run go on, new ones find it nowhere.
+pub fn remove_own() -> Result<()> {
+    let output = Command::new("ctr").args(["--namespace", "k8s.io", "images", "rm", "--sync", STEPSPAN]).output()?;
+    ensure!(output.status.success(), "ctr images rm: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Brings it back.
+pub fn restore_own(tools: &NodeTools) -> Result<()> {
+    import(&tools.stepspan_image)
+}
+
 /// Puts together and imports every image, stepspan's own among them.
 pub fn import_all(tools: &NodeTools, work: &Path) -> Result<()> {
     let amended = |add: Value| {

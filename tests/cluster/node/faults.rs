@@ -1,0 +1,332 @@
+//! Three replicas under continuous load, and everything that happens to them in a year: one is killed, all are replaced, certificates
+//! rotate, policies change, the API server restarts, etcd hangs, and in the end all of them are gone.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::{
+    release::{Release, check, pod},
+    replica_process, trial,
+};
+use crate::{
+    cases::{Shared, certificates::is_injected, policies},
+    harness::{Cluster, api::Reply, namespace::Namespace, wait::until},
+};
+
+const LIMIT: Duration = Duration::from_mins(3);
+/// The life of a certificate: the shortest that leaves room on a busy machine.
+const LIFE: &str = "60s";
+/// Under each fault, and before the first.
+const WHILE: Duration = Duration::from_secs(8);
+const ETCD_HANGS: Duration = Duration::from_secs(4);
+
+pub fn trials(cluster: &Shared) -> Vec<Trial> {
+    let name = "node::faults::no_pod_is_refused_whatever_happens_to_us";
+    vec![trial(cluster, name.into(), true, no_pod_is_refused_whatever_happens_to_us)]
+}
+
+/// What became of the calls of one phase.
+#[derive(Debug, Default, Clone)]
+struct Tally {
+    injected: usize,
+    missed: usize,
+    /// The API server itself was away, or gave up on etcd.
+    away: usize,
+    /// Refused because of us.
+    refused: Vec<String>,
+    longest: Duration,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { injected, missed, away, refused, longest } = self;
+        let refused = refused.len();
+        write!(f, "{injected} injected, {missed} missed, {refused} refused, {away} without an API server; ")?;
+        write!(f, "longest {} ms", longest.as_millis())
+    }
+}
+
+/// What goes on all the time: pods that are created to no end, and workflows that run to theirs.
+struct Load<'a> {
+    steps: &'a Namespace<'a>,
+    pod: Value,
+    done: AtomicBool,
+    phase: Mutex<&'static str>,
+    tallies: Mutex<BTreeMap<&'static str, Tally>>,
+}
+
+impl Load<'_> {
+    fn phase(&self) -> &'static str {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under this name calls are counted from now on.
+    fn begin(&self, phase: &'static str) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn tally(&self, phase: &str) -> Tally {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).get(phase).cloned().unwrap_or_default()
+    }
+
+    fn create_pods(&self) {
+        while !self.done.load(Ordering::Relaxed) {
+            let (phase, began) = (self.phase(), Instant::now());
+            let reply = self.steps.create_object("pods?dryRun=All", &self.pod);
+            let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+            let tally = tallies.entry(phase).or_default();
+            tally.longest = tally.longest.max(began.elapsed());
+            match reply {
+                Ok(reply) if reply.is_success() && is_injected(&reply) => tally.injected += 1,
+                Ok(reply) if reply.is_success() => tally.missed += 1,
+                Ok(reply) if is_ours(&reply) => tally.refused.push(reply.message().to_owned()),
+                Ok(_) | Err(_) => tally.away += 1,
+            }
+            drop(tallies);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Submits a workflow now and then; gives their names.
+    fn submit_workflows(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        while !self.done.load(Ordering::Relaxed) {
+            let name = format!("load-{}", names.len());
+            // While the API server is away nothing can be submitted.
+            if self.steps.submit(&workflow(&name)).is_ok() {
+                names.push(name);
+            }
+            thread::sleep(Duration::from_secs(2));
+        }
+        names
+    }
+}
+
+fn is_ours(reply: &Reply) -> bool {
+    ["webhook", "stepspan"].iter().any(|word| reply.message().contains(word))
+}
+
+/// Two steps, of which the second waits for the first.
+fn workflow(name: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: {name}
+spec:
+  serviceAccountName: workflow
+  entrypoint: both
+  templates:
+    - name: both
+      steps: [[{{name: first, template: step}}], [{{name: second, template: step}}]]
+    - name: step
+      container: {{image: localhost/busybox:1, imagePullPolicy: IfNotPresent, command: [\"true\"]}}
+"
+    )
+}
+
+fn no_pod_is_refused_whatever_happens_to_us(cluster: &Cluster) -> Result<()> {
+    let release = Release::prepare(cluster, "faults")?;
+    policies::define(cluster)?;
+    let life = format!("certificates.life={LIFE}");
+    let values = ["--set", "replicas=3", "--set", &life];
+    release.install(&values)?;
+    release.until_in_force()?;
+    until_ready(&release, 3)?;
+    let load = Load {
+        steps: &release.steps,
+        pod: pod()?,
+        done: AtomicBool::new(false),
+        phase: Mutex::new("nothing"),
+        tallies: Mutex::default(),
+    };
+    let before = rejections(cluster)?;
+    let (outcome, names) = thread::scope(|scope| {
+        let pods: Vec<_> = (0..2).map(|_| scope.spawn(|| load.create_pods())).collect();
+        let workflows = scope.spawn(|| load.submit_workflows());
+        let outcome = faults(cluster, &release, &load, &values, &before);
+        load.done.store(true, Ordering::Relaxed);
+        pods.into_iter().for_each(|thread| drop(thread.join()));
+        (outcome, workflows.join().unwrap_or_default())
+    });
+    let tallies = load.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (phase, tally) in &tallies {
+        eprintln!("cluster: faults: {phase}: {tally}");
+    }
+    outcome?;
+    for (phase, tally) in &tallies {
+        ensure!(tally.refused.is_empty(), "{phase}: refused because of us: {:?}", tally.refused);
+    }
+    ran(&release, &names)?;
+    release.uninstall().map(drop)
+}
+
+/// One fault after the other. What is missed outside of them is our mistake.
+fn faults(
+    cluster: &Cluster,
+    release: &Release<'_>,
+    load: &Load<'_>,
+    values: &[&str],
+    before: &BTreeMap<String, f64>,
+) -> Result<()> {
+    let spent = cpu(release)?;
+    thread::sleep(WHILE);
+    let calls = load.tally("nothing").injected;
+    let (memory, cpu) = (memory(release)?, cpu(release)?.saturating_sub(spent));
+    eprintln!(
+        "cluster: faults: three replicas have {memory} KiB resident, the largest; {} ms of CPU for 1,000 admissions",
+        cpu.as_millis() * 1000 / calls.max(1) as u128
+    );
+
+    load.begin("a policy changes");
+    change_policy(cluster, release)?;
+
+    load.begin("certificates rotate");
+    let served = served(release)?;
+    until("another certificate to be served", LIMIT, || Ok((self::served(release)? != served).then_some(())))?;
+
+    load.begin("all are replaced");
+    release.upgrade(&[values, &["--set", "environment=other", "--set", "podAnnotations.again=\"1\""]].concat())?;
+    until_ready(release, 3)?;
+
+    load.begin("one is killed");
+    let victim = *replica_process::all(release.home.name())?.first().context("no replica runs")?;
+    kill_process(Pid::from_raw(victim).context("no process")?, Signal::KILL)?;
+    until("the kubelet to start it anew", LIMIT, || {
+        Ok(release.replicas()?.iter().any(|replica| replica.restarts > 0).then_some(()))
+    })?;
+    until_ready(release, 3)?;
+    load.begin("after that");
+    thread::sleep(WHILE);
+    ensure!(rejections(cluster)? == *before, "pods were refused: {:?}, before {before:?}", rejections(cluster)?);
+
+    load.begin("etcd hangs");
+    cluster.pause_etcd(ETCD_HANGS)?;
+    until("the API server to be well", LIMIT, || Ok(cluster.api().get("/readyz")?.is_success().then_some(())))?;
+    load.begin("the API server restarts");
+    cluster.restart_api_server()?;
+    until_ready(release, 3)?;
+    load.begin("in the end");
+    thread::sleep(WHILE);
+
+    for phase in ["nothing", "a policy changes", "certificates rotate", "all are replaced", "after that", "in the end"]
+    {
+        let tally = load.tally(phase);
+        ensure!(tally.injected > 10 && tally.missed == 0, "while {phase}: {tally}");
+    }
+    all_are_gone(cluster, release, load)?;
+    // Counted from zero by the new API server.
+    let after = rejections(cluster)?;
+    ensure!(after.values().all(|count| *count == 0.0), "pods were refused: {after:?}");
+    Ok(())
+}
+
+/// Nobody answers: first without a word, then there is nobody to ask.
+fn all_are_gone(cluster: &Cluster, release: &Release<'_>, load: &Load<'_>) -> Result<()> {
+    load.begin("all are silent");
+    let all = replica_process::all(release.home.name())?;
+    let signal = |signal| -> Result<()> {
+        all.iter().filter_map(|id| Pid::from_raw(*id)).try_for_each(|id| Ok(kill_process(id, signal)?))
+    };
+    signal(Signal::STOP)?;
+    until("a pod without us", LIMIT, || Ok((load.tally("all are silent").missed > 0).then_some(())))?;
+    signal(Signal::CONT)?;
+    load.begin("all are gone");
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments/stepspan/scale", release.home.name());
+    cluster.api().merge_patch(&path, &json!({"spec": {"replicas": 0}}))?.accepted()?;
+    until("all replicas to be gone", LIMIT, || Ok(release.replicas()?.is_empty().then_some(())))?;
+    let name = "untouched";
+    let ended = release.steps.submit(&workflow(name)).and_then(|submitted| release.steps.wait_end(&submitted))?;
+    let pods = release.steps.pods(&ended)?;
+    ensure!(ended["status"]["phase"] == "Succeeded" && !pods.is_empty(), "{}", ended["status"]);
+    ensure!(pods.iter().all(|pod| !pod.to_string().contains("stepspan")), "touched by nobody");
+    Ok(())
+}
+
+fn change_policy(cluster: &Cluster, release: &Release<'_>) -> Result<()> {
+    let name = format!("{}-change", release.home.name());
+    for version in 1..=5 {
+        let spec = json!({"match": {"namespaces": {"include": [release.steps.name()]}}, "labels": {"version": version.to_string()}});
+        policies::apply(cluster, &name, &spec)?;
+        until("every replica to serve it", LIMIT, || {
+            let answers = release.readiness()?;
+            let serves = |answer: &&Value| check(answer, "policies")["detail"]["resources"][&name] == version;
+            Ok((answers.iter().filter(serves).count() == 3).then_some(()))
+        })?;
+    }
+    policies::delete(cluster, &name)
+}
+
+fn until_ready(release: &Release<'_>, count: usize) -> Result<()> {
+    until("all replicas to be ready", LIMIT, || {
+        let ready = release.readiness()?.iter().filter(|answer| answer["ready"] == true).count();
+        let deployed = release.deployment()?;
+        let status = |field: &str| deployed["status"][field].as_u64().unwrap_or(0) == count as u64;
+        Ok((ready == count && status("readyReplicas") && status("replicas")).then_some(()))
+    })
+    .with_context(|| release.state())
+}
+
+/// The certificates that replicas serve.
+fn served(release: &Release<'_>) -> Result<Vec<String>> {
+    let answers = release.readiness()?;
+    let of = |answer: &Value| check(answer, "certificate")["detail"]["sha256"].as_str().map(str::to_owned);
+    let mut all: Vec<String> = answers.iter().filter_map(of).collect();
+    all.dedup();
+    Ok(all)
+}
+
+/// `apiserver_admission_webhook_rejection_count` of our webhooks, by its labels.
+fn rejections(cluster: &Cluster) -> Result<BTreeMap<String, f64>> {
+    let metrics = cluster.api().get("/metrics")?;
+    let text = metrics.body.as_str().context("no metrics")?;
+    let series = text.lines().filter(|line| line.starts_with("apiserver_admission_webhook_rejection_count{"));
+    let ours = series.filter(|line| line.contains("stepspan.dev"));
+    ours.map(|line| {
+        let (labels, count) = line.rsplit_once(' ').context("no number")?;
+        Ok((labels.to_owned(), count.parse()?))
+    })
+    .collect()
+}
+
+/// All workflows of the load ended well, whatever happened meanwhile.
+fn ran(release: &Release<'_>, names: &[String]) -> Result<()> {
+    let (mut pods, mut missed) = (0, 0);
+    for name in names {
+        let ended = release.steps.wait_end(&json!({"metadata": {"name": name}}))?;
+        ensure!(ended["status"]["phase"] == "Succeeded", "{name}: {}", ended["status"]);
+        let of_it = release.steps.pods(&ended)?;
+        pods += of_it.len();
+        missed += of_it.iter().filter(|pod| !pod.to_string().contains("stepspan-init")).count();
+    }
+    eprintln!("cluster: faults: {} workflows of {pods} pods succeeded, {missed} pods went without us", names.len());
+    ensure!(pods == 2 * names.len() && pods > 20, "{pods} pods of {} workflows", names.len());
+    Ok(())
+}
+
+/// The largest resident set of a replica, in KiB.
+fn memory(release: &Release<'_>) -> Result<u64> {
+    let all = replica_process::all(release.home.name())?;
+    let sizes = all.into_iter().map(replica_process::resident).collect::<Result<Vec<_>>>()?;
+    let largest = sizes.into_iter().max().context("no replica runs")?;
+    ensure!(largest < 30 << 10, "{largest} KiB");
+    Ok(largest)
+}
+
+/// What all replicas have spent.
+fn cpu(release: &Release<'_>) -> Result<Duration> {
+    replica_process::all(release.home.name())?.into_iter().map(replica_process::cpu).sum()
+}
