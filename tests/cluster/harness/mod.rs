@@ -63,8 +63,6 @@ use self::{
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// Nothing is kept, so nothing need end well: an API server stopped in its first seconds would take six more.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// As `control_plane` calls it.
-const API_SERVER: &str = "kube-apiserver";
 /// How often a start is repeated because another program took a chosen port first.
 const PORT_RACES: usize = 3;
 
@@ -180,19 +178,25 @@ impl Cluster {
 
     /// Kills the API server and starts it anew; returns when it answers.
     pub fn restart_api_server(&self) -> Result<()> {
-        let (plane, tools) = (Arc::clone(&self.plane), self.tools.clone());
-        let mut processes = self.processes();
-        let old = processes.iter_mut().find(|process| process.name() == API_SERVER).context("no API server")?;
-        old.stop(Duration::ZERO);
-        // A program ends with the thread that started it, and this one may be a trial's: the runtime's lives longer.
-        let started = self.runtime.spawn(async move { plane.start_api_server(&tools) });
-        *old = self.runtime.block_on(started)??;
-        drop(processes);
+        self.restart("kube-apiserver", ControlPlane::start_api_server)?;
         until("the API server to answer again", START_LIMIT, || {
             self.ensure_running()?;
             Ok(self.api.get("/readyz").ok().filter(api::Reply::is_success))
-        })
-        .map(drop)
+        })?;
+        // Its watch of its own ConfigMap ends with the API server, and it spins on that for ever (3.7.3).
+        self.restart("workflow-controller", ControlPlane::start_argo)
+    }
+
+    /// Kills a program and starts it anew.
+    fn restart(&self, name: &str, start: fn(&ControlPlane, &Tools) -> Result<Process>) -> Result<()> {
+        let (plane, tools) = (Arc::clone(&self.plane), self.tools.clone());
+        let mut processes = self.processes();
+        let old = processes.iter_mut().find(|process| process.name() == name).with_context(|| name.to_owned())?;
+        old.stop(Duration::ZERO);
+        // A program ends with the thread that started it, and this one may be a trial's: the runtime's lives longer.
+        let started = self.runtime.spawn(async move { start(&plane, &tools) });
+        *old = self.runtime.block_on(started)??;
+        Ok(())
     }
 
     /// Stops etcd for a while, as a disk that hangs would.

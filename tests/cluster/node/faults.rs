@@ -31,6 +31,8 @@ const LIMIT: Duration = Duration::from_mins(3);
 const LIFE: &str = "60s";
 /// Under each fault, and before the first.
 const WHILE: Duration = Duration::from_secs(8);
+/// Longer than any call takes that finds somebody to answer.
+const SETTLE: Duration = Duration::from_secs(1);
 const ETCD_HANGS: Duration = Duration::from_secs(4);
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
@@ -73,9 +75,10 @@ impl Load<'_> {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Under this name calls are counted from now on.
+    /// Under this name calls are counted from now on; those of before have ended when it returns.
     fn begin(&self, phase: &'static str) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        thread::sleep(SETTLE);
     }
 
     fn tally(&self, phase: &str) -> Tally {
@@ -154,7 +157,7 @@ fn no_pod_is_refused_whatever_happens_to_us(cluster: &Cluster) -> Result<()> {
         tallies: Mutex::default(),
     };
     let before = rejections(cluster)?;
-    let (outcome, names) = thread::scope(|scope| {
+    let (gone, names) = thread::scope(|scope| {
         let pods: Vec<_> = (0..2).map(|_| scope.spawn(|| load.create_pods())).collect();
         let workflows = scope.spawn(|| load.submit_workflows());
         let outcome = faults(cluster, &release, &load, &values, &before);
@@ -166,22 +169,23 @@ fn no_pod_is_refused_whatever_happens_to_us(cluster: &Cluster) -> Result<()> {
     for (phase, tally) in &tallies {
         eprintln!("cluster: faults: {phase}: {tally}");
     }
-    outcome?;
+    let gone = gone?;
     for (phase, tally) in &tallies {
         ensure!(tally.refused.is_empty(), "{phase}: refused because of us: {:?}", tally.refused);
     }
-    ran(&release, &names)?;
+    ran(&release, &names, &gone)?;
     release.uninstall().map(drop)
 }
 
-/// One fault after the other. What is missed outside of them is our mistake.
+/// One fault after the other; gives when, by the API server's clock, nobody was left to answer. What is missed outside of faults
+/// is our mistake.
 fn faults(
     cluster: &Cluster,
     release: &Release<'_>,
     load: &Load<'_>,
     values: &[&str],
     before: &BTreeMap<String, f64>,
-) -> Result<()> {
+) -> Result<String> {
     let spent = cpu(release)?;
     thread::sleep(WHILE);
     let calls = load.tally("nothing").injected;
@@ -202,8 +206,13 @@ fn faults(
     release.upgrade(&[values, &["--set", "environment=other", "--set", "podAnnotations.again=\"1\""]].concat())?;
     until_ready(release, 3)?;
 
+    // Those that were replaced drain for a while.
+    let running = until("the old replicas to be gone", LIMIT, || {
+        let all = replica_process::all(release.home.name())?;
+        Ok((all.len() == 3).then_some(all))
+    })?;
     load.begin("one is killed");
-    let victim = *replica_process::all(release.home.name())?.first().context("no replica runs")?;
+    let victim = *running.first().context("no replica runs")?;
     kill_process(Pid::from_raw(victim).context("no process")?, Signal::KILL)?;
     until("the kubelet to start it anew", LIMIT, || {
         Ok(release.replicas()?.iter().any(|replica| replica.restarts > 0).then_some(()))
@@ -227,11 +236,13 @@ fn faults(
         let tally = load.tally(phase);
         ensure!(tally.injected > 10 && tally.missed == 0, "while {phase}: {tally}");
     }
+    let probe =
+        cluster.api().create("/api/v1/namespaces?dryRun=All", &json!({"metadata": {"name": "now"}}))?.accepted()?;
     all_are_gone(cluster, release, load)?;
     // Counted from zero by the new API server.
     let after = rejections(cluster)?;
     ensure!(after.values().all(|count| *count == 0.0), "pods were refused: {after:?}");
-    Ok(())
+    Ok(probe["metadata"]["creationTimestamp"].as_str().context("no time")?.to_owned())
 }
 
 /// Nobody answers: first without a word, then there is nobody to ask.
@@ -302,17 +313,26 @@ fn rejections(cluster: &Cluster) -> Result<BTreeMap<String, f64>> {
     .collect()
 }
 
-/// All workflows of the load ended well, whatever happened meanwhile.
-fn ran(release: &Release<'_>, names: &[String]) -> Result<()> {
-    let (mut pods, mut missed) = (0, 0);
+/// All workflows of the load ended well, whatever happened meanwhile. Until all replicas were gone, only what was asked of the one
+/// that was killed may be missed.
+fn ran(release: &Release<'_>, names: &[String], gone: &str) -> Result<()> {
+    let (mut pods, mut before, mut after) = (0, 0, 0);
     for name in names {
         let ended = release.steps.wait_end(&json!({"metadata": {"name": name}}))?;
         ensure!(ended["status"]["phase"] == "Succeeded", "{name}: {}", ended["status"]);
         let of_it = release.steps.pods(&ended)?;
         pods += of_it.len();
-        missed += of_it.iter().filter(|pod| !pod.to_string().contains("stepspan-init")).count();
+        for missed in of_it.iter().filter(|pod| !pod.to_string().contains("stepspan-init")) {
+            // RFC 3339 in UTC: as text it is in order of time.
+            let late = missed["metadata"]["creationTimestamp"].as_str().is_some_and(|created| created >= gone);
+            *(if late { &mut after } else { &mut before }) += 1;
+        }
     }
-    eprintln!("cluster: faults: {} workflows of {pods} pods succeeded, {missed} pods went without us", names.len());
+    eprintln!(
+        "cluster: faults: {} workflows of {pods} pods succeeded; without us went {after} while all were gone, {before} before",
+        names.len()
+    );
+    ensure!(before <= 2, "{before} pods were missed before all were gone");
     ensure!(pods == 2 * names.len() && pods > 20, "{pods} pods of {} workflows", names.len());
     Ok(())
 }
