@@ -16,3 +16,5 @@ mod cmd;
 mod docs;
 /// `dry-run` as a program: streams, exit codes, broken pipes, order, types.
 mod dry_run;
+/// What `make image` says is in its programs, against Cargo.
+mod sbom;
