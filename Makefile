@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test shim image check bench advisories accept record
+.PHONY: help demo test shim image image-check check bench advisories accept record
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -16,8 +16,11 @@ test: ## Everything that can be tested, a real API server included; builds what 
 shim: ## Build the static shim as it goes into pods; prints its path
 	@scripts/shim
 
-image: ## The container image as an archive, without any engine; prints its path
+image: ## The container image as an archive, without any engine, and bills of materials; prints its path
 	@scripts/image
+
+image-check: ## Build the image twice, in places that have nothing in common, and compare every byte
+	@scripts/image-check
 
 check: ## Format, lints, the pure core alone, licences, bans and sources
 	@scripts/check
