@@ -87,7 +87,7 @@ async fn compare(time: Duration) -> Outcome<()> {
                 let before = side.cpu()?;
                 let figure = if client == "hey" { hey(side.port, &body, time)? } else { load(side, time).await? };
                 if side.name == "webhook" {
-                    spent += side.cpu()? - before;
+                    spent += side.cpu()?.saturating_sub(before);
                     admissions += figure.0 * time.as_secs_f64();
                 }
                 let (rate, p50, p99) = figure;

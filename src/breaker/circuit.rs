@@ -57,6 +57,12 @@ pub struct Turn {
     pub pod: Option<Pod>,
 }
 
+impl Turn {
+    fn closed(namespace: Option<&str>) -> Self {
+        Self { namespace: namespace.map(str::to_owned), now: None, pod: None }
+    }
+}
+
 impl Circuits {
     /// Goes on from what is stopped; every pod is still to be seen.
     pub fn new(settings: Settings, stops: Stops) -> Self {
@@ -108,24 +114,23 @@ impl Circuits {
     /// What has come to pass by `now`.
     pub fn turn(&mut self, now: SystemTime) -> Vec<Turn> {
         self.sick.retain(|_, sick| sick.counts_until.is_none_or(|until| now < until));
-        if let Some(stop) = self.stops.cluster.clone() {
-            let turned = self.next(&stop, None, now);
-            let turns = turned.into_iter().map(|(stop, pod)| Turn { namespace: None, now: Some(stop), pod });
-            let turns: Vec<_> = turns.collect();
+        if let Some(stop) = &self.stops.cluster {
+            let mut turns: Vec<_> = self.next(stop, None, now).into_iter().collect();
+            if turns.iter().any(|turn| turn.now.is_none()) {
+                turns.extend(self.stops.namespaces.keys().map(|namespace| Turn::closed(Some(namespace))));
+            }
             self.apply(&turns);
             return turns;
         }
-        let mut turns = Vec::new();
-        for (namespace, stop) in &self.stops.namespaces {
-            if let Some((stop, pod)) = self.next(stop, Some(namespace), now) {
-                turns.push(Turn { namespace: Some(namespace.clone()), now: Some(stop), pod });
-            }
-        }
+        let stopped = self.stops.namespaces.iter();
+        let mut turns: Vec<_> = stopped.filter_map(|(of, stop)| self.next(stop, Some(of), now)).collect();
         turns.extend(self.opening(now));
         self.apply(&turns);
-        if self.stops.namespaces.len() >= self.settings.namespaces {
-            let reason = self.stops.namespaces.values().next_back().map(|stop| stop.reason.clone());
-            let stop = self.open(now, self.settings.retry, reason.unwrap_or_default());
+        // A namespace that is quiet, or gone, says nothing of the cluster.
+        let ill = self.stops.namespaces.iter().filter(|(namespace, _)| self.any_sick(Some(namespace)));
+        let reasons: Vec<_> = ill.map(|(_, stop)| stop.reason.clone()).collect();
+        if let Some(reason) = reasons.last().filter(|_| reasons.len() >= self.settings.namespaces) {
+            let stop = self.open(now, self.settings.retry, reason.clone());
             let turn = Turn { namespace: None, now: Some(stop), pod: None };
             self.apply(std::slice::from_ref(&turn));
             turns.push(turn);
@@ -159,8 +164,14 @@ impl Circuits {
         closed.filter_map(turn).collect()
     }
 
+    /// Whether our part does not start in some pod of a namespace, or of the cluster; since when does not count.
+    fn any_sick(&self, of: Option<&str>) -> bool {
+        self.sick.values().any(|sick| of.is_none_or(|namespace| sick.pod.namespace == namespace))
+    }
+
     /// What becomes of a circuit that is not closed.
-    fn next(&self, stop: &Stop, of: Option<&str>, now: SystemTime) -> Option<(Stop, Option<Pod>)> {
+    fn next(&self, stop: &Stop, of: Option<&str>, now: SystemTime) -> Option<Turn> {
+        let turn = |stop: Stop, pod: Option<Pod>| Turn { namespace: of.map(str::to_owned), now: Some(stop), pod };
         let failed = || {
             // Creation times are in whole seconds.
             let trial = |sick: &&Sick| sick.created + Duration::from_secs(1) > stop.since;
@@ -170,19 +181,19 @@ impl Circuits {
         match stop.phase {
             Phase::Open if now >= stop.until => {
                 let until = now + stop.wait();
-                Some((Stop { phase: Phase::Trial, since: now, until, reason: stop.reason.clone() }, None))
+                Some(turn(Stop { phase: Phase::Trial, since: now, until, reason: stop.reason.clone() }, None))
             }
             Phase::Open => None,
             Phase::Trial => match failed() {
                 Some(sick) => {
                     let reason = format!("a trial failed, {}: {}", sick.pod.name, sick.why);
-                    Some((self.open(now, stop.wait() * 2, reason), Some(sick.pod.clone())))
+                    Some(turn(self.open(now, stop.wait() * 2, reason), Some(sick.pod.clone())))
                 }
-                // Nothing was heard of the trial's pods, or there were none: the next ones.
-                None if now >= stop.until => {
-                    Some((Stop { since: now, until: now + stop.wait(), ..stop.clone() }, None))
-                }
-                None => None,
+                None if now < stop.until => None,
+                // No pod came, and none is left that did not start: as good as new.
+                None if !self.any_sick(of) => Some(Turn::closed(of)),
+                // Nothing was heard of the trial's pods: the next ones.
+                None => Some(turn(Stop { since: now, until: now + stop.wait(), ..stop.clone() }, None)),
             },
         }
     }
@@ -196,13 +207,13 @@ impl Circuits {
     fn well(&mut self, namespace: &str, at: SystemTime) -> Vec<Turn> {
         // Start times are in whole seconds. During a trial any start counts, before it only one since the circuit opened.
         let mended = |stop: &Stop| at > stop.since || (stop.phase == Phase::Trial && at == stop.since);
-        let close = |namespace: Option<&String>| Turn { namespace: namespace.cloned(), now: None, pod: None };
         let turns: Vec<Turn> = if self.stops.cluster.as_ref().is_some_and(mended) {
             self.excuse(|_| true);
-            std::iter::once(close(None)).chain(self.stops.namespaces.keys().map(Some).map(close)).collect()
+            let all = self.stops.namespaces.keys().map(|namespace| Turn::closed(Some(namespace)));
+            std::iter::once(Turn::closed(None)).chain(all).collect()
         } else if self.stops.namespaces.get(namespace).is_some_and(mended) {
             self.excuse(|sick| sick.pod.namespace == namespace);
-            vec![close(Some(&namespace.to_owned()))]
+            vec![Turn::closed(Some(namespace))]
         } else {
             Vec::new()
         };

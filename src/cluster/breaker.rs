@@ -145,6 +145,7 @@ impl Judge {
             tokio::select! {
                 Ok(()) = self.held.changed() => {}
                 Ok(()) = self.stored.changed() => {}
+                () = tokio::time::sleep(LONGEST_REST) => {}
             }
         }
     }
@@ -200,7 +201,8 @@ impl Judge {
     async fn left(&self, pod: &Pod, term: &mut Term) -> Vec<Turn> {
         let Some(seen) = symptom::of(pod) else { return Vec::new() };
         term.circuits.gone(&seen.uid);
-        if term.circuits.stops().is_empty() {
+        let stops = term.circuits.stops();
+        if stops.cluster.is_none() && !stops.namespaces.contains_key(&seen.namespace) {
             return Vec::new();
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &seen.namespace);

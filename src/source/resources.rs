@@ -88,7 +88,9 @@ impl Resources {
     pub fn hear(&mut self, change: Change) -> Effect {
         match change {
             Change::Listing => {
-                self.listing = Some(BTreeMap::new());
+                // A list that broke off begins anew: what it had told of is known as before.
+                let broken_off = self.listing.replace(BTreeMap::new());
+                self.known.extend(broken_off.unwrap_or_default());
                 Effect::default()
             }
             Change::Listed(object) => {
@@ -310,5 +312,9 @@ mod tests {
             resources.hear(change);
         }
         assert!(!resources.hear(Change::AllListed).changed, "nothing is gone");
+        for change in [Change::Listing, Change::Listed(object("b", 2, &json!({"nonsense": 1}))), Change::Listing] {
+            resources.hear(change);
+        }
+        assert_eq!(names(&resources), [("b".to_owned(), 1)], "a list that breaks off takes nothing out of force");
     }
 }

@@ -100,6 +100,22 @@ fn a_trial_without_a_verdict_is_tried_again() {
 }
 
 #[test]
+fn a_namespace_that_is_gone_does_not_stay_stopped_nor_count() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    stick(&mut circuits, "preview-1", 0);
+    circuits.turn(at(30));
+    for i in 0..3 {
+        circuits.gone(&format!("preview-1/p{i}-0"));
+    }
+    stick(&mut circuits, "preview-2", 100);
+    let turns = circuits.turn(at(130));
+    assert_eq!(turns.len(), 1, "the cluster is not stopped for a namespace without stuck pods: {turns:?}");
+    circuits.turn(at(330));
+    let turns = circuits.turn(at(630));
+    assert!(turns.contains(&Turn::closed(Some("preview-1"))), "{turns:?}");
+}
+
+#[test]
 fn a_stuck_pod_that_starts_after_all_closes_what_it_opened() {
     let mut circuits = Circuits::new(SETTINGS, Stops::default());
     stick(&mut circuits, "ci", 0);

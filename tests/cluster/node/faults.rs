@@ -162,7 +162,9 @@ fn no_pod_is_refused_whatever_happens_to_us(cluster: &Cluster) -> Result<()> {
         let workflows = scope.spawn(|| load.submit_workflows());
         let outcome = faults(cluster, &release, &load, &values, &before);
         load.done.store(true, Ordering::Relaxed);
-        pods.into_iter().for_each(|thread| drop(thread.join()));
+        for thread in pods {
+            drop(thread.join());
+        }
         (outcome, workflows.join().unwrap_or_default())
     });
     let tallies = load.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone();
