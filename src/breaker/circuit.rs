@@ -1,7 +1,7 @@
 //! From what becomes of pods to what is stopped.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
@@ -13,12 +13,17 @@ use super::{
 /// How long a failed pod counts: it stays where it is, unlike one that is stuck.
 const FAILURE_COUNTS: Duration = Duration::from_mins(10);
 
+/// Pods are stamped by another clock than ours: by so much they may differ, where a trial is long enough for it.
+const CLOCKS: Duration = Duration::from_secs(10);
+
 /// All circuits.
 #[derive(Debug)]
 pub struct Circuits {
     settings: Settings,
     stops: Stops,
     sick: BTreeMap<String, Sick>,
+    /// When our part was last seen to start, in whatever pod.
+    well: Option<SystemTime>,
 }
 
 /// A pod in which our part does not start.
@@ -27,12 +32,12 @@ struct Sick {
     pod: Pod,
     created: SystemTime,
     why: String,
+    /// When it was first seen so.
+    first: SystemTime,
     /// When it is held against us.
     counts_from: SystemTime,
     /// Until when, where it is not until it is gone.
     counts_until: Option<SystemTime>,
-    /// It is from before the circuit closed: it may take its time.
-    excused: bool,
 }
 
 /// Which pod.
@@ -66,7 +71,7 @@ impl Turn {
 impl Circuits {
     /// Goes on from what is stopped; every pod is still to be seen.
     pub fn new(settings: Settings, stops: Stops) -> Self {
-        Self { settings, stops, sick: BTreeMap::new() }
+        Self { settings, stops, sick: BTreeMap::new(), well: None }
     }
 
     /// What is stopped.
@@ -74,10 +79,9 @@ impl Circuits {
         &self.stops
     }
 
-    /// Somebody else says what is stopped: an operator.
-    pub fn overrule(&mut self, stops: Stops) {
-        self.stops = stops;
-        self.excuse(|_| true);
+    /// Somebody else says what is stopped: an operator. Pods of before are old news.
+    pub fn overrule(&mut self, stops: Stops, now: SystemTime) {
+        self.stops = Stops { closed: Some(now), ..stops };
     }
 
     /// Takes in how a pod is doing.
@@ -88,16 +92,20 @@ impl Circuits {
                 self.sick.remove(&uid);
                 return Vec::new();
             }
-            Health::Well(at) => {
-                self.sick.remove(&uid);
-                return self.well(&namespace, at);
+            Health::Well => {
+                let recovered = self.sick.remove(&uid).is_some();
+                return self.well(&namespace, created, recovered, now);
             }
             Health::Stuck(why) => (why, now + self.settings.after, None),
-            Health::Failed(why, at) => (why, at, Some(at + FAILURE_COUNTS)),
+            Health::Failed(why, at) => (why, now, Some(at + FAILURE_COUNTS)),
         };
         let pod = Pod { namespace, name, uid: uid.clone() };
-        let fresh = Sick { pod, created, why: String::new(), counts_from, counts_until, excused: false };
-        self.sick.entry(uid).or_insert(fresh).why = why;
+        let fresh = Sick { pod, created, why, first: now, counts_from, counts_until };
+        match self.sick.get_mut(&uid) {
+            // The same illness by another word: it is as old as before.
+            Some(known) if known.counts_until.is_some() == fresh.counts_until.is_some() => known.why = fresh.why,
+            _ => drop(self.sick.insert(uid, fresh)),
+        }
         Vec::new()
     }
 
@@ -114,35 +122,25 @@ impl Circuits {
     /// What has come to pass by `now`.
     pub fn turn(&mut self, now: SystemTime) -> Vec<Turn> {
         self.sick.retain(|_, sick| sick.counts_until.is_none_or(|until| now < until));
-        if let Some(stop) = &self.stops.cluster {
-            let mut turns: Vec<_> = self.next(stop, None, now).into_iter().collect();
-            if turns.iter().any(|turn| turn.now.is_none()) {
-                turns.extend(self.stops.namespaces.keys().map(|namespace| Turn::closed(Some(namespace))));
-            }
-            self.apply(&turns);
-            return turns;
-        }
-        let stopped = self.stops.namespaces.iter();
-        let mut turns: Vec<_> = stopped.filter_map(|(of, stop)| self.next(stop, Some(of), now)).collect();
-        turns.extend(self.opening(now));
-        self.apply(&turns);
-        // A namespace that is quiet, or gone, says nothing of the cluster.
-        let ill = self.stops.namespaces.iter().filter(|(namespace, _)| self.any_sick(Some(namespace)));
-        let reasons: Vec<_> = ill.map(|(_, stop)| stop.reason.clone()).collect();
-        if let Some(reason) = reasons.last().filter(|_| reasons.len() >= self.settings.namespaces) {
-            let stop = self.open(now, self.settings.retry, reason.clone());
-            let turn = Turn { namespace: None, now: Some(stop), pod: None };
-            self.apply(std::slice::from_ref(&turn));
-            turns.push(turn);
-        }
+        let turns: Vec<Turn> = if let Some(stop) = &self.stops.cluster {
+            self.next(stop, None, now).into_iter().collect()
+        } else {
+            let stopped = self.stops.namespaces.iter();
+            let turned = stopped.filter_map(|(of, stop)| self.next(stop, Some(of), now));
+            turned.chain(self.opening(now)).chain(self.opening_everywhere(now)).collect()
+        };
+        self.apply(&turns, now);
         turns
     }
 
     /// How long nothing can come to pass by itself.
     pub fn rest(&self, now: SystemTime) -> Option<Duration> {
-        let due = self.stops.all().map(|(_, stop)| stop.until);
-        let counting = self.sick.values().filter(|sick| !sick.excused).map(|sick| sick.counts_from);
-        let next = due.chain(counting.filter(|at| *at > now)).min()?;
+        let due: Vec<_> = match &self.stops.cluster {
+            Some(stop) => vec![stop.until],
+            None => self.stops.namespaces.values().map(|stop| stop.until).collect(),
+        };
+        let counting = self.sick.values().map(|sick| sick.counts_from).filter(|at| *at > now);
+        let next = due.into_iter().chain(counting).min()?;
         Some(next.duration_since(now).unwrap_or_default())
     }
 
@@ -164,6 +162,21 @@ impl Circuits {
         closed.filter_map(turn).collect()
     }
 
+    /// The cluster's circuit: pods are stuck in several namespaces, and since then none has started in any.
+    fn opening_everywhere(&self, now: SystemTime) -> Option<Turn> {
+        let stuck = self.counting(now).filter(|sick| self.well.is_none_or(|well| sick.first >= well));
+        let stuck: Vec<&Sick> = stuck.collect();
+        let namespaces: BTreeSet<&str> = stuck.iter().map(|sick| sick.pod.namespace.as_str()).collect();
+        if namespaces.len() < self.settings.namespaces || stuck.len() < self.settings.pods {
+            return None;
+        }
+        let first = stuck.iter().min_by_key(|sick| (sick.created, &sick.pod.name))?;
+        let count = format!("{} pods of {} namespaces", stuck.len(), namespaces.len());
+        let reason = format!("{count}, such as {}/{}: {}", first.pod.namespace, first.pod.name, first.why);
+        let stop = self.open(now, self.settings.retry, reason);
+        Some(Turn { namespace: None, now: Some(stop), pod: Some(first.pod.clone()) })
+    }
+
     /// Whether our part does not start in some pod of a namespace, or of the cluster; since when does not count.
     fn any_sick(&self, of: Option<&str>) -> bool {
         self.sick.values().any(|sick| of.is_none_or(|namespace| sick.pod.namespace == namespace))
@@ -173,10 +186,9 @@ impl Circuits {
     fn next(&self, stop: &Stop, of: Option<&str>, now: SystemTime) -> Option<Turn> {
         let turn = |stop: Stop, pod: Option<Pod>| Turn { namespace: of.map(str::to_owned), now: Some(stop), pod };
         let failed = || {
-            // Creation times are in whole seconds.
-            let trial = |sick: &&Sick| sick.created + Duration::from_secs(1) > stop.since;
             let here = |sick: &&Sick| of.is_none_or(|namespace| sick.pod.namespace == namespace);
-            self.counting(now).find(|sick| here(sick) && trial(sick))
+            let mut held = self.sick.values().filter(|sick| sick.counts_from <= now);
+            held.find(|sick| here(sick) && is_of_trial(stop, sick.created))
         };
         match stop.phase {
             Phase::Open if now >= stop.until => {
@@ -203,34 +215,29 @@ impl Circuits {
         Stop { phase: Phase::Open, since: now, until: now + wait, reason }
     }
 
-    /// Our part of a pod began to run at `at`: whatever was stopped before is mended.
-    fn well(&mut self, namespace: &str, at: SystemTime) -> Vec<Turn> {
-        // Start times are in whole seconds. During a trial any start counts, before it only one since the circuit opened.
-        let mended = |stop: &Stop| at > stop.since || (stop.phase == Phase::Trial && at == stop.since);
-        let turns: Vec<Turn> = if self.stops.cluster.as_ref().is_some_and(mended) {
-            self.excuse(|_| true);
-            let all = self.stops.namespaces.keys().map(|namespace| Turn::closed(Some(namespace)));
-            std::iter::once(Turn::closed(None)).chain(all).collect()
-        } else if self.stops.namespaces.get(namespace).is_some_and(mended) {
-            self.excuse(|sick| sick.pod.namespace == namespace);
-            vec![Turn::closed(Some(namespace))]
-        } else {
-            Vec::new()
-        };
-        self.apply(&turns);
+    /// Our part of a pod runs. A pod of a trial, or one that was stuck, says that what was stopped is mended: for its own
+    /// namespace, and for the cluster. Of the other namespaces it says nothing.
+    fn well(&mut self, namespace: &str, created: SystemTime, recovered: bool, now: SystemTime) -> Vec<Turn> {
+        self.well = Some(now);
+        let mended = |stop: &Stop| recovered || (stop.phase == Phase::Trial && is_of_trial(stop, created));
+        let cluster = self.stops.cluster.iter().filter(|stop| mended(stop)).map(|_| Turn::closed(None));
+        let own = self.stops.namespaces.get(namespace).into_iter();
+        let own = own.filter(|stop| mended(stop) || self.stops.cluster.as_ref().is_some_and(mended));
+        let turns: Vec<Turn> = cluster.chain(own.map(|_| Turn::closed(Some(namespace)))).collect();
+        self.apply(&turns, now);
         turns
     }
 
-    fn excuse(&mut self, whom: impl Fn(&Sick) -> bool) {
-        self.sick.values_mut().filter(|sick| whom(sick)).for_each(|sick| sick.excused = true);
-    }
-
     fn counting(&self, now: SystemTime) -> impl Iterator<Item = &Sick> {
-        self.sick.values().filter(move |sick| !sick.excused && sick.counts_from <= now)
+        let old = move |sick: &&Sick| self.stops.closed.is_some_and(|closed| sick.created <= closed);
+        self.sick.values().filter(move |sick| sick.counts_from <= now && !old(sick))
     }
 
-    fn apply(&mut self, turns: &[Turn]) {
+    fn apply(&mut self, turns: &[Turn], at: SystemTime) {
         for Turn { namespace, now, .. } in turns {
+            if now.is_none() {
+                self.stops.closed = Some(at);
+            }
             match (namespace, now) {
                 (None, stop) => self.stops.cluster.clone_from(stop),
                 (Some(namespace), None) => drop(self.stops.namespaces.remove(namespace)),
@@ -238,6 +245,12 @@ impl Circuits {
             }
         }
     }
+}
+
+/// Whether a pod was created when a trial let it through.
+fn is_of_trial(stop: &Stop, created: SystemTime) -> bool {
+    // In whole seconds, and by the API server's clock.
+    created + CLOCKS.min(stop.wait() / 4).max(Duration::from_secs(1)) > stop.since
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct Settings {
     pub pods: usize,
     /// For so long.
     pub after: Duration,
-    /// As many namespaces open the circuit of the cluster.
+    /// Stuck pods in as many namespaces, while none starts in any, open the circuit of the cluster.
     pub namespaces: usize,
     /// From opening to the first trial; doubled after each trial that fails.
     pub retry: Duration,
@@ -43,6 +43,9 @@ pub struct Stops {
     /// By namespace.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub namespaces: BTreeMap<String, Stop>,
+    /// When a circuit last closed: pods from before may still be stuck, and count no more.
+    #[serde(with = "moment::option", skip_serializing_if = "Option::is_none")]
+    pub closed: Option<SystemTime>,
 }
 
 /// A circuit that is not closed.
@@ -115,5 +118,24 @@ mod moment {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
         let text = String::deserialize(deserializer)?;
         OffsetDateTime::parse(&text, &Rfc3339).map(SystemTime::from).map_err(D::Error::custom)
+    }
+
+    pub(super) mod option {
+        use std::time::SystemTime;
+
+        use serde::{Deserializer, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(at: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => super::serialize(at, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            super::deserialize(from).map(Some)
+        }
     }
 }

@@ -31,8 +31,8 @@ pub struct Seen {
 pub enum Health {
     /// Nothing can be said yet.
     Unknown,
-    /// It began to run at this time.
-    Well(SystemTime),
+    /// It runs, or did.
+    Well,
     /// It cannot start; why.
     Stuck(String),
     /// It failed, and the pod with it, at this time; why.
@@ -54,12 +54,15 @@ const STUCK: [&str; 9] = [
 /// Longest message kept.
 const MAX_MESSAGE: usize = 300;
 
-/// How our part of a pod is doing; `None` where we are not in it.
-pub fn of(pod: &Pod) -> Option<Seen> {
+/// How our part of a pod is doing; `None` where we are not in it, or with another image than `ours`: that is another release's, or
+/// was ours before.
+pub fn of(pod: &Pod, ours: &str) -> Option<Seen> {
     let spec = pod.spec.as_ref()?;
-    let init = spec.init_containers.iter().flatten().any(|container| container.name == INIT_CONTAINER);
+    let of_ours = |name: &str, image: Option<&str>| name == INIT_CONTAINER && image == Some(ours);
+    let mut inits = spec.init_containers.iter().flatten();
+    let init = inits.any(|container| of_ours(&container.name, container.image.as_deref()));
     let volume = spec.volumes.iter().flatten().find(|volume| volume.name == VOLUME);
-    let image = volume.and_then(|volume| volume.image.as_ref()?.reference.as_deref());
+    let image = volume.and_then(|volume| volume.image.as_ref()?.reference.as_deref()).filter(|image| *image == ours);
     if !init && image.is_none() {
         return None;
     }
@@ -68,11 +71,17 @@ pub fn of(pod: &Pod) -> Option<Seen> {
     };
     let health = if init {
         let ours = statuses(|s| &s.init_container_statuses).iter().find(|status| status.name == INIT_CONTAINER);
-        let leaving = pod.metadata.deletion_timestamp.is_some();
-        ours.and_then(|status| status.state.as_ref()).map_or(Health::Unknown, |state| of_init(state, leaving))
+        ours.and_then(|status| status.state.as_ref()).map_or(Health::Unknown, of_init)
     } else {
         let every = statuses(|s| &s.init_container_statuses).iter().chain(statuses(|s| &s.container_statuses));
         of_volume(every.filter_map(|status| status.state.as_ref()), image.unwrap_or_default())
+    };
+    // A pod that has ended, or is about to, waits for nothing any more.
+    let failed = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed");
+    let health = match health {
+        _ if pod.metadata.deletion_timestamp.is_some() => Health::Unknown,
+        Health::Stuck(_) if failed => Health::Unknown,
+        health => health,
     };
     let metadata = &pod.metadata;
     Some(Seen {
@@ -84,21 +93,20 @@ pub fn of(pod: &Pod) -> Option<Seen> {
     })
 }
 
-fn of_init(state: &ContainerState, leaving: bool) -> Health {
+fn of_init(state: &ContainerState) -> Health {
     if let Some(waiting) = &state.waiting {
         return stuck(waiting.reason.as_deref(), waiting.message.as_deref()).map_or(Health::Unknown, Health::Stuck);
     }
-    if let Some(began) = state.running.as_ref().and_then(|running| running.started_at.as_ref()) {
-        return Health::Well(system(began));
+    if state.running.is_some() {
+        return Health::Well;
     }
     let Some(ended) = &state.terminated else { return Health::Unknown };
-    match (ended.exit_code, &ended.started_at, &ended.finished_at) {
-        (0, Some(began), _) => Health::Well(system(began)),
+    let reason = ended.reason.as_deref().unwrap_or("Error");
+    match (ended.exit_code, &ended.finished_at) {
+        (0, _) => Health::Well,
         // Killed from outside: the step was stopped, or the node is.
-        (0 | 137 | 143, ..) => Health::Unknown,
-        (_, _, Some(at)) if !leaving => {
-            Health::Failed(told(ended.reason.as_deref().unwrap_or("Error"), ended.message.as_deref()), system(at))
-        }
+        (137 | 143, _) if reason != "OOMKilled" => Health::Unknown,
+        (_, Some(at)) => Health::Failed(told(reason, ended.message.as_deref()), system(at)),
         _ => Health::Unknown,
     }
 }
@@ -107,8 +115,8 @@ fn of_init(state: &ContainerState, leaving: bool) -> Health {
 fn of_volume<'a>(states: impl Iterator<Item = &'a ContainerState>, image: &str) -> Health {
     let mut health = Health::Unknown;
     for state in states {
-        if let Some(began) = state.running.as_ref().and_then(|running| running.started_at.as_ref()) {
-            health = Health::Well(system(began));
+        if state.running.is_some() || state.terminated.as_ref().is_some_and(|ended| ended.started_at.is_some()) {
+            health = Health::Well;
         }
         let Some(waiting) = &state.waiting else { continue };
         let of_ours = waiting.message.as_deref().is_some_and(|message| message.contains(image));
@@ -141,14 +149,16 @@ mod tests {
 
     use super::*;
 
+    const IMAGE: &str = "registry/stepspan:1";
+
     fn health(spec: &Value, status: &Value) -> Option<Health> {
         let metadata = json!({"name": "p", "namespace": "ci", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z"});
         let pod = json!({"metadata": metadata, "spec": spec, "status": status});
-        of(&serde_json::from_value(pod).unwrap()).map(|seen| seen.health)
+        of(&serde_json::from_value(pod).unwrap(), IMAGE).map(|seen| seen.health)
     }
 
     fn init(state: &Value) -> Option<Health> {
-        let container = |name: &str| json!({"name": name, "image": "x"});
+        let container = |name: &str| json!({"name": name, "image": IMAGE});
         let spec = json!({"containers": [container("main")], "initContainers": [container("init"), container(INIT_CONTAINER)]});
         let status = |name: &str, state: &Value| json!({"name": name, "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state});
         let broken = json!({"waiting": {"reason": "ErrImagePull", "message": "the user's own"}});
@@ -177,8 +187,8 @@ mod tests {
             init(&json!({"terminated": {"exitCode": code, "reason": "Error", "message": "cannot install",
                 "startedAt": at, "finishedAt": at}}))
         };
-        assert_eq!(init(&json!({"running": {"startedAt": at}})), Some(Health::Well(five)));
-        assert_eq!(ended(0), Some(Health::Well(five)));
+        assert_eq!(init(&json!({"running": {"startedAt": at}})), Some(Health::Well));
+        assert_eq!(ended(0), Some(Health::Well));
         assert_eq!(ended(1), Some(Health::Failed("Error: cannot install".into(), five)));
         assert_eq!(ended(137), Some(Health::Unknown));
     }
@@ -196,5 +206,24 @@ mod tests {
         };
         assert!(matches!(waiting("Back-off pulling image \"registry/stepspan:1\""), Some(Health::Stuck(_))));
         assert_eq!(waiting("Back-off pulling image \"busybox\""), Some(Health::Unknown));
+    }
+
+    #[test]
+    fn a_pod_of_another_image_or_at_its_end_says_nothing() {
+        let pod = |image: &str, phase: &str, leaving: Option<&str>| {
+            let waiting = json!({"waiting": {"reason": "ImagePullBackOff"}});
+            let status = json!({"name": INIT_CONTAINER, "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": waiting});
+            let pod = json!({
+                "metadata": {"name": "p", "namespace": "ci", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                    "deletionTimestamp": leaving},
+                "spec": {"containers": [], "initContainers": [{"name": INIT_CONTAINER, "image": image}]},
+                "status": {"phase": phase, "initContainerStatuses": [status]},
+            });
+            of(&serde_json::from_value(pod).unwrap(), IMAGE).map(|seen| seen.health)
+        };
+        assert!(matches!(pod(IMAGE, "Pending", None), Some(Health::Stuck(_))));
+        assert_eq!(pod(IMAGE, "Failed", None), Some(Health::Unknown), "a deadline, or an eviction");
+        assert_eq!(pod(IMAGE, "Pending", Some("2026-01-01T00:00:09Z")), Some(Health::Unknown));
+        assert_eq!(pod("registry/stepspan:0", "Pending", None), None);
     }
 }

@@ -135,7 +135,7 @@ struct ClusterArgs {
     /// For how long they must be stuck
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds, requires = "breaker")]
     breaker_after: Duration,
-    /// How many namespaces must be stopped to stop injecting in the whole cluster
+    /// In how many namespaces pods must be stuck, while none starts in any, to stop injecting in the whole cluster
     #[arg(long, value_name = "N", default_value_t = 3, requires = "breaker")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     breaker_namespaces: u16,

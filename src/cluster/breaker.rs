@@ -4,7 +4,7 @@
 //! by the holder alone, and only those that are pending or failed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -47,6 +47,8 @@ const PHASES: &str = "status.phase!=Running,status.phase!=Succeeded";
 const PAGE: u32 = 50;
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How many of our own writes are known again.
+const OWN_WRITES: usize = 16;
 /// For one request.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest note of an Event, in characters (`events.k8s.io/v1`: 1 kB).
@@ -89,8 +91,9 @@ pub async fn follow(
                 Stops::default()
             }
         };
-        if *gate.stops() != stops {
-            gate.set(stops.clone());
+        let before = gate.stops();
+        gate.set(stops.clone());
+        if *before != stops {
             listener.stopped(&stops);
         }
         state.send_replace(Known::Is(Stored { stops, version: map.metadata.resource_version.unwrap_or_default() }));
@@ -104,6 +107,8 @@ pub struct Judge {
     breaker: Breaker,
     held: watch::Receiver<bool>,
     stored: watch::Receiver<Known<Stored>>,
+    /// Our image, as it stands in pods.
+    image: String,
     recorder: Recorder,
     listener: Arc<dyn Listener>,
 }
@@ -113,8 +118,12 @@ struct Term {
     circuits: Circuits,
     /// What the ConfigMap says, as far as is known here.
     written: Stops,
-    /// The `resourceVersion`s of our own writes: what comes by the watch under another is somebody else's.
-    own: Vec<String>,
+    /// The `resourceVersion` it has, as far as is known here: a write by somebody else since then makes ours fail.
+    version: String,
+    /// Those of our own last writes: what comes by the watch under another is somebody else's.
+    own: VecDeque<String>,
+    /// What has turned and is not written yet.
+    untold: Vec<Turn>,
     /// The pods of the list that is being told.
     listing: Option<BTreeSet<String>>,
 }
@@ -126,11 +135,11 @@ impl Judge {
         config: &Cluster,
         breaker: &Breaker,
         (held, stored): (watch::Receiver<bool>, watch::Receiver<Known<Stored>>),
-        listener: Arc<dyn Listener>,
+        (image, listener): (String, Arc<dyn Listener>),
     ) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(config.identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, config: config.clone(), breaker: breaker.clone(), held, stored, recorder, listener }
+        Self { client, config: config.clone(), breaker: breaker.clone(), held, stored, image, recorder, listener }
     }
 
     /// Judges whenever it holds the Lease, for as long as this is polled.
@@ -138,9 +147,10 @@ impl Judge {
         loop {
             let stored = self.stored.borrow_and_update().clone();
             let held = *self.held.borrow_and_update();
-            if let (true, Known::Is(Stored { stops, .. })) = (held, stored) {
+            if let (true, Known::Is(Stored { stops, version })) = (held, stored) {
                 let circuits = Circuits::new(self.breaker.settings.clone(), stops.clone());
-                self.term(Term { circuits, written: stops, own: Vec::new(), listing: None }).await;
+                let (own, untold) = (VecDeque::new(), Vec::new());
+                self.term(Term { circuits, written: stops, version, own, untold, listing: None }).await;
             }
             tokio::select! {
                 Ok(()) = self.held.changed() => {}
@@ -157,23 +167,26 @@ impl Judge {
         while *self.held.borrow_and_update() {
             let now = now();
             let turns = term.circuits.turn(now);
-            self.tell(&turns).await;
-            let rest =
-                if self.write(&mut term).await { term.circuits.rest(now).unwrap_or(LONGEST_REST) } else { AGAIN };
+            term.untold.extend(turns);
+            let mut rest = AGAIN;
+            if self.write(&mut term).await {
+                self.tell(&std::mem::take(&mut term.untold)).await;
+                rest = term.circuits.rest(now).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+            }
             tokio::select! {
                 Some(change) = changes.next() => {
                     let turns = self.hear(change, &mut term).await;
-                    self.tell(&turns).await;
+                    term.untold.extend(turns);
                 }
                 Ok(()) = self.stored.changed() => {
                     let stored = self.stored.borrow_and_update().clone();
                     if let Known::Is(Stored { stops, version }) = stored {
-                        term.overrule(stops, &version);
+                        term.overrule(stops, version);
                     }
                 }
                 Ok(()) = self.held.changed() => {}
                 // A moment more: times are in whole seconds.
-                () = tokio::time::sleep(rest.min(LONGEST_REST) + Duration::from_millis(50)) => {}
+                () = tokio::time::sleep(rest + Duration::from_millis(50)) => {}
             }
         }
     }
@@ -184,13 +197,13 @@ impl Judge {
             Ok(Event::Init) => term.listing = Some(BTreeSet::new()),
             Ok(Event::InitApply(pod)) => {
                 term.listing.get_or_insert_default().extend(pod.metadata.uid.clone());
-                return term.see(&pod);
+                return term.see(&pod, &self.image);
             }
             Ok(Event::InitDone) => {
                 let listed = term.listing.take().unwrap_or_default();
                 term.circuits.keep(|uid| listed.contains(uid));
             }
-            Ok(Event::Apply(pod)) => return term.see(&pod),
+            Ok(Event::Apply(pod)) => return term.see(&pod, &self.image),
             Ok(Event::Delete(pod)) => return self.left(&pod, term).await,
             Err(error) => self.listener.failed(format!("the pods of workflows: {error}")),
         }
@@ -199,17 +212,20 @@ impl Judge {
 
     /// A pod is gone, or it runs now: that is no longer among those watched, and good news where something is stopped.
     async fn left(&self, pod: &Pod, term: &mut Term) -> Vec<Turn> {
-        let Some(seen) = symptom::of(pod) else { return Vec::new() };
-        term.circuits.gone(&seen.uid);
+        let Some(seen) = symptom::of(pod, &self.image) else { return Vec::new() };
         let stops = term.circuits.stops();
         if stops.cluster.is_none() && !stops.namespaces.contains_key(&seen.namespace) {
+            term.circuits.gone(&seen.uid);
             return Vec::new();
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &seen.namespace);
         match timeout(PATIENCE, api.get_opt(&seen.name)).await {
-            Ok(Ok(Some(pod))) if pod.metadata.uid.as_ref() == Some(&seen.uid) => term.see(&pod),
+            Ok(Ok(Some(pod))) if pod.metadata.uid.as_ref() == Some(&seen.uid) => term.see(&pod, &self.image),
             // The next trial will tell.
-            _ => Vec::new(),
+            _ => {
+                term.circuits.gone(&seen.uid);
+                Vec::new()
+            }
         }
     }
 
@@ -219,17 +235,31 @@ impl Judge {
         if *stops == term.written {
             return true;
         }
-        let text =
-            if stops.is_empty() { String::new() } else { serde_json::to_string_pretty(stops).unwrap_or_default() };
+        let text = if *stops == Stops::default() {
+            String::new()
+        } else {
+            serde_json::to_string_pretty(stops).unwrap_or_default()
+        };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let patch = Patch::Merge(json!({"data": {KEY: text}}));
+        let metadata = json!({"resourceVersion": term.version});
+        let patch = Patch::Merge(json!({"metadata": metadata, "data": {KEY: text}}));
+        // A Lease that was lost meanwhile is another's to act under.
+        if !*self.held.borrow() {
+            return false;
+        }
         match timeout(PATIENCE, api.patch(&self.breaker.config_map, &parameters, &patch)).await {
             Ok(Ok(map)) => {
                 term.written = stops.clone();
-                term.own.extend(map.metadata.resource_version);
+                term.version = map.metadata.resource_version.unwrap_or_default();
+                term.own.push_back(term.version.clone());
+                if term.own.len() > OWN_WRITES {
+                    term.own.pop_front();
+                }
                 true
             }
+            // Somebody else wrote: what, comes by the watch.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => false,
             Ok(Err(error)) => {
                 self.listener.failed(format!("the ConfigMap {}: {error}", self.breaker.config_map));
                 false
@@ -243,7 +273,8 @@ impl Judge {
         for turn in turns {
             self.listener.turned(turn);
             let about = match &turn.namespace {
-                Some(namespace) => reference("v1", "Namespace", namespace),
+                // In the namespace itself, where `kubectl get events` is asked.
+                Some(name) => ObjectReference { namespace: Some(name.clone()), ..reference("v1", "Namespace", name) },
                 None => reference(
                     "admissionregistration.k8s.io/v1",
                     "MutatingWebhookConfiguration",
@@ -265,15 +296,20 @@ impl Judge {
 }
 
 impl Term {
-    fn see(&mut self, pod: &Pod) -> Vec<Turn> {
-        symptom::of(pod).map(|seen| self.circuits.see(seen, now())).unwrap_or_default()
+    fn see(&mut self, pod: &Pod, image: &str) -> Vec<Turn> {
+        symptom::of(pod, image).map(|seen| self.circuits.see(seen, now())).unwrap_or_default()
     }
 
     /// Takes what somebody else has written: an operator, or another holder.
-    fn overrule(&mut self, stops: Stops, version: &str) {
-        if stops != self.written && !self.own.iter().any(|own| own == version) {
+    fn overrule(&mut self, stops: Stops, version: String) {
+        if self.own.contains(&version) {
+            return;
+        }
+        self.version = version;
+        if stops != self.written {
+            self.untold.clear();
             self.written = stops.clone();
-            self.circuits.overrule(stops);
+            self.circuits.overrule(stops, now());
         }
     }
 }

@@ -106,7 +106,8 @@ pub fn connect(client: Client, config: &Cluster, kept: &Kept, listener: &Arc<dyn
         let (one, gate, tell) = (client.clone(), Arc::clone(&kept.gate), Arc::clone(listener));
         let (namespace, name) = (config.namespace.clone(), breaker.config_map.clone());
         tasks.spawn(async move { breaker::follow(one, (&namespace, &name), &gate, told, &*tell).await });
-        let judge = Judge::new(client.clone(), config, breaker, (held.clone(), stored), Arc::clone(listener));
+        let image = kept.facts.current().injector.image.clone();
+        let judge = Judge::new(client.clone(), config, breaker, (held.clone(), stored), (image, Arc::clone(listener)));
         tasks.spawn(judge.run());
     }
     if let Some(keys) = &config.keys {

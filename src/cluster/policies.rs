@@ -1,6 +1,11 @@
 //! Policies as resources: a watch that feeds the store, and the statuses, which the holder of the Lease writes.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt;
 use kube::{
@@ -25,8 +30,10 @@ use crate::{
     telemetry::events::rfc3339,
 };
 
-/// After a status that could not be written.
+/// After a status that was not written.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A generation's status is written once in so long: another release may write other ones, and would be woken by each of ours.
+const ONCE: Duration = Duration::from_mins(1);
 
 /// The resources of a cluster, and the store they go to.
 #[derive(Clone)]
@@ -78,11 +85,20 @@ impl Policies {
 
     /// Writes the statuses that say something else than they should, while the Lease is `held`.
     pub async fn publish(self, mut held: watch::Receiver<bool>, listener: &dyn Listener) {
+        // When the status of which generation was written last.
+        let mut written: BTreeMap<String, (i64, Instant)> = BTreeMap::new();
         loop {
             let mut failed = false;
             if *held.borrow_and_update() {
                 let now = rfc3339(OffsetDateTime::now_utc());
-                for (name, status) in self.store.outdated(&now) {
+                let outdated = self.store.outdated(&now);
+                written.retain(|_, (_, at)| at.elapsed() < ONCE);
+                for (name, status) in outdated {
+                    if written.get(&name).is_some_and(|(generation, _)| *generation == status.observed_generation) {
+                        failed = true;
+                        continue;
+                    }
+                    written.insert(name.clone(), (status.observed_generation, Instant::now()));
                     let patch = Patch::Merge(json!({"status": status}));
                     let parameters =
                         PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };

@@ -153,8 +153,13 @@ impl Health {
                 format!("{} for {whose}: {}", stop.phase.label(), stop.reason)
             })
             .collect();
-        let (state, reason) =
-            if told.is_empty() { (State::Ok, "closed".to_owned()) } else { (State::Degraded, told.join("; ")) };
+        let (state, reason) = if self.kept.gate.awaits() {
+            (State::Failed, "not known yet where injection is stopped".to_owned())
+        } else if told.is_empty() {
+            (State::Ok, "closed".to_owned())
+        } else {
+            (State::Degraded, told.join("; "))
+        };
         Check { name: "breaker", state, reason, detail: json!(*stops) }
     }
 

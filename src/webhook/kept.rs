@@ -40,7 +40,10 @@ impl Kept {
         Ok(Self {
             policies: Arc::new(PolicyStore::open(config.policies.clone(), Arc::clone(&seams.loader), rules)?),
             pause: Arc::new(PauseSwitch::new(config.pause_file.clone())),
-            gate: Arc::new(Gate::default()),
+            gate: Arc::new(match cluster.and_then(|c| c.breaker.as_ref()) {
+                Some(_) => Gate::awaiting(),
+                None => Gate::default(),
+            }),
             facts: Arc::new(Facts::new(context, cluster.is_some_and(|c| c.namespace_labels))),
             tls: Arc::new(TlsStore::open(config)?),
         })

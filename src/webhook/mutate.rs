@@ -162,7 +162,7 @@ impl App {
     /// Whether the breaker keeps us out of a pod that would be patched.
     fn stopped(&self, reviewed: &Reviewed) -> bool {
         reviewed.kind == "Pod"
-            && !reviewed.patch.is_empty()
+            && reviewed.outcome == Outcome::Injected
             && !self.kept.gate.admits(&reviewed.namespace, !reviewed.dry_run)
     }
 

@@ -31,7 +31,6 @@ fn phase(circuits: &Circuits, namespace: &str) -> Option<Phase> {
 fn it_takes_several_pods_for_some_time() {
     let mut circuits = Circuits::new(SETTINGS, Stops::default());
     stick(&mut circuits, "ci", 0);
-    circuits.see(seen("qa", "p", 0, stuck()), at(0));
     assert_eq!(circuits.turn(at(29)), []);
     assert_eq!(circuits.rest(at(29)), Some(Duration::from_secs(1)));
     let turns = circuits.turn(at(30));
@@ -51,7 +50,7 @@ fn pods_that_go_or_get_well_in_time_are_forgiven() {
     circuits.gone("ci/p0-0");
     assert_eq!(circuits.turn(at(60)), []);
     circuits.see(seen("ci", "another", 60, stuck()), at(60));
-    circuits.see(seen("ci", "p1-0", 0, Health::Well(at(61))), at(61));
+    circuits.see(seen("ci", "p1-0", 0, Health::Well), at(61));
     assert_eq!(circuits.turn(at(120)), []);
 }
 
@@ -81,7 +80,7 @@ fn a_trial_that_succeeds_closes_and_one_that_fails_waits_longer() {
     assert_eq!(turns[0].pod.as_ref().unwrap().name, "trial");
     circuits.turn(at(970));
     assert_eq!(phase(&circuits, "ci"), Some(Phase::Trial));
-    let closed = circuits.see(seen("ci", "second", 975, Health::Well(at(980))), at(980));
+    let closed = circuits.see(seen("ci", "second", 975, Health::Well), at(980));
     assert_eq!(closed, [Turn { namespace: Some("ci".to_owned()), now: None, pod: None }]);
     assert_eq!(circuits.turn(at(2000)), [], "those from before are excused");
     stick(&mut circuits, "ci", 2000);
@@ -120,24 +119,70 @@ fn a_stuck_pod_that_starts_after_all_closes_what_it_opened() {
     let mut circuits = Circuits::new(SETTINGS, Stops::default());
     stick(&mut circuits, "ci", 0);
     circuits.turn(at(30));
-    let early = circuits.see(seen("ci", "long-ago", 0, Health::Well(at(5))), at(40));
+    let early = circuits.see(seen("ci", "long-ago", 0, Health::Well), at(40));
     assert_eq!(early, [], "it started before");
-    assert_eq!(circuits.see(seen("ci", "p0-0", 0, Health::Well(at(50))), at(50)).len(), 1);
+    assert_eq!(circuits.see(seen("ci", "p0-0", 0, Health::Well), at(50)).len(), 1);
     assert!(circuits.stops().is_empty());
 }
 
 #[test]
-fn several_namespaces_open_the_cluster_s_and_one_pod_closes_all() {
+fn stuck_pods_everywhere_open_the_cluster_s_and_a_pod_of_its_trial_closes_it() {
     let mut circuits = Circuits::new(SETTINGS, Stops::default());
     stick(&mut circuits, "ci", 0);
     stick(&mut circuits, "qa", 0);
     let turns = circuits.turn(at(30));
     assert_eq!(turns.iter().map(|turn| turn.namespace.as_deref()).collect::<Vec<_>>(), [Some("ci"), Some("qa"), None]);
+    assert_eq!(circuits.rest(at(30)), Some(Duration::from_mins(5)));
+    circuits.see(seen("third", "on-its-way", 28, Health::Well), at(40));
+    assert!(circuits.stops().cluster.is_some(), "it was let in before");
     assert_eq!(circuits.turn(at(330))[0].namespace, None, "the cluster's own trial");
-    let closed = circuits.see(seen("third", "p", 331, Health::Well(at(335))), at(335));
-    assert_eq!(closed.len(), 3);
-    assert!(circuits.stops().is_empty());
-    assert_eq!(circuits.turn(at(400)), []);
+    assert_eq!(circuits.rest(at(330)), Some(Duration::from_mins(5)), "namespaces wait for it");
+    assert_eq!(circuits.see(seen("third", "p", 331, Health::Well), at(335)), [Turn::closed(None)]);
+    // Of the namespaces it says nothing: they have trials of their own.
+    circuits.turn(at(340));
+    assert_eq!((phase(&circuits, "ci"), phase(&circuits, "qa")), (Some(Phase::Trial), Some(Phase::Trial)));
+    assert_eq!(circuits.stops().cluster, None);
+}
+
+#[test]
+fn the_cluster_goes_on_where_pods_start_elsewhere() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    stick(&mut circuits, "ci", 0);
+    stick(&mut circuits, "qa", 0);
+    circuits.see(seen("third", "p", 5, Health::Well), at(10));
+    let turns = circuits.turn(at(30));
+    assert_eq!(turns.iter().map(|turn| turn.namespace.as_deref()).collect::<Vec<_>>(), [Some("ci"), Some("qa")]);
+}
+
+#[test]
+fn one_stuck_pod_in_each_of_several_namespaces_is_several_pods() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    for namespace in ["a", "b", "c"] {
+        circuits.see(seen(namespace, "p", 0, stuck()), at(0));
+    }
+    let turns = circuits.turn(at(30));
+    assert_eq!(turns.len(), 1);
+    let stop = turns[0].now.as_ref().unwrap();
+    assert!(turns[0].namespace.is_none() && stop.reason.contains("3 pods of 3 namespaces, such as a/p"), "{stop:?}");
+}
+
+#[test]
+fn a_trial_s_pod_is_known_by_a_clock_that_is_behind() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    stick(&mut circuits, "ci", 0);
+    circuits.turn(at(30));
+    circuits.turn(at(330));
+    assert_eq!(circuits.see(seen("ci", "trial", 325, Health::Well), at(335)), [Turn::closed(Some("ci"))]);
+}
+
+#[test]
+fn a_stuck_pod_that_fails_counts_as_failed() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    stick(&mut circuits, "ci", 0);
+    for i in 0..3 {
+        circuits.see(seen("ci", &format!("p{i}-0"), 0, Health::Failed("Error".to_owned(), at(5))), at(6));
+    }
+    assert_eq!(circuits.turn(at(7)).len(), 1);
 }
 
 #[test]
@@ -165,7 +210,7 @@ fn another_holder_goes_on_and_an_operator_is_obeyed() {
     let mut second = Circuits::new(SETTINGS, serde_json::from_str(&written).unwrap());
     assert_eq!(second.stops(), first.stops());
     assert_eq!(second.turn(at(330)).len(), 1, "its trial is due");
-    first.overrule(Stops::default());
+    first.overrule(Stops::default(), at(40));
     assert_eq!(first.turn(at(60)), [], "closed by hand, and the stuck pods are excused");
 }
 

@@ -128,7 +128,7 @@ fn stuck_pods_stop_injection_and_a_trial_resumes_it(cluster: &Cluster) -> Result
         ensure!(is_injected(&create(&namespace, &pod)?), "not injected after the breaker closed");
     }
     let reasons: Vec<Value> =
-        events(cluster, "default", namespace.name())?.into_iter().map(|e| e["reason"].clone()).collect();
+        events(cluster, namespace.name(), namespace.name())?.into_iter().map(|e| e["reason"].clone()).collect();
     for reason in ["InjectionPaused", "InjectionTried", "InjectionResumed"] {
         ensure!(reasons.iter().any(|r| r == reason), "no {reason} on the namespace: {reasons:?}");
     }
