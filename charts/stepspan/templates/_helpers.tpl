@@ -2,16 +2,27 @@
 {{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
-{{- define "stepspan.selector" -}}
+{{- define "stepspan.instance" -}}
 app.kubernetes.io/name: stepspan
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "stepspan.labels" -}}
-{{ include "stepspan.selector" . }}
+{{ include "stepspan.instance" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- /* The webhook's pods, and what is of them alone: another component of the release is not theirs. */}}
+{{- define "stepspan.webhook.selector" -}}
+{{ include "stepspan.instance" . }}
+app.kubernetes.io/component: webhook
+{{- end }}
+
+{{- define "stepspan.webhook.labels" -}}
+{{ include "stepspan.labels" . }}
+app.kubernetes.io/component: webhook
 {{- end }}
 
 {{- define "stepspan.image" -}}
@@ -31,4 +42,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq .Values.certificates.mode "secret" }}
 caBundle: {{ required "certificates.mode is secret: certificates.caBundle must hold the CA that signed it" .Values.certificates.caBundle | b64enc }}
 {{- end }}
+{{- end }}
+
+{{- /* certificates.life, where it leaves time to bring a certificate to all replicas before the next. */}}
+{{- define "stepspan.life" -}}
+{{- $life := .Values.certificates.life }}
+{{- $unit := regexFind "[a-z]+$" $life }}
+{{- $millis := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 }}
+{{- if lt (mul (trimSuffix $unit $life | int64) (get $millis $unit)) 30000 }}
+{{- fail (printf "certificates.life: %s is too short for all replicas and the API server to follow: at least 30s" $life) }}
+{{- end }}
+{{- $life }}
 {{- end }}
