@@ -214,6 +214,82 @@ fn policies_come_from_where_they_are_wanted() {
     assert!(resources.contains("--no-default-policy") && !resources.contains("--policy=/policies"));
 }
 
+/// The webhooks of the configuration: of pods, then of workflows.
+fn webhooks(objects: &[Value]) -> (Value, Value) {
+    let all = &of_kind(objects, "MutatingWebhookConfiguration")[0]["webhooks"];
+    assert_eq!((&all[0]["name"], &all[1]["name"]), (&"pods.stepspan.dev".into(), &"workflows.stepspan.dev".into()));
+    (all[0].clone(), all[1].clone())
+}
+
+/// Users submit workflows, and a controller makes their pods: who names it must still have the keys carried to pods.
+#[test]
+fn requesters_are_those_of_pods() {
+    let (pods, workflows) = webhooks(&objects(&render(&["--set", "requesters={system:serviceaccount:argo:argo}"])));
+    let condition = r#"request.userInfo.username in ["system:serviceaccount:argo:argo"]"#;
+    assert_eq!(pods["matchConditions"][1]["expression"], condition);
+    assert!(!workflows["matchConditions"].to_string().contains("userInfo"), "{workflows}");
+}
+
+#[test]
+fn kube_system_and_the_own_namespace_are_always_left_out() {
+    for (set, left_out) in [
+        ("namespaces.exclude=[]", serde_json::json!(["kube-system", "tracing"])),
+        (r#"namespaces.exclude=["a","tracing"]"#, serde_json::json!(["kube-system", "tracing", "a"])),
+    ] {
+        let (pods, workflows) = webhooks(&objects(&render(&["--set-json", set])));
+        for webhook in [pods, workflows] {
+            assert_eq!(webhook["namespaceSelector"]["matchExpressions"][0]["values"], left_out);
+        }
+    }
+}
+
+/// Whoever looks for the webhook's pods finds no others, should the release have others too.
+#[test]
+fn the_webhook_s_pods_are_found_as_a_component() {
+    let objects = objects(&render(&["--set", "metrics.serviceMonitor.enabled=true,podLabels.team=a"]));
+    let one = |kind| of_kind(&objects, kind)[0];
+    let deployment = &one("Deployment")["spec"];
+    let template = &deployment["template"];
+    let mut selectors = vec![
+        &deployment["selector"]["matchLabels"],
+        &one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        &one("ServiceMonitor")["spec"]["selector"]["matchLabels"],
+        &one("Service")["spec"]["selector"],
+    ];
+    let spread = template["spec"]["topologySpreadConstraints"].as_array().unwrap();
+    selectors.extend(spread.iter().map(|constraint| &constraint["labelSelector"]["matchLabels"]));
+    for selector in selectors {
+        let wanted = serde_json::json!({"app.kubernetes.io/name": "stepspan", "app.kubernetes.io/instance": "stepspan",
+            "app.kubernetes.io/component": "webhook"});
+        assert_eq!(*selector, wanted);
+    }
+    for found in [&template["metadata"]["labels"], &one("Service")["metadata"]["labels"]] {
+        assert_eq!(found["app.kubernetes.io/component"], "webhook");
+    }
+    assert_eq!(template["metadata"]["labels"]["team"], "a");
+}
+
+#[test]
+fn bodies_have_a_part_of_the_memory_only() {
+    let objects = objects(&render(&[]));
+    let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+    assert!(container["args"].as_array().unwrap().contains(&"--max-body-memory=32MiB".into()));
+    assert_eq!(container["resources"]["limits"]["memory"], "128Mi");
+}
+
+#[test]
+fn metrics_are_scraped_once() {
+    let scraped = |set: &str| {
+        let objects = objects(&render(&["--set", set]));
+        let template = &of_kind(&objects, "Deployment")[0]["spec"]["template"];
+        let annotated = template["metadata"]["annotations"].to_string().contains("prometheus.io/scrape");
+        (annotated, of_kind(&objects, "ServiceMonitor").len())
+    };
+    assert_eq!(scraped("metrics.serviceMonitor.enabled=false"), (true, 0));
+    assert_eq!(scraped("metrics.serviceMonitor.enabled=true"), (false, 1));
+    assert_eq!(scraped("metrics.annotations=false"), (false, 0));
+}
+
 #[test]
 fn the_default_policy_is_the_embedded_one() {
     let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
@@ -234,11 +310,16 @@ fn wrong_values_are_refused_with_a_reason() {
         (&["--set", "policies.default=false,policies.resources=false"], "there would be no policy"),
         (&["--set-json", r#"policies.files={"a.txt":"x"}"#], "must end in .yaml, .yml or .json"),
         (&["--set", "networkPolicy.namespaces={ci}"], "networkPolicy.to names no collector"),
+        (&["--set", "certificates.life=29999ms"], "29999ms is too short"),
+        (&["--set", "certificates.life=20s"], "at least 30s"),
+        (&["--set", "certificates.certManager.issuerRef.kind=ClusterIssuer"], "'name' required"),
+        (&["--set", r"podLabels.app\.kubernetes\.io/component=x"], "invalid propertyName"),
         (&["--kube-version", "1.29.0"], "requires kubeVersion"),
     ] {
         let said = refusal(args);
         assert!(said.contains(reason), "{args:?}: {said}");
     }
+    assert!(render(&["--set", "certificates.life=30s"]).contains("--tls-life=30s"));
 }
 
 /// The table of `charts/stepspan/README.md` is made from the comments of `values.yaml` (`ACCEPT=1` makes it anew).
