@@ -33,6 +33,9 @@ pub struct Settings {
 /// The longest time between two trials.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
+/// The key of the ConfigMap under which [`Stops`] stand.
+pub const KEY: &str = "stopped";
+
 /// Where nothing is injected. JSON, as it stands in the ConfigMap.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

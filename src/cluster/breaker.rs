@@ -28,7 +28,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{Known, Listener, registration::FIELD_MANAGER};
 use crate::{
     breaker::{
-        Phase, Stops,
+        KEY, Phase, Stops,
         circuit::{Circuits, Turn},
         gate::Gate,
         symptom,
@@ -37,8 +37,6 @@ use crate::{
     telemetry::events::rfc3339,
 };
 
-/// The key of the ConfigMap.
-const KEY: &str = "stopped";
 /// Argo's label on every pod of a workflow (`workflow/common/common.go` `LabelKeyWorkflow`).
 const ARGO_LABEL: &str = "workflows.argoproj.io/workflow";
 /// Pending and failed ones: where our part does not start, the pod is either.

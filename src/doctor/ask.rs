@@ -87,7 +87,7 @@ pub struct Right {
 }
 
 impl Right {
-    fn new(verb: &'static str, kind: Kind, part: &str, namespace: Option<&str>) -> Self {
+    pub(super) fn new(verb: &'static str, kind: Kind, part: &str, namespace: Option<&str>) -> Self {
         let part = if part.is_empty() { String::new() } else { format!("/{part}") };
         let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
         Self { verb, resource: format!("{}{group}{part}", kind.plural), namespace: namespace.map(str::to_owned) }

@@ -2,8 +2,8 @@
 //!
 //! [`survey`] asks what is the same for all namespaces, `namespace` what is each one's own; both only fetch, through [`ask`]. What
 //! an answer means is said by functions from plain JSON to [`report::Finding`]s: [`server`], [`argo`], [`install`],
-//! [`certificates`], [`policies`], [`limits`], [`trial`] (of a [`pod`]), [`endpoint`], [`others`]. [`run`] is the one that changes
-//! the cluster, and only where it is asked to.
+//! [`certificates`], [`breaker`], [`policies`], [`limits`], [`trial`] (of a [`pod`]), [`endpoint`], [`others`]. [`run`] is the one
+//! that changes the cluster, and only where it is asked to.
 //!
 //! Invariants:
 //! - Without `run`, every request is a read or a server-side dry-run, which has no side effects.
@@ -13,6 +13,7 @@
 
 pub mod argo;
 pub mod ask;
+pub mod breaker;
 pub mod certificates;
 pub mod endpoint;
 pub mod install;

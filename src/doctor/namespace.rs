@@ -152,7 +152,9 @@ impl Looking<'_> {
             trials.without = Some(without);
         }
         let (_, reviewed) = review(shape);
-        Ok(trial::judge(&trials, Expected { install, place: self.place(), reviewed: &reviewed }))
+        let stop = install.and_then(|install| survey.breakers.stop(install, self.name));
+        let expected = Expected { install, stop: stop.as_ref(), place: self.place(), reviewed: &reviewed };
+        Ok(trial::judge(&trials, expected))
     }
 
     async fn endpoints(&self) -> Vec<Finding> {

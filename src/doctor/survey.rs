@@ -5,12 +5,14 @@ use std::{
     time::SystemTime,
 };
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{
     Error, Options,
     argo::{self, Controller, Seen},
     ask::{ALL, Answer, Asker, Kind, Refusal},
+    breaker::{self, Breakers},
     certificates,
     install::{self, Install},
     policies::{self, Policies},
@@ -35,6 +37,8 @@ pub struct Survey {
     pub mutations: Answer<(Vec<Value>, Vec<Value>)>,
     /// Our installs.
     pub installs: Vec<Install>,
+    /// What their circuit breakers have stopped.
+    pub breakers: Breakers,
     /// What goes into pods besides the policies.
     pub context: Context,
     /// The policies in force.
@@ -79,10 +83,13 @@ impl Survey {
         let installs: Vec<_> = configurations.iter().flatten().filter_map(of).collect();
         let release = options.release.or_else(|| installs.iter().find_map(|i| i.service.clone()).map(|(ns, _)| ns));
 
-        let config_maps = match &release {
-            Some(release) => ask.list(Kind::CONFIG_MAPS, Some(release), install::LABEL, ALL).await,
-            None => Ok(Vec::new()),
+        let config_maps = async {
+            match &release {
+                Some(release) => ask.list(Kind::CONFIG_MAPS, Some(release), install::LABEL, ALL).await,
+                None => Ok(Vec::new()),
+            }
         };
+        let (config_maps, breakers) = tokio::join!(config_maps, breakers(ask, &installs));
         let mut context = config_maps.as_ref().ok().and_then(|maps| install::context_of(maps)).unwrap_or_default();
         if let Some(image) = options.image {
             context.injector.image = image;
@@ -93,6 +100,7 @@ impl Survey {
             configurations,
             mutations,
             installs,
+            breakers,
             context,
             policies,
             seen: pods.map(|pods| Seen::of(&pods)),
@@ -179,10 +187,21 @@ impl Survey {
             findings.extend(install::judge_configuration(install));
             findings.extend(certificates::judge_bundles(install, SystemTime::now()));
             findings.extend(served(ask, install).await);
+            findings.extend(self.breakers.judge(install));
         }
         findings.extend(self.about_policies.iter().cloned());
         findings
     }
+}
+
+/// What each install's circuit breaker has written; no other namespace's ConfigMaps are looked at.
+async fn breakers(ask: &Asker, installs: &[Install]) -> Breakers {
+    let services: BTreeSet<_> = installs.iter().filter_map(|install| install.service.clone()).collect();
+    let answers = services.into_iter().map(async |(namespace, service)| {
+        let answer = ask.get(Kind::CONFIG_MAPS, Some(&namespace), &breaker::config_map(&service)).await;
+        ((namespace, service), answer)
+    });
+    join_all(answers).await.into_iter().collect()
 }
 
 /// Who serves an install, and by which certificate.

@@ -5,12 +5,14 @@ use stepspan_contract::names;
 
 use super::{
     ask::Reply,
+    breaker,
     install::Install,
     report::Finding,
     rules::{Place, is_asked, namespace_selected},
 };
 use crate::{
     admission::{Outcome, Reviewed},
+    breaker::Stop,
     inject::reason::SkipReason,
 };
 
@@ -32,6 +34,8 @@ pub struct Trials {
 pub struct Expected<'a> {
     /// The install whose webhook should be asked; `None` before install.
     pub install: Option<&'a Install>,
+    /// What its circuit breaker has stopped here.
+    pub stop: Option<&'a Stop>,
     /// The pod's place.
     pub place: Place<'a>,
     /// What our evaluator says of it.
@@ -95,6 +99,11 @@ fn judge_injection(reply: &Reply, expected: Expected<'_>) -> Finding {
     }
     if expected.reviewed.outcome != Outcome::Injected {
         return Finding::warn(CHECK, format!("admitted, not injected: {why}"), "see match in docs/policy-reference.md");
+    }
+    // A dry-run is no trial: it goes without us in either phase.
+    if let Some(stop) = expected.stop {
+        let found = format!("admitted, not injected: the circuit breaker is {}", breaker::words(stop));
+        return Finding::warn(CHECK, found, "see the check `breaker`");
     }
     let said: Vec<_> = reply.warnings.iter().filter(|text| text.starts_with("stepspan")).cloned().collect();
     let found = match said.first() {
@@ -205,11 +214,14 @@ fn brief(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use serde_json::json;
 
     use super::*;
     use crate::{
         argo::Layout,
+        breaker::Phase,
         context::Context,
         doctor::{pod, report::State},
         policy::{PolicySet, compile::Rules},
@@ -236,11 +248,15 @@ mod tests {
     }
 
     fn judged(trials: &Trials, install: Option<&Install>) -> Vec<(State, String)> {
+        judged_with(trials, install, None)
+    }
+
+    fn judged_with(trials: &Trials, install: Option<&Install>, stop: Option<&Stop>) -> Vec<(State, String)> {
         let (namespace, labels) = (Labels::new(), pod::labels());
         let policies = PolicySet::embedded(&Rules::default()).unwrap();
         let reviewed = pod::review(&pod::pod(SHAPE), "ci", &policies, &Context::default());
         let place = Place { namespace: "ci", labels: &namespace, pod: &labels };
-        let findings = judge(trials, Expected { install, place, reviewed: &reviewed });
+        let findings = judge(trials, Expected { install, stop, place, reviewed: &reviewed });
         findings.into_iter().map(|finding| (finding.state, finding.found)).collect()
     }
 
@@ -265,6 +281,22 @@ mod tests {
         let mut marked = pod::pod(SHAPE);
         marked["metadata"]["annotations"][names::STATUS_ANNOTATION] = json!("skipped: missing-repo");
         assert_eq!(one(admitted(marked), Some(&install(|_| {}))).1, "admitted, not injected: skipped: missing-repo");
+    }
+
+    #[test]
+    fn an_open_breaker_is_no_broken_network() {
+        let since = SystemTime::UNIX_EPOCH;
+        let stop = |phase| Stop { phase, since, until: since, reason: "ErrImagePull".into() };
+        let trials = Trials { with: admitted(pod::pod(SHAPE)), ..Trials::default() };
+        for (phase, words) in [(Phase::Open, "is open since 1970"), (Phase::Trial, "is in trial since 1970")] {
+            let (state, found) = judged_with(&trials, Some(&install(|_| {})), Some(&stop(phase))).remove(0);
+            assert_eq!(state, State::Warn);
+            assert!(found.contains(words) && found.contains("ErrImagePull"), "{found}");
+        }
+        // Who is not asked has another reason.
+        let elsewhere = install(|webhook| webhook["namespaceSelector"] = json!({"matchLabels": {"a": "b"}}));
+        let (_, found) = judged_with(&trials, Some(&elsewhere), Some(&stop(Phase::Open))).remove(0);
+        assert!(found.ends_with("leaves this namespace out"), "{found}");
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn the_doctor_finds_nothing_wrong_with_it(cluster: &Cluster, release: &Release<'
         (None, "endpoints", "2 ready"),
         (None, "replicas", "stepspan: 2 of 2 ready"),
         (None, "certificate", "trusted by every webhook, 89 days left"),
+        (None, "breaker", "closed"),
         (None, "policies", "agent-steps (1 in ConfigMap stepspan-policies)"),
         (steps, "trial pod", "admitted, and injected by stepspan-"),
         (steps, "endpoint", "1 ready"),
