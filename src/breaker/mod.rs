@@ -128,6 +128,7 @@ mod moment {
 
         use serde::{Deserializer, Serializer};
 
+        #[expect(clippy::ref_option, reason = "as serde calls it")]
         pub(in super::super) fn serialize<S: Serializer>(at: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
             match at {
                 Some(at) => super::serialize(at, to),

@@ -41,7 +41,7 @@ impl Breakers {
     /// What keeps an install from injecting in a namespace.
     pub fn stop(&self, install: &Install, namespace: &str) -> Option<Stop> {
         let map = self.0.get(install.service.as_ref()?)?.as_ref().ok()?;
-        let Stops { cluster, mut namespaces } = stops(map).ok()?;
+        let Stops { cluster, mut namespaces, closed: _ } = stops(map).ok()?;
         cluster.or_else(|| namespaces.remove(namespace))
     }
 
