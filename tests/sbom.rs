@@ -38,8 +38,13 @@ fn bill(program: &str) -> Value {
 fn listed(bill: &Value) -> BTreeMap<String, String> {
     let parts = bill["components"].as_array().unwrap().iter().chain([&bill["metadata"]["component"]]);
     let crates = parts.filter_map(|part| Some((part["purl"].as_str()?.strip_prefix("pkg:cargo/")?, part)));
-    let licence = |part: &Value| part["licenses"][0]["expression"].as_str().unwrap_or_default().to_owned();
+    let licence = |part: &Value| expression(part["licenses"][0]["expression"].as_str().unwrap_or_default());
     crates.map(|(purl, part)| (purl.to_owned(), licence(part))).collect()
+}
+
+/// An SPDX expression, also of what crates wrote before those were asked for: `MIT / Apache-2.0`.
+fn expression(licence: &str) -> String {
+    licence.replace('/', " OR ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The same, as Cargo resolves it for what the program was built for, with the features it was built with.
@@ -57,8 +62,7 @@ fn resolved(program: &str, bill: &Value) -> BTreeMap<String, String> {
         let (package, licence) = line.split_once('|').unwrap();
         let mut words = package.split(' ');
         let (name, version) = (words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
-        // As crates wrote it before SPDX expressions were asked for.
-        (format!("{name}@{version}"), licence.replace(" / ", " OR ").replace('/', " OR "))
+        (format!("{name}@{version}"), expression(licence))
     };
     lines.lines().map(entry).collect()
 }
