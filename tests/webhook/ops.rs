@@ -31,7 +31,7 @@ async fn readiness_names_every_check() {
     let body = rig.ready().await.json();
     let names: Vec<_> =
         body["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["policies", "pause", "certificate", "self-review", "self-dial", "drain"]);
+    assert_eq!(names, ["policies", "pause", "breaker", "certificate", "self-review", "self-dial", "drain"]);
     assert_eq!(rig.ops("/healthz").await.body, b"ok\n");
     let mut stream = rig.connect().await;
     for path in ["/healthz", "/readyz"] {

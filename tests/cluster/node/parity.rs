@@ -43,9 +43,15 @@ pub fn patient_policy() -> String {
     format!("{}{patience}", include_str!("../../../policies/agent-steps/policy.yaml"))
 }
 
+static KNOWN: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+
+/// Forgets what samples came to without us: the next trial runs them again.
+pub fn forget() {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 /// What it comes to in a namespace that no webhook is registered for; run once.
 pub fn without_us(cluster: &Cluster, sample: &Sample) -> Result<Value> {
-    static KNOWN: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(outcome) = known().get(&sample.stem) {
         return Ok(outcome.clone());
