@@ -50,10 +50,6 @@ const ALONE: &str = "alone";
 /// How a workflow fails, with or without us, whose `wait` container Argo signalled before that listened.
 const TOO_EARLY: &str = "wait: Error (exit code 2)";
 
-/// A difference may be without us too: on a busy machine the last line that a container wrote is lost now and then. One that is ours
-/// comes again.
-const NOT_SAME: &str = "not the same with us";
-
 /// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`] says is told of, and tried once more in
 /// namespaces of its own; whatever else fails has failed.
 fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
@@ -63,8 +59,7 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
         match body(cluster) {
-            Err(error) if [TOO_EARLY, NOT_SAME].iter().any(|sign| format!("{error:#}").contains(sign)) => {
-                parity::forget();
+            Err(error) if format!("{error:#}").contains(TOO_EARLY) => {
                 eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
                 body(cluster)
             }

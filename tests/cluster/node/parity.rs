@@ -3,7 +3,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -23,13 +23,12 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
 }
 
 fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
-    let without = without_us(cluster, sample)?;
     let traced = sample.namespace(cluster, "traced")?;
     let parent = sample.declared("parent").map(|parent| format!("  traceContext: {{parent: {parent}}}\n"));
     let policy = patient_policy() + &parent.unwrap_or_default();
     let stepspan = Stepspan::start(cluster, &traced, Some(&policy))?;
     let with = sample.run(&traced)?;
-    outcome::same(&without, &outcome::of(cluster, &traced, &with)?)?;
+    as_without_us(cluster, sample, &outcome::of(cluster, &traced, &with)?)?;
     let spans = sample.declared("spans").context("no number of spans is declared")?.trim_matches('"').parse()?;
     expected::spans_of(cluster, &traced, &with, spans)?;
     drop(stepspan);
@@ -43,21 +42,29 @@ pub fn patient_policy() -> String {
     format!("{}{patience}", include_str!("../../../policies/agent-steps/policy.yaml"))
 }
 
-static KNOWN: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+/// How often a sample is run without us at most. Argo alone does not always come to the same: what a command's grandchild or its
+/// executor writes last is lost now and then. What it came to with us is never asked for again.
+const RUNS: usize = 3;
 
-/// Forgets what samples came to without us: the next trial runs them again.
-pub fn forget() {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clear();
+/// What a sample came to with us has to be what it comes to without us; that is asked for again only where it differs.
+pub fn as_without_us(cluster: &Cluster, sample: &Sample, with: &Value) -> Result<()> {
+    static KNOWN: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = known().get(&sample.stem).cloned().unwrap_or_default();
+    while !seen.iter().any(|without| outcome::same(without, with).is_ok()) {
+        if let Some(Err(difference)) = seen.last().map(|without| outcome::same(without, with)) {
+            ensure!(seen.len() < RUNS, "{difference:#}");
+            eprintln!("cluster: {} is run without us once more: {difference:#}", sample.stem);
+        }
+        let without = without_us(cluster, sample)?;
+        known().entry(sample.stem.clone()).or_default().push(without.clone());
+        seen.push(without);
+    }
+    Ok(())
 }
 
-/// What it comes to in a namespace that no webhook is registered for; run once.
-pub fn without_us(cluster: &Cluster, sample: &Sample) -> Result<Value> {
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(outcome) = known().get(&sample.stem) {
-        return Ok(outcome.clone());
-    }
+/// What it comes to in a namespace that no webhook is registered for.
+fn without_us(cluster: &Cluster, sample: &Sample) -> Result<Value> {
     let namespace = sample.namespace(cluster, "plain")?;
-    let outcome = outcome::of(cluster, &namespace, &sample.run(&namespace)?)?;
-    known().insert(sample.stem.clone(), outcome.clone());
-    Ok(outcome)
+    outcome::of(cluster, &namespace, &sample.run(&namespace)?)
 }

@@ -37,11 +37,10 @@ fn one(cluster: &Shared, sample: &Sample, how: &'static str, endpoint: String) -
     let name = format!("node::unreachable::{}::{how}", sample.stem);
     let sample = sample.clone();
     trial(cluster, name, sample.is_alone(), move |cluster| {
-        let without = parity::without_us(cluster, &sample)?;
         let namespace = sample.namespace(cluster, how)?;
         let stepspan = Stepspan::start(cluster, &namespace, Some(&policy(&endpoint)))?;
         let with = sample.run(&namespace)?;
-        outcome::same(&without, &outcome::of(cluster, &namespace, &with)?)?;
+        parity::as_without_us(cluster, &sample, &outcome::of(cluster, &namespace, &with)?)?;
         drop(stepspan);
         each_says_what_was_dropped(cluster, namespace.name(), &expected::ended_pods(&namespace, &with)?)
     })
