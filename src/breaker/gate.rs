@@ -19,7 +19,7 @@ pub struct Gate {
     stops: ArcSwap<Stops>,
     /// What is stopped is to be heard of, and has not been yet.
     awaited: AtomicBool,
-    /// The trials of which this replica has had its pod, by what they are about (`*` is the cluster).
+    /// The trials of which this replica has had its pod, by scope.
     spent: Mutex<BTreeMap<String, SystemTime>>,
 }
 
@@ -49,11 +49,7 @@ impl Gate {
     /// Whether a pod of `namespace` that would be injected may be. `real` is false for a dry run, which is no trial.
     pub fn admits(&self, namespace: &str, real: bool) -> bool {
         let stops = self.stops.load();
-        let stop = match &stops.cluster {
-            Some(stop) => Some(("*", stop)),
-            None => stops.namespaces.get(namespace).map(|stop| (namespace, stop)),
-        };
-        match stop {
+        match stops.of(namespace) {
             None => true,
             Some((_, stop)) if stop.phase == Phase::Open => false,
             Some((scope, stop)) => real && self.spend(scope, stop.since),

@@ -86,15 +86,37 @@ impl Phase {
     }
 }
 
+/// The scope of the cluster's circuit, where a namespace's is its name.
+pub const EVERYWHERE: &str = "*";
+
+/// A scope in words.
+pub fn in_words(scope: &str) -> String {
+    if scope == EVERYWHERE { "the whole cluster".to_owned() } else { format!("namespace {scope}") }
+}
+
 impl Stops {
+    /// Reads the text of the ConfigMap; where there is none, nothing is stopped.
+    ///
+    /// # Errors
+    /// It is no list of circuits.
+    pub fn read(text: &str) -> serde_json::Result<Self> {
+        if text.is_empty() { Ok(Self::default()) } else { serde_json::from_str(text) }
+    }
+
+    /// What keeps us out of a namespace, with its scope: the cluster's circuit before the namespace's own.
+    pub fn of<'a>(&'a self, namespace: &'a str) -> Option<(&'a str, &'a Stop)> {
+        let own = || self.namespaces.get(namespace).map(|stop| (namespace, stop));
+        self.cluster.as_ref().map(|stop| (EVERYWHERE, stop)).or_else(own)
+    }
+
     /// Whether everything is injected everywhere.
     pub fn is_empty(&self) -> bool {
         self.cluster.is_none() && self.namespaces.is_empty()
     }
 
-    /// All of them; the cluster's stands under `*`.
+    /// All of them, with their scopes.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Stop)> {
-        let cluster = self.cluster.iter().map(|stop| ("*", stop));
+        let cluster = self.cluster.iter().map(|stop| (EVERYWHERE, stop));
         cluster.chain(self.namespaces.iter().map(|(namespace, stop)| (namespace.as_str(), stop)))
     }
 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, Pod};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::Patch,
     runtime::{
         WatchStreamExt,
         events::{self, EventType, Recorder, Reporter},
@@ -25,20 +25,22 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::timeout};
 
-use super::{Known, Listener, registration::FIELD_MANAGER};
+use super::{
+    Known, Listener,
+    registration::{FIELD_MANAGER, by_us},
+};
 use crate::{
+    argo::names::WORKFLOW_LABEL,
     breaker::{
-        KEY, Phase, Stops,
+        EVERYWHERE, KEY, Phase, Stops,
         circuit::{Circuits, Turn},
         gate::Gate,
-        symptom,
+        in_words, symptom,
     },
     config::{Breaker, Cluster},
     telemetry::events::rfc3339,
 };
 
-/// Argo's label on every pod of a workflow (`workflow/common/common.go` `LabelKeyWorkflow`).
-const ARGO_LABEL: &str = "workflows.argoproj.io/workflow";
 /// Pending and failed ones: where our part does not start, the pod is either.
 const PHASES: &str = "status.phase!=Running,status.phase!=Succeeded";
 /// Pods are large, and looked at one by one.
@@ -81,14 +83,10 @@ pub async fn follow(
         };
         let text = map.data.unwrap_or_default().remove(KEY).unwrap_or_default();
         // Who empties it, or breaks it, closes all circuits.
-        let stops = match serde_json::from_str::<Stops>(&text) {
-            Ok(stops) => stops,
-            Err(_) if text.is_empty() => Stops::default(),
-            Err(error) => {
-                listener.failed(format!("the ConfigMap {namespace}/{name}: {KEY} is no list of circuits: {error}"));
-                Stops::default()
-            }
-        };
+        let stops = Stops::read(&text).unwrap_or_else(|error| {
+            listener.failed(format!("the ConfigMap {namespace}/{name}: {KEY} is no list of circuits: {error}"));
+            Stops::default()
+        });
         let before = gate.stops();
         gate.set(stops.clone());
         if *before != stops {
@@ -160,7 +158,7 @@ impl Judge {
 
     /// From getting the Lease to losing it.
     async fn term(&mut self, mut term: Term) {
-        let config = Config::default().labels(ARGO_LABEL).fields(PHASES).page_size(PAGE);
+        let config = Config::default().labels(WORKFLOW_LABEL).fields(PHASES).page_size(PAGE);
         let mut changes = pin!(watcher(Api::<Pod>::all(self.client.clone()), config).default_backoff());
         while *self.held.borrow_and_update() {
             let now = now();
@@ -211,8 +209,7 @@ impl Judge {
     /// A pod is gone, or it runs now: that is no longer among those watched, and good news where something is stopped.
     async fn left(&self, pod: &Pod, term: &mut Term) -> Vec<Turn> {
         let Some(seen) = symptom::of(pod, &self.image) else { return Vec::new() };
-        let stops = term.circuits.stops();
-        if stops.cluster.is_none() && !stops.namespaces.contains_key(&seen.namespace) {
+        if term.circuits.stops().of(&seen.namespace).is_none() {
             term.circuits.gone(&seen.uid);
             return Vec::new();
         }
@@ -239,14 +236,13 @@ impl Judge {
             serde_json::to_string_pretty(stops).unwrap_or_default()
         };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let metadata = json!({"resourceVersion": term.version});
         let patch = Patch::Merge(json!({"metadata": metadata, "data": {KEY: text}}));
         // A Lease that was lost meanwhile is another's to act under.
         if !*self.held.borrow() {
             return false;
         }
-        match timeout(PATIENCE, api.patch(&self.breaker.config_map, &parameters, &patch)).await {
+        match timeout(PATIENCE, api.patch(&self.breaker.config_map, &by_us(), &patch)).await {
             Ok(Ok(map)) => {
                 term.written = stops.clone();
                 term.version = map.metadata.resource_version.unwrap_or_default();
@@ -313,8 +309,7 @@ impl Term {
 }
 
 fn event(turn: &Turn) -> events::Event {
-    let whose =
-        turn.namespace.as_ref().map_or("the whole cluster".into(), |namespace| format!("namespace {namespace}"));
+    let whose = in_words(turn.namespace.as_deref().unwrap_or(EVERYWHERE));
     let (kind, reason, note) = match &turn.now {
         None => (
             EventType::Normal,

@@ -10,7 +10,7 @@ use std::{
 use futures_util::StreamExt;
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch},
     runtime::{
         WatchStreamExt,
         watcher::{Config, Event, watcher},
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 
-use super::{Listener, registration::FIELD_MANAGER};
+use super::{Listener, registration::by_us};
 use crate::{
     policy::{
         crd::{GROUP, NAME, PLURAL, VERSION},
@@ -100,9 +100,7 @@ impl Policies {
                     }
                     written.insert(name.clone(), (status.observed_generation, Instant::now()));
                     let patch = Patch::Merge(json!({"status": status}));
-                    let parameters =
-                        PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-                    match self.api.patch_status(&name, &parameters, &patch).await {
+                    match self.api.patch_status(&name, &by_us(), &patch).await {
                         Ok(_) => {}
                         // Gone by now: the watch will say so.
                         Err(kube::Error::Api(status)) if status.code == 404 => {}

@@ -17,6 +17,11 @@ pub const FIELD_MANAGER: &str = "stepspan";
 /// `true` on the configuration stops injection on all replicas at once.
 pub const PAUSED_ANNOTATION: &str = "stepspan.dev/paused";
 
+/// Parameters of our patches.
+pub(super) fn by_us() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
 /// What is to be known of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
@@ -76,6 +81,5 @@ pub async fn trust(client: &Client, name: &str, registration: &Registration, bun
     let entry = |(name, _): &(String, String)| json!({"name": name, "clientConfig": {"caBundle": encoded}});
     let patch = json!({"webhooks": registration.webhooks.iter().map(entry).collect::<Vec<_>>()});
     // Merged by the webhooks' names (`patchMergeKey` in k8s.io/api/admissionregistration/v1/types.go).
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    api.patch(name, &parameters, &Patch::Strategic(patch)).await.map(drop)
+    api.patch(name, &by_us(), &Patch::Strategic(patch)).await.map(drop)
 }

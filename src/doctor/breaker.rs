@@ -11,7 +11,7 @@ use super::{
     report::Finding,
 };
 use crate::{
-    breaker::{KEY, Phase, Stop, Stops},
+    breaker::{KEY, Phase, Stop, Stops, in_words},
     telemetry::events::rfc3339,
 };
 
@@ -41,8 +41,7 @@ impl Breakers {
     /// What keeps an install from injecting in a namespace.
     pub fn stop(&self, install: &Install, namespace: &str) -> Option<Stop> {
         let map = self.0.get(install.service.as_ref()?)?.as_ref().ok()?;
-        let Stops { cluster, mut namespaces, closed: _ } = stops(map).ok()?;
-        cluster.or_else(|| namespaces.remove(namespace))
+        stops(map).ok()?.of(namespace).map(|(_, stop)| stop.clone())
     }
 
     /// How an install's breaker stands; nothing where it is called by a URL, and its ConfigMap may be anywhere.
@@ -72,7 +71,7 @@ fn judge_map(namespace: &str, name: &str, map: &Value) -> Vec<Finding> {
         Ok(stops) if stops.is_empty() => vec![Finding::ok(CHECK, "closed: nothing is stopped")],
         Ok(stops) => {
             let hint = format!("let the image be pulled and started there; {by_hand}");
-            let found = stops.all().take(TOLD).map(|(scope, stop)| format!("{}: {}", whole(scope), words(stop)));
+            let found = stops.all().take(TOLD).map(|(scope, stop)| format!("{}: {}", in_words(scope), words(stop)));
             let more = stops.all().count().saturating_sub(TOLD);
             let more = (more > 0).then(|| format!("{more} more namespaces"));
             found.chain(more).map(|found| Finding::warn(CHECK, found, hint.clone())).collect()
@@ -91,16 +90,8 @@ pub fn words(stop: &Stop) -> String {
     }
 }
 
-fn whole(scope: &str) -> String {
-    if scope == "*" { "the whole cluster".to_owned() } else { format!("namespace {scope}") }
-}
-
-/// As the webhook reads it: empty is closed.
 fn stops(map: &Value) -> serde_json::Result<Stops> {
-    match map["data"][KEY].as_str().unwrap_or_default() {
-        "" => Ok(Stops::default()),
-        text => serde_json::from_str(text),
-    }
+    Stops::read(map["data"][KEY].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

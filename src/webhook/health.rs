@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
+    breaker,
     telemetry::{events::rfc3339, metrics::Metrics},
     webhook::{keeper::Trouble, kept::Kept},
 };
@@ -148,10 +149,7 @@ impl Health {
         let stops = self.kept.gate.stops();
         let told: Vec<String> = stops
             .all()
-            .map(|(scope, stop)| {
-                let whose = if scope == "*" { "the whole cluster".to_owned() } else { format!("namespace {scope}") };
-                format!("{} for {whose}: {}", stop.phase.label(), stop.reason)
-            })
+            .map(|(scope, stop)| format!("{} for {}: {}", stop.phase.label(), breaker::in_words(scope), stop.reason))
             .collect();
         let (state, reason) = if self.kept.gate.awaits() {
             (State::Failed, "not known yet where injection is stopped".to_owned())
