@@ -149,6 +149,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Open connections on the admission port; further ones are closed at once.
     pub connections: usize,
+    /// Those of one address. On the admission port no fewer: all that comes through a Service may have one address.
+    pub connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -161,6 +163,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(150),
             connections: 1024,
+            connections_per_address: usize::MAX,
         }
     }
 }

@@ -21,6 +21,7 @@ mod mutate;
 mod ops;
 mod probe;
 pub mod run;
+mod seats;
 pub mod server;
 pub mod tls;
 pub(crate) mod validity;

@@ -1,8 +1,8 @@
-//! The accept loop: a connection limit, TLS, an axum router, and a graceful end. Both ports run on it.
+//! The accept loop: connection limits, TLS, an axum router, and a graceful end. Both ports run on it.
 //!
 //! Invariants:
-//! - A connection holds one permit from `accept` to its end; the permit, the gauge and the task go together.
-//! - Over the limit a connection is closed at once, so that the API server's own policy applies without waiting.
+//! - A connection holds one seat from `accept` to its end; the seat, the gauge and the task go together.
+//! - Over a limit a connection is closed at once, so that the API server's own policy applies without waiting.
 //! - [`Server::drain`] returns only when no connection is left, or when its time is over and the rest is cut off.
 
 use std::{
@@ -17,14 +17,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     config::Limits,
     telemetry::metrics::{Cause, Held, Metrics},
-    webhook::connection,
+    webhook::{connection, seats::Seats},
 };
 
 /// Who sent a request: a request extension.
@@ -148,7 +148,7 @@ impl Drop for Server {
 }
 
 async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-    let permits = Arc::new(Semaphore::new(service.limits.connections));
+    let seats = Seats::new(&service.limits);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -157,8 +157,8 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_the_connection(&error) {
                     // Out of file descriptors, for one: give running requests the time to free some.
@@ -168,14 +168,14 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+        let Some(seat) = seats.take(peer.ip()) else {
             service.metrics.rejected.inc();
             continue;
         };
         let held = Held::new(&service.connections);
         let (service, stop) = (Arc::clone(&service), stop.clone());
         connections.spawn(async move {
-            let _guards = (permit, held);
+            let _guards = (seat, held);
             serve(stream, &service, stop).await;
         });
     }

@@ -7,7 +7,11 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use stepspan::{config::Trace, telemetry::events::Level};
-use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::mpsc,
+};
 
 use crate::rig::{Rig, answer, post, review, until};
 
@@ -42,6 +46,21 @@ async fn readiness_names_every_check() {
     let started = &rig.events("start", 1).await[0];
     assert_eq!(started["payload"]["https"], rig.webhook.https().to_string());
     assert_eq!(rig.events("ready", 1).await[0]["success"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_keep_the_probes_of_another_out() {
+    let rig = Rig::start().await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(TcpStream::connect(rig.webhook.ops()).await.unwrap());
+    }
+    until(async || rig.webhook.metrics().rejected.get() >= 24).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(rig.webhook.ops()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(answer(&mut stream).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
