@@ -13,8 +13,8 @@ use crate::policy::{
     spec::{Condition, Status, StatusError},
 };
 
-/// Most mistakes in a status, and most characters of each text in it.
-const MAX_ERRORS: usize = 50;
+/// Most mistakes in a status, and most characters of each text in it: together a quarter of what etcd takes.
+const MAX_ERRORS: usize = 128;
 const MAX_TEXT: usize = 1024;
 
 /// What the watch tells, in its order.
@@ -193,11 +193,18 @@ impl Resource {
             }
             None => ("False", accepted.1, accepted.2.clone()),
         };
-        let errors = self.errors.iter().take(MAX_ERRORS).map(|error| StatusError {
+        let error = |error: &PolicyError| StatusError {
             path: cut(&error.path),
             message: cut(&error.message),
             hint: error.hint.as_deref().map(cut),
+        };
+        let more = self.errors.len().saturating_sub(MAX_ERRORS);
+        let more = (more > 0).then(|| StatusError {
+            path: "spec".into(),
+            message: format!("{more} more mistakes"),
+            hint: Some("stepspan dry-run --policy on the manifest lists all".into()),
         });
+        let errors = self.errors.iter().take(MAX_ERRORS).map(error).chain(more);
         Status {
             observed_generation: self.generation,
             conditions: vec![self.condition("Accepted", accepted, now), self.condition("Ready", ready, now)],
@@ -295,6 +302,17 @@ mod tests {
         let changed = resources.outdated("2026-03-03T00:00:00Z").remove(0).1;
         assert_eq!(changed.conditions[0].last_transition_time, "2026-03-03T00:00:00Z");
         assert_eq!(changed.observed_generation, 2);
+    }
+
+    #[test]
+    fn a_status_that_cannot_hold_all_mistakes_says_how_many_more_there_are() {
+        let mut resources = Resources::new(Rules::default());
+        let wrong: serde_json::Map<_, _> = (0..MAX_ERRORS + 7).map(|n| (format!("x{n}"), json!(1))).collect();
+        resources.hear(Change::Put(object("a", 1, &wrong.into())));
+        let outdated = resources.outdated("2026-01-01T00:00:00Z");
+        let errors = &status(&outdated, "a").errors;
+        assert_eq!(errors.len(), MAX_ERRORS + 1);
+        assert_eq!(errors[MAX_ERRORS].message, "7 more mistakes");
     }
 
     #[test]
