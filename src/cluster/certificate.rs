@@ -31,7 +31,7 @@ use crate::{
 
 /// After a failure, and while nothing else says when.
 const AGAIN: Duration = Duration::from_secs(2);
-/// A long rest is looked at now and then: clocks jump.
+/// A long rest is looked at now and then: clocks jump. No pause after failures is longer either.
 const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// Serves whatever the Secret holds, for as long as this is polled, and hands it to the issuer.
@@ -83,8 +83,21 @@ impl Issuer {
     pub async fn run(mut self) {
         // The bundle that every webhook trusts, and since when that has been seen.
         let mut trusted: Option<(String, Instant)> = None;
+        // What fails for want of a right fails until a person comes.
+        let mut pause = AGAIN;
         loop {
-            let rest = if *self.held.borrow_and_update() { self.turn(&mut trusted).await } else { LONGEST_REST };
+            let turned = if *self.held.borrow_and_update() { self.turn(&mut trusted).await } else { Ok(LONGEST_REST) };
+            let rest = match turned {
+                Ok(rest) => {
+                    pause = AGAIN;
+                    rest
+                }
+                Err(error) => {
+                    self.listener.failed(error);
+                    let next = (pause * 2).min(LONGEST_REST);
+                    std::mem::replace(&mut pause, next)
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 Ok(()) = self.held.changed() => {}
@@ -94,34 +107,29 @@ impl Issuer {
         }
     }
 
-    /// One look, at most one write of each object; for how long to rest after it.
-    async fn turn(&mut self, trusted: &mut Option<(String, Instant)>) -> Duration {
+    /// One look, at most one write of each object; for how long to rest after it, or what failed.
+    async fn turn(&mut self, trusted: &mut Option<(String, Instant)>) -> Result<Duration, String> {
         let secret = self.secret.borrow_and_update().clone();
         let registration = self.registration.borrow_and_update().clone();
         let kept = match &secret {
-            Known::NotYet => return AGAIN,
+            Known::NotYet => return Ok(AGAIN),
             Known::Absent => Keys::default(),
             Known::Is(secret) => keys(secret, &self.keys),
         };
-        match self.trust(&kept, &registration, trusted).await {
-            Ok(()) => {}
-            Err(error) => {
-                self.listener.failed(format!("the caBundle of {}: {error}", self.cluster.registration));
-                return AGAIN;
-            }
-        }
+        let of_bundle = |error| format!("the caBundle of {}: {error}", self.cluster.registration);
+        self.trust(&kept, &registration, trusted).await.map_err(of_bundle)?;
         let (life, now) = (Life::of(self.keys.life), SystemTime::now());
         let step = kept.step(life, trusted.as_ref().map(|(_, since)| since.elapsed()), now);
         if let Step::Rest(rest) = step {
-            return rest.clamp(Duration::from_millis(100), LONGEST_REST);
+            return Ok(rest.clamp(Duration::from_millis(100), LONGEST_REST));
         }
         match self.write(&secret, &kept, &step, now).await {
             Ok(()) => self.listener.issued(step.label()),
             // Another replica was faster: its version comes by the watch.
             Err(Failure::Api(kube::Error::Api(status))) if status.code == 409 => {}
-            Err(error) => self.listener.failed(format!("the Secret {}: {error}", self.keys.secret)),
+            Err(error) => return Err(format!("the Secret {}: {error}", self.keys.secret)),
         }
-        AGAIN
+        Ok(AGAIN)
     }
 
     /// Makes the webhooks trust what the keys need, and keeps since when they do.
