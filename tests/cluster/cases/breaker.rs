@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::certificates::{create, is_injected, pod};
@@ -22,6 +23,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
     vec![
         named("stuck_pods_stop_injection_and_a_trial_resumes_it", stuck_pods_stop_injection_and_a_trial_resumes_it),
         named("an_operator_closes_it_by_hand", an_operator_closes_it_by_hand),
+        named("another_holder_of_the_lease_goes_on", another_holder_of_the_lease_goes_on),
     ]
 }
 
@@ -132,6 +134,36 @@ fn stuck_pods_stop_injection_and_a_trial_resumes_it(cluster: &Cluster) -> Result
     for reason in ["InjectionPaused", "InjectionTried", "InjectionResumed"] {
         ensure!(reasons.iter().any(|r| r == reason), "no {reason} on the namespace: {reasons:?}");
     }
+    Ok(())
+}
+
+fn another_holder_of_the_lease_goes_on(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("handed-over", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let mut replicas = replicas(cluster, &namespace, "4s")?;
+    for name in ["first", "second"] {
+        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
+        stick(cluster, &namespace, name)?;
+    }
+    stopped(&replicas, &namespace, true)?;
+    let leader = replicas.leader()?.context("nobody holds the Lease")?;
+    replicas.processes[leader].0.signal(Signal::KILL);
+    ensure!(!is_injected(&create(&namespace, &pod)?), "injected after the holder of the Lease was killed");
+
+    let mut number = 0;
+    let name = until("a pod of the trial that the other begins", LIMIT, || {
+        number += 1;
+        let name = format!("trial-{number}");
+        Ok(stay(&namespace, &pod, &name)?.then_some(name))
+    })?;
+    ensure!(replicas.leader()? == Some(1 - leader), "the Lease is held by {:?}", replicas.leader()?);
+    let path = namespace.path(&format!("pods/{name}"));
+    let created = cluster.api().get(&path)?.accepted()?["metadata"]["creationTimestamp"].take();
+    report(cluster, &namespace, &name, &json!({"running": {"startedAt": created}}))?;
+    until("the other to close it", LIMIT, || Ok(is_injected(&create(&namespace, &pod)?).then_some(())))?;
+    // The first two, still stuck, are old news to the other one too.
+    std::thread::sleep(Duration::from_secs(4));
+    ensure!(is_injected(&create(&namespace, &pod)?), "stopped again by pods that were stuck before");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use stepspan::{
+    cluster::lease::TERM,
     policy::{
         PolicySet,
         compile::Rules,
@@ -24,7 +25,7 @@ use super::{Shared, trial};
 use crate::harness::{Cluster, api::Reply, namespace::Namespace, replicas::Replicas, wait::until};
 
 const LIMIT: Duration = Duration::from_mins(1);
-const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const POLICIES: &str = "/apis/stepspan.dev/v1alpha1/injectionpolicies";
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
@@ -33,6 +34,8 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
         named("what_a_file_may_hold_a_resource_may_hold", what_a_file_may_hold_a_resource_may_hold),
         named("what_the_api_server_refuses_a_file_may_not_hold", what_the_api_server_refuses_a_file_may_not_hold),
         named("a_policy_is_in_force_on_every_replica_at_once", a_policy_is_in_force_on_every_replica_at_once),
+        named("the_last_known_ones_serve_on_without_an_api_server", the_last_known_ones_serve_on_without_an_api_server),
+        named("nobody_is_ready_before_the_first_list", nobody_is_ready_before_the_first_list),
     ]
 }
 
@@ -144,33 +147,16 @@ fn a_policy_is_in_force_on_every_replica_at_once(cluster: &Cluster) -> Result<()
     define(cluster)?;
     let namespace = cluster.namespace("resources", &json!({}))?;
     let pod = pod(&namespace)?;
-    let nowhere = cluster.dir().join("nowhere.yaml");
-    fs::write(&nowhere, NOWHERE)?;
-    let more = [format!("--policy={}", nowhere.display()), "--policy-resources".to_owned()];
-    let replicas = Replicas::start(cluster, &namespace, (3, "90d"), &more)?;
+    let replicas = Replicas::start(cluster, &namespace, (3, "90d"), &only_resources(cluster)?)?;
     let name = format!("{}-all", namespace.name());
     let only = json!({"namespaces": {"include": [namespace.name()]}});
     let apply = |spec: &Value| apply(cluster, &name, spec);
-    // What each replica says it serves, as soon as it does.
-    let served = |generation: Option<i64>| -> Result<Duration> {
-        let began = Instant::now();
-        let series = format!("stepspan_policy_resource_generation{{policy=\"{name}\"}} ");
-        until("all replicas to serve the policy", LIMIT, || {
-            for replica in 0..3 {
-                let metrics = replicas.ask(replica, "/metrics")?;
-                let found = metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
-                if found != generation {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
-        })?;
-        Ok(began.elapsed())
-    };
+    let served = |generation| served(&replicas, &name, generation);
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected by no policy");
     apply(&json!({"match": only, "labels": {"version": "one"}}))?;
     let took = served(Some(1))?;
     eprintln!("cluster: a policy was in force on three replicas after {} ms", took.as_millis());
+    ensure!(took < Duration::from_secs(1), "in force only after {} ms", took.as_millis());
     labelled(&namespace, &pod, "one")?;
     condition(cluster, &name, "Ready", "True", "InForce")?;
 
@@ -191,6 +177,80 @@ fn a_policy_is_in_force_on_every_replica_at_once(cluster: &Cluster) -> Result<()
     served(None)?;
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected by a policy that is gone");
     Ok(())
+}
+
+/// Cut off from the API server, which goes on calling them: all replicas of a network policy's mistake.
+fn the_last_known_ones_serve_on_without_an_api_server(cluster: &Cluster) -> Result<()> {
+    define(cluster)?;
+    let namespace = cluster.namespace("cut-off", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let replicas = Replicas::start(cluster, &namespace, (3, "90d"), &only_resources(cluster)?)?;
+    let name = format!("{}-all", namespace.name());
+    let spec = |version: &str| json!({"match": {"namespaces": {"include": [namespace.name()]}}, "labels": {"version": version}});
+    apply(cluster, &name, &spec("one"))?;
+    served(&replicas, &name, Some(1))?;
+
+    replicas.way.cut();
+    apply(cluster, &name, &spec("two"))?;
+    // Longer than the Lease lasts without being renewed.
+    let began = Instant::now();
+    while began.elapsed() < TERM + Duration::from_secs(2) {
+        labelled(&namespace, &pod, "one")?;
+    }
+    for replica in 0..3 {
+        let ready = replicas.ask(replica, "/readyz")?;
+        ensure!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    }
+    replicas.way.open();
+    served(&replicas, &name, Some(2))?;
+    labelled(&namespace, &pod, "two")?;
+    condition(cluster, &name, "Ready", "True", "InForce")?;
+    delete(cluster, &name)
+}
+
+fn nobody_is_ready_before_the_first_list(cluster: &Cluster) -> Result<()> {
+    define(cluster)?;
+    let namespace = cluster.namespace("not-listed", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let name = format!("{}-all", namespace.name());
+    let only = json!({"namespaces": {"include": [namespace.name()]}});
+    apply(cluster, &name, &json!({"match": only, "labels": {"version": "one"}}))?;
+    let way = cluster.way()?;
+    way.cut();
+    let mut replicas = Replicas::launch(cluster, &namespace, (1, "90d"), &only_resources(cluster)?, way)?;
+    let said = until("the operations port to answer", LIMIT, || {
+        replicas.processes[0].0.ensure_running()?;
+        Ok(replicas.ask(0, "/readyz").ok().filter(|said| said.starts_with("HTTP")))
+    })?;
+    ensure!(said.starts_with("HTTP/1.1 503") && said.contains("have not been listed yet"), "{said}");
+    replicas.way.open();
+    replicas.wait_until_ready()?;
+    labelled(&namespace, &pod, "one")?;
+    delete(cluster, &name)
+}
+
+/// Arguments of replicas that know no policy for this place but what resources say.
+fn only_resources(cluster: &Cluster) -> Result<[String; 2]> {
+    let nowhere = cluster.dir().join("nowhere.yaml");
+    fs::write(&nowhere, NOWHERE)?;
+    Ok([format!("--policy={}", nowhere.display()), "--policy-resources".to_owned()])
+}
+
+/// Waits until each of three replicas says that it serves this generation of the policy; gives how long that took.
+fn served(replicas: &Replicas<'_>, name: &str, generation: Option<i64>) -> Result<Duration> {
+    let began = Instant::now();
+    let series = format!("stepspan_policy_resource_generation{{policy=\"{name}\"}} ");
+    until("all replicas to serve the policy", LIMIT, || {
+        for replica in 0..3 {
+            let metrics = replicas.ask(replica, "/metrics")?;
+            let found = metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
+            if found != generation {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })?;
+    Ok(began.elapsed())
 }
 
 const NOWHERE: &str = "\

@@ -32,6 +32,7 @@ pub mod stepspan;
 pub mod tools;
 mod unfold;
 pub mod wait;
+pub mod way;
 pub mod webhook;
 pub mod workflows;
 
@@ -57,6 +58,7 @@ use self::{
     tools::Tools,
     unfold::Unfolding,
     wait::until,
+    way::Way,
 };
 
 /// Start-up takes seconds; a loaded machine may take longer.
@@ -140,6 +142,21 @@ impl Cluster {
     /// Writes a kubeconfig for whoever has the token; gives its path.
     pub fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf> {
         write_kubeconfig(self.dir(), self.port, user, token)
+    }
+
+    /// The same for whoever reaches the API server by a way that can be cut.
+    pub fn write_kubeconfig_by(&self, way: &Way, user: &str, token: &str) -> Result<PathBuf> {
+        write_kubeconfig(self.dir(), way.port, user, token)
+    }
+
+    /// Where the API server listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A way to the API server that can be cut.
+    pub fn way(&self) -> Result<Way> {
+        Way::to(self.port, self.runtime())
     }
 
     /// Issues certificates for servers that the API server calls.

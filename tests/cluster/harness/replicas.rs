@@ -1,5 +1,5 @@
 //! Several `stepspan webhook` processes as a Deployment runs them: a service account with the rights the chart gives, one Secret and
-//! one Lease, one configuration, and something in front that spreads connections as a Service does.
+//! one Lease, one configuration, something in front that spreads connections as a Service does, and a way to the API server.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -25,6 +25,7 @@ use super::{
     processes::Process,
     stepspan::{PROGRAM, free_ports, get, is_ready},
     wait::until,
+    way::Way,
     webhook::Webhook,
 };
 
@@ -38,6 +39,8 @@ pub struct Replicas<'c> {
     pub registration: Webhook<'c>,
     /// Each replica's process and operations port.
     pub processes: Vec<(Process, u16)>,
+    /// How they reach the API server.
+    pub way: Way,
     namespace: &'c Namespace<'c>,
     cluster: &'c Cluster,
     spread: JoinHandle<()>,
@@ -50,8 +53,21 @@ impl<'c> Replicas<'c> {
     pub fn start(
         cluster: &'c Cluster,
         namespace: &'c Namespace<'c>,
+        shape: (usize, &str),
+        more: &[String],
+    ) -> Result<Self> {
+        let mut replicas = Self::launch(cluster, namespace, shape, more, cluster.way()?)?;
+        replicas.wait_until_ready()?;
+        Ok(replicas)
+    }
+
+    /// The same, without waiting until they are ready.
+    pub fn launch(
+        cluster: &'c Cluster,
+        namespace: &'c Namespace<'c>,
         (count, life): (usize, &str),
         more: &[String],
+        way: Way,
     ) -> Result<Self> {
         let mut https = Vec::new();
         let (listener, address) = cluster.runtime().block_on(async {
@@ -63,7 +79,7 @@ impl<'c> Replicas<'c> {
         let registration = cluster.register_webhook_with(namespace, &url, "", |configuration| {
             configuration["webhooks"][0]["failurePolicy"] = json!("Fail");
         })?;
-        let kubeconfig = rights(cluster, namespace, &registration)?;
+        let kubeconfig = rights(cluster, namespace, &registration, &way)?;
         let mut processes = Vec::new();
         for number in 0..count {
             let [port, ops] = free_ports()?;
@@ -86,9 +102,7 @@ impl<'c> Replicas<'c> {
             https.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         }
         let spread = cluster.runtime().spawn(spread(listener, https));
-        let mut replicas = Self { registration, processes, namespace, cluster, spread };
-        replicas.wait_until_ready()?;
-        Ok(replicas)
+        Ok(Self { registration, processes, way, namespace, cluster, spread })
     }
 
     /// Waits until each replica says it is ready.
@@ -106,6 +120,14 @@ impl<'c> Replicas<'c> {
     /// What a replica's operations port says.
     pub fn ask(&self, replica: usize, path: &str) -> Result<String> {
         get(self.processes[replica].1, path)
+    }
+
+    /// Which replica holds the Lease.
+    pub fn leader(&self) -> Result<Option<usize>> {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/stepspan", self.namespace.name());
+        let lease = self.cluster.api().get(&path)?.accepted()?;
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        Ok(holder.strip_prefix("replica-").and_then(|number| number.parse().ok()))
     }
 
     /// The Secret with the keys.
@@ -126,7 +148,7 @@ impl Drop for Replicas<'_> {
 }
 
 /// A service account that may do what the chart lets it do, and nothing else; gives the path of its kubeconfig.
-fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'_>) -> Result<String> {
+fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'_>, way: &Way) -> Result<String> {
     const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
     const LEASES: &str = "/apis/coordination.k8s.io/v1";
     let api = cluster.api();
@@ -137,8 +159,8 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     api.create(&format!("{LEASES}/namespaces/{own}/leases"), &json!({"metadata": {"name": "stepspan"}}))?.accepted()?;
     let subject = json!([{"kind": "ServiceAccount", "name": "stepspan", "namespace": own}]);
     let role = json!({"metadata": {"name": "stepspan"}, "rules": [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "list", "watch", "update"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [BREAKER], "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["list", "watch", "update"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [BREAKER], "verbs": ["list", "watch", "patch"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["stepspan"], "verbs": ["get", "update"]},
     ]});
     api.create(&format!("{RBAC}/namespaces/{own}/roles"), &role)?.accepted()?;
@@ -150,7 +172,7 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let name = registration.name();
     let cluster_role = json!({"metadata": {"name": name}, "rules": [
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "resourceNames": [name],
-         "verbs": ["get", "list", "watch", "patch"]},
+         "verbs": ["list", "watch", "patch"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
@@ -164,7 +186,7 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let token = namespace.create_object("serviceaccounts/stepspan/token", &asked)?.accepted()?;
     let token = token["status"]["token"].as_str().context("no token")?;
-    Ok(cluster.write_kubeconfig(&format!("webhook-{own}"), token)?.display().to_string())
+    Ok(cluster.write_kubeconfig_by(way, &format!("webhook-{own}"), token)?.display().to_string())
 }
 
 /// Hands each connection to the next replica, or the one after where that does not take it.
