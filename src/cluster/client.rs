@@ -1,15 +1,28 @@
 //! The client of the Kubernetes API.
+//!
+//! kube's own gives a connection no sign of life, so a watch whose other end is gone without a word (a node that died, a
+//! load balancer that forgot it) would wait until the watch's own end, some five minutes. This one finds out by TCP.
 
 use std::{path::PathBuf, time::Duration};
 
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use kube::{
     Client, Config,
+    client::{Body, ConfigExt, retry::RetryPolicy},
     config::{KubeConfigOptions, Kubeconfig},
 };
+use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
-/// Longer than the API server ever lets a plain request take; watches have a limit of their own.
+/// Until an answer begins. A watch begins at once, and then goes on for as long as it likes.
 const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may be quiet before it is asked for a sign of life, how often it is asked, and how many times.
+const QUIET: Duration = Duration::from_secs(10);
+const ASK: Duration = Duration::from_secs(5);
+const ASKED: u32 = 3;
 
 /// Which cluster a person means, as kubectl's flags say it.
 #[derive(Debug, Clone, Default)]
@@ -58,10 +71,34 @@ async fn config(chosen: &Chosen) -> Result<Config, ClientError> {
     Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))
 }
 
-fn made(mut config: Config) -> Result<Client, ClientError> {
-    config.connect_timeout = Some(CONNECT);
-    config.write_timeout = Some(PATIENCE);
-    Client::try_from(config).map_err(|error| ClientError(in_words(&error)))
+fn made(config: Config) -> Result<Client, ClientError> {
+    if config.proxy_url.is_some() {
+        return Err(ClientError("it is to be reached by a proxy, and that is not supported".into()));
+    }
+    let failed = |error: kube::Error| ClientError(in_words(&error));
+    let https = config.rustls_https_connector_with_connector(connector()).map_err(failed)?;
+    let retry = config.default_retry.then(|| RetryLayer::new(RetryPolicy::server_retry()));
+    let service = ServiceBuilder::new()
+        .timeout(PATIENCE)
+        .layer(config.base_uri_layer())
+        .option_layer(retry)
+        .option_layer(config.auth_layer().map_err(failed)?)
+        .layer(config.extra_headers_layer().map_err(failed)?)
+        .map_err(BoxError::from)
+        .service(legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(https));
+    Ok(Client::new(service, config.default_namespace))
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_keepalive(Some(QUIET));
+    connector.set_keepalive_interval(Some(ASK));
+    connector.set_keepalive_retries(Some(ASKED));
+    // The same for what was sent and not acknowledged, which no keepalive asks about (tcp(7)).
+    connector.set_tcp_user_timeout(Some(QUIET + ASK * ASKED));
+    connector
 }
 
 /// An error with what caused it: the outermost alone often says only that something failed.

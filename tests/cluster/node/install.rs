@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
+use stepspan::{policy::crd, yaml};
 
 use super::{
-    release::{Release, workflow},
+    release::{CHART, RELEASE, Release, workflow},
     trial,
 };
 use crate::{
-    cases::{Shared, doctor},
+    cases::{Shared, doctor, policies::DEFINITIONS},
     harness::{Cluster, doctor::Doctor},
 };
 
@@ -52,6 +53,7 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     release.upgrade(&["--set", "environment=prod"])?;
     ensure!(release.bundles()? == before, "an upgrade changed the caBundle");
     ensure!(release.traced("second")? == traced, "fewer spans after the upgrade");
+    rendered_by_another(cluster, &release, &before)?;
 
     release.uninstall()?;
     let configuration = cluster.api().get(&release.configuration())?;
@@ -61,7 +63,55 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     let ended = workflow("third")?.run(&release.steps)?;
     let pods = release.steps.pods(&ended)?;
     ensure!(pods.iter().all(|pod| !pod.to_string().contains("stepspan")), "injected after the uninstall");
+    drop(release);
+    elsewhere(cluster)
+}
+
+/// What a controller that keeps a cluster as a repository says does every few minutes: a render, applied by the server and by force.
+fn rendered_by_another(cluster: &Cluster, release: &Release<'_>, bundles: &[Value]) -> Result<()> {
+    let rendered = release.helm(&["template", RELEASE, CHART, "--set", "environment=staging"])?;
+    let mut applied = 0;
+    for document in yaml::documents(rendered.as_bytes()) {
+        let object = document?.read()?;
+        let path = match object["kind"].as_str() {
+            Some("MutatingWebhookConfiguration") => release.configuration(),
+            Some("ConfigMap" | "Secret") => {
+                let kind = if object["kind"] == "Secret" { "secrets" } else { "configmaps" };
+                release.home.path(&format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default()))
+            }
+            Some("Lease") => {
+                format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{RELEASE}", release.home.name())
+            }
+            _ => continue,
+        };
+        for _ in 0..2 {
+            cluster.api().apply(&path, serde_json::to_vec(&object)?)?.accepted()?;
+        }
+        applied += 1;
+    }
+    ensure!(applied >= 5, "only {applied} objects of the render were applied:\n{rendered}");
+    ensure!(release.bundles()? == bundles, "a render applied by another changed the caBundle");
+    let secret = cluster.api().get(&release.home.path("secrets/stepspan-tls"))?.accepted()?;
+    ensure!(secret["data"].as_object().is_some_and(|data| data.len() >= 3), "the keys are gone from the Secret");
+    release.until_in_force()?;
+    ensure!(release.traced("applied").is_ok(), "not traced after the render was applied");
     Ok(())
+}
+
+/// The definition that one release left, in the way of another: one that leaves it alone, until it takes it over.
+fn elsewhere(cluster: &Cluster) -> Result<()> {
+    let mut release = Release::prepare(cluster, "elsewhere")?;
+    release.install(&[])?;
+    release.until_in_force()?;
+    release.definitions = true;
+    let refused = release.upgrade(&[]).err().context("the other release's definition was taken without a word")?;
+    ensure!(format!("{refused:#}").contains("invalid ownership metadata"), "{refused:#}");
+    release.upgrade(&["--take-ownership"])?;
+    ensure!(release.traced("elsewhere")? > 0, "not traced");
+    let definition = cluster.api().get(&format!("{DEFINITIONS}/{}", crd::NAME))?.accepted()?;
+    let owner = &definition["metadata"]["annotations"]["meta.helm.sh/release-namespace"];
+    ensure!(owner == release.home.name(), "the definition is of {owner}");
+    release.uninstall().map(drop)
 }
 
 /// The name server knows every name of a Collector; the doctor wants a Service too.

@@ -6,7 +6,9 @@ mod different;
 mod doctor;
 mod expected;
 mod faults;
+mod half_open;
 mod install;
+mod load;
 mod outcome;
 mod own_secret;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
@@ -33,6 +35,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(install::trials(cluster));
     trials.extend(breaker::trials(cluster));
     trials.extend(faults::trials(cluster));
+    trials.extend(half_open::trials(cluster));
     trials.extend(own_secret::trials(cluster));
     trials.extend(cert_manager::trials(cluster));
     trials.extend(doctor::trials(cluster));

@@ -69,7 +69,7 @@ impl<'c> Release<'c> {
         let include = format!("namespaces.include={{{}}}", self.steps.name());
         let mut command = Command::new(&self.program);
         command.args(args).args(["--namespace", self.home.name(), "--kubeconfig"]).arg(&self.kubeconfig);
-        if matches!(args.first(), Some(&"install" | &"upgrade")) {
+        if matches!(args.first(), Some(&"install" | &"upgrade" | &"template")) {
             command.args(["--set", &include, "--set", "collector.endpoint=http://otel-collector:4317"]);
             command.args(["--set", &format!("crd.install={}", self.definitions)]);
         }
