@@ -53,7 +53,10 @@ const ALONE: &str = "alone";
 /// How a workflow fails, with or without us, whose `wait` container Argo signalled before that listened.
 const TOO_EARLY: &str = "wait: Error (exit code 2)";
 
-/// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`] says is told of, and tried once more in
+/// How the error begins of a trial in which a step lost, or won, a race that its sample declares.
+const RACE: &str = "in a race, ";
+
+/// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`] or [`RACE`] says is told of, and tried once more in
 /// namespaces of its own; whatever else fails has failed.
 fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
     let told = name.clone();
@@ -62,7 +65,7 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
         match body(cluster) {
-            Err(error) if format!("{error:#}").contains(TOO_EARLY) => {
+            Err(error) if [TOO_EARLY, RACE].iter().any(|known| format!("{error:#}").contains(known)) => {
                 eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
                 body(cluster)
             }
@@ -76,7 +79,7 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
 /// namespace enforces (`test.stepspan.dev/pod-security`), how many spans it leaves (`test.stepspan.dev/spans`) and what their
 /// parents are (`test.stepspan.dev/parent`, as the policy's `traceContext.parent`), and whether no other trial may run meanwhile
 /// (`test.stepspan.dev/alone`): on a machine that is too busy, Argo signals its own `wait` container before that listens, and the
-/// step fails with or without us.
+/// step fails with or without us. Nodes with `test.stepspan.dev/races` in their names come out in more ways than one.
 #[derive(Clone)]
 struct Sample {
     stem: String,
@@ -101,6 +104,13 @@ impl Sample {
             None => json!({}),
         };
         cluster.namespace(&format!("{stem}-{}", self.stem), &labels)
+    }
+
+    /// Whether this difference is one of a node that races.
+    fn races(&self, difference: &anyhow::Error) -> bool {
+        let text = difference.to_string();
+        let part = text.lines().next().unwrap_or_default();
+        self.declared("races").is_some_and(|name| part.contains(name))
     }
 
     fn is_alone(&self) -> bool {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use super::{Sample, expected, outcome, samples, trial};
+use super::{RACE, Sample, expected, outcome, samples, trial};
 use crate::{
     cases::Shared,
     harness::{Cluster, stepspan::Stepspan},
@@ -43,7 +43,7 @@ pub fn patient_policy() -> String {
 }
 
 /// How often a sample is run without us at most. Argo alone does not always come to the same: what a command's grandchild or its
-/// executor writes last is lost now and then. What it came to with us is never asked for again.
+/// executor writes last is lost now and then. What it came to with us is asked for again only where the sample declares a race.
 const RUNS: usize = 3;
 
 /// What a sample came to with us has to be what it comes to without us; that is asked for again only where it differs.
@@ -54,7 +54,8 @@ pub fn as_without_us(cluster: &Cluster, sample: &Sample, with: &Value) -> Result
     loop {
         if !seen.is_empty() {
             let Err(difference) = outcome::among(&seen, with) else { return Ok(()) };
-            ensure!(seen.len() < RUNS, "{difference:#}");
+            let race = if sample.races(&difference) { RACE } else { "" };
+            ensure!(seen.len() < RUNS, "{race}{difference:#}");
             eprintln!("cluster: {} is run without us once more: {difference:#}", sample.stem);
         }
         let without = without_us(cluster, sample)?;
