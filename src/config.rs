@@ -147,10 +147,9 @@ pub struct Limits {
     /// A connection without a request for so long is closed. Longer than the 90 s after which the API server drops
     /// its own idle connections, so that it never sends into one that we close.
     pub idle_timeout: Duration,
-    /// Open connections on the admission port; further ones are closed at once.
+    /// Open connections on the admission port. For a further one the one that is idle for longest is closed; where none is idle, it is
+    /// closed itself, at once.
     pub connections: usize,
-    /// Those of one address. On the admission port no fewer: all that comes through a Service may have one address.
-    pub connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -163,7 +162,6 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(150),
             connections: 1024,
-            connections_per_address: usize::MAX,
         }
     }
 }

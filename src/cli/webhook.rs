@@ -288,7 +288,6 @@ fn config(args: Args) -> anyhow::Result<Config> {
             handshake_timeout: limits.handshake_timeout,
             idle_timeout: limits.idle_timeout,
             connections: usize::try_from(limits.max_connections).unwrap_or(usize::MAX),
-            ..Limits::default()
         },
         drain: Drain { delay: limits.drain_delay, timeout: limits.drain_timeout },
         level: log.level(),

@@ -40,9 +40,9 @@ use crate::{
 const HEADERS: u32 = 32 * 1024;
 const STREAMS: u32 = 64;
 
-pub(super) async fn serve(stream: TcpStream, service: &Service, stop: watch::Receiver<bool>) {
+pub(super) async fn serve(stream: TcpStream, service: &Service, watched: Arc<Activity>, stop: watch::Receiver<bool>) {
     let Transport::Tls(config) = &service.transport else {
-        return talk(stream, service, Peer { authenticated: false }, false, stop).await;
+        return talk(stream, service, watched, (Peer { authenticated: false }, false), stop).await;
     };
     let Some(config) = config() else { return service.metrics.failed(Cause::TlsHandshake) };
     let handshake = TlsAcceptor::from(config).accept(stream);
@@ -54,14 +54,18 @@ pub(super) async fn serve(stream: TcpStream, service: &Service, stop: watch::Rec
     let session = tls.get_ref().1;
     let peer = Peer { authenticated: session.peer_certificates().is_some_and(|chain| !chain.is_empty()) };
     let http2 = session.alpn_protocol() == Some(b"h2");
-    talk(tls, service, peer, http2, stop).await;
+    talk(tls, service, watched, (peer, http2), stop).await;
 }
 
-async fn talk<S>(stream: S, service: &Service, peer: Peer, http2: bool, mut stop: watch::Receiver<bool>)
-where
+async fn talk<S>(
+    stream: S,
+    service: &Service,
+    watched: Arc<Activity>,
+    (peer, http2): (Peer, bool),
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let watched = Arc::new(Activity::new());
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&watched) });
     let builder = builder(http2, &service.limits);
     let answering = Answering { router: service.router.clone(), peer, activity: Arc::clone(&watched) };
@@ -116,7 +120,7 @@ fn tick(limits: &Limits) -> Duration {
 
 /// What a connection did last. Times are milliseconds since it began, plus one; 0 is "not".
 #[derive(Debug)]
-struct Activity {
+pub(super) struct Activity {
     began: Instant,
     serving: AtomicUsize,
     requests: AtomicU64,
@@ -132,7 +136,7 @@ enum Verdict {
 }
 
 impl Activity {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
             serving: AtomicUsize::new(0),
@@ -140,6 +144,14 @@ impl Activity {
             headers_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(1),
         }
+    }
+
+    /// For how long nothing has been asked; `None` while something is.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        if self.serving.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        Some(Duration::from_millis(self.now().saturating_sub(self.idle_since.load(Ordering::Relaxed))))
     }
 
     fn now(&self) -> u64 {
@@ -175,7 +187,7 @@ impl Activity {
         if header_start.is_some_and(|start| since(start) > limits.header_timeout) {
             return Verdict::SlowHeaders;
         }
-        let idle = since(self.idle_since.load(Ordering::Relaxed)) > limits.idle_timeout;
+        let idle = self.idle().is_some_and(|idle| idle > limits.idle_timeout);
         if idle { Verdict::Idle } else { Verdict::Fine }
     }
 }

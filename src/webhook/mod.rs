@@ -21,7 +21,6 @@ mod mutate;
 mod ops;
 mod probe;
 pub mod run;
-mod seats;
 pub mod server;
 pub mod tls;
 pub(crate) mod validity;

@@ -47,8 +47,6 @@ use crate::{
 
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const OPS_CONNECTIONS: usize = 64;
-/// Whatever reaches the port, a step for one, must leave the kubelet's probes a seat.
-const OPS_CONNECTIONS_PER_ADDRESS: usize = 16;
 
 /// What the server is handed besides its configuration.
 #[derive(Clone)]
@@ -253,11 +251,7 @@ fn ops_service(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Service {
     Service {
         transport: Transport::Plain,
         router: ops::closed(ops::router(Arc::clone(health))),
-        limits: Limits {
-            connections: OPS_CONNECTIONS,
-            connections_per_address: OPS_CONNECTIONS_PER_ADDRESS,
-            ..Limits::default()
-        },
+        limits: Limits { connections: OPS_CONNECTIONS, ..Limits::default() },
         metrics: Arc::clone(metrics),
         connections: Gauge::default(),
     }

@@ -1,8 +1,9 @@
-//! The accept loop: connection limits, TLS, an axum router, and a graceful end. Both ports run on it.
+//! The accept loop: a connection limit, TLS, an axum router, and a graceful end. Both ports run on it.
 //!
 //! Invariants:
-//! - A connection holds one seat from `accept` to its end; the seat, the gauge and the task go together.
-//! - Over a limit a connection is closed at once, so that the API server's own policy applies without waiting.
+//! - A connection holds one permit from `accept` to its end; the permit, the gauge and the task go together.
+//! - At the limit the connection that is idle for longest gives way: whoever only holds connections keeps nobody out.
+//!   Where none is idle the new one is closed at once, so that the API server's own policy applies without waiting.
 //! - [`Server::drain`] returns only when no connection is left, or when its time is over and the rest is cut off.
 
 use std::{
@@ -16,15 +17,15 @@ use axum::Router;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::{JoinHandle, JoinSet},
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
 };
 
 use crate::{
     config::Limits,
     telemetry::metrics::{Cause, Held, Metrics},
-    webhook::{connection, seats::Seats},
+    webhook::connection::{self, Activity},
 };
 
 /// Who sent a request: a request extension.
@@ -148,7 +149,8 @@ impl Drop for Server {
 }
 
 async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
-    let seats = Seats::new(&service.limits);
+    let permits = Arc::new(Semaphore::new(service.limits.connections));
+    let mut open = Vec::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -157,8 +159,8 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 if !is_of_the_connection(&error) {
                     // Out of file descriptors, for one: give running requests the time to free some.
@@ -168,24 +170,40 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
                 continue;
             }
         };
-        let Some(seat) = seats.take(peer.ip()) else {
-            service.metrics.rejected.inc();
-            continue;
-        };
+        let Some(permit) = permit(&permits, &mut open, &service.metrics).await else { continue };
         let held = Held::new(&service.connections);
         let (service, stop) = (Arc::clone(&service), stop.clone());
-        connections.spawn(async move {
-            let _guards = (seat, held);
-            serve(stream, &service, stop).await;
+        let activity = Arc::new(Activity::new());
+        let watched = Arc::clone(&activity);
+        let task = connections.spawn(async move {
+            let _guards = (permit, held);
+            // An answer is one write; waiting for more only costs time. Where it can't be set, it is only slower.
+            let _ = stream.set_nodelay(true);
+            connection::serve(stream, &service, watched, stop).await;
         });
+        open.push(Open { task, activity });
     }
     connections
 }
 
-async fn serve(stream: TcpStream, service: &Service, stop: watch::Receiver<bool>) {
-    // An answer is one write; waiting for more only costs time. Where it can't be set, it is only slower.
-    let _ = stream.set_nodelay(true);
-    connection::serve(stream, service, stop).await;
+/// A connection that may have ended meanwhile.
+struct Open {
+    task: AbortHandle,
+    activity: Arc<Activity>,
+}
+
+/// Leave for one more connection, at the cost of an idle one where it must be.
+async fn permit(permits: &Arc<Semaphore>, open: &mut Vec<Open>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+    open.retain(|one| !one.task.is_finished());
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+        return Some(permit);
+    }
+    metrics.rejected.inc();
+    let idle = open.iter().filter_map(|one| Some((one.activity.idle()?, &one.task)));
+    let (_, task) = idle.max_by_key(|(idle, _)| *idle)?;
+    task.abort();
+    // It is idle, and so ends at once; never closed.
+    Arc::clone(permits).acquire_owned().await.ok()
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {

@@ -205,21 +205,45 @@ async fn admits_when_all_bodies_together_are_too_much() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_limit_are_closed_at_once() {
-    let rig = Rig::with(|config| config.limits.connections = 3).await;
+async fn connections_over_the_limit_are_closed_at_once_where_none_is_idle() {
+    let rig = Rig::with(|config| {
+        config.limits.connections = 3;
+        config.limits.body_timeout = Duration::from_secs(5);
+    })
+    .await;
     until(async || rig.ready().await.status == 200).await;
     let config = client(&rig.ca(), None);
+    until(async || rig.webhook.metrics().connections.get() == 0).await;
     let mut held = Vec::new();
-    for n in 0..3 {
+    for _ in 0..3 {
         let mut stream = connect(rig.webhook.https(), &config).await.unwrap();
-        post(&mut stream, "/mutate", &review(&n.to_string(), "Pod", &Value::Null)).await;
+        // The body is still to come.
+        stream.write_all(head("/mutate", 10).as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
         held.push(stream);
     }
+    sleep(Duration::from_millis(300)).await;
     assert!(connect(rig.webhook.https(), &config).await.is_err());
-    assert_eq!(rig.webhook.metrics().rejected.get(), 1);
     drop(held.pop());
     until(async || rig.webhook.metrics().connections.get() == 2).await;
     rig.connect().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_holds_connections_keeps_nobody_out() {
+    let rig = Rig::with(|config| config.limits.connections = 8).await;
+    until(async || rig.ready().await.status == 200).await;
+    let config = client(&rig.ca(), None);
+    let mut api_server = connect(rig.webhook.https(), &config).await.unwrap();
+    let mut held = Vec::new();
+    for n in 0..20 {
+        let mut stream = connect(rig.webhook.https(), &config).await.unwrap();
+        assert_eq!(post(&mut stream, "/mutate", &review(&n.to_string(), "Pod", &Value::Null)).await.status, 200);
+        held.push(stream);
+        // The one that is used is never the one that gives way.
+        assert_eq!(post(&mut api_server, "/mutate", &review("mine", "Pod", &Value::Null)).await.status, 200);
+    }
+    assert!(rig.webhook.metrics().rejected.get() >= 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
