@@ -114,6 +114,13 @@ impl Circuits {
         self.sick.remove(uid);
     }
 
+    /// Whether the cluster's circuit would open before long, if our part started nowhere: it has to be looked whether it does.
+    pub fn is_in_doubt(&self) -> bool {
+        let since_none = self.sick.values().filter(|sick| self.well.is_none_or(|well| sick.first >= well));
+        let namespaces: BTreeSet<&str> = since_none.map(|sick| sick.pod.namespace.as_str()).collect();
+        self.stops.cluster.is_none() && namespaces.len() >= self.settings.namespaces
+    }
+
     /// Forgets the pods that are not to be kept.
     pub fn keep(&mut self, whom: impl Fn(&str) -> bool) {
         self.sick.retain(|uid, _| whom(uid));

@@ -55,14 +55,16 @@ const STUCK: [&str; 9] = [
 const MAX_MESSAGE: usize = 300;
 
 /// How our part of a pod is doing; `None` where we are not in it, or with another image than `ours`: that is another release's, or
-/// was ours before.
+/// was ours before. From which registry it comes does not matter: others may have put a mirror's in its place.
 pub fn of(pod: &Pod, ours: &str) -> Option<Seen> {
     let spec = pod.spec.as_ref()?;
-    let of_ours = |name: &str, image: Option<&str>| name == INIT_CONTAINER && image == Some(ours);
+    let of_ours =
+        |name: &str, image: Option<&str>| name == INIT_CONTAINER && image.is_some_and(|image| is_same(image, ours));
     let mut inits = spec.init_containers.iter().flatten();
     let init = inits.any(|container| of_ours(&container.name, container.image.as_deref()));
     let volume = spec.volumes.iter().flatten().find(|volume| volume.name == VOLUME);
-    let image = volume.and_then(|volume| volume.image.as_ref()?.reference.as_deref()).filter(|image| *image == ours);
+    let image =
+        volume.and_then(|volume| volume.image.as_ref()?.reference.as_deref()).filter(|image| is_same(image, ours));
     if !init && image.is_none() {
         return None;
     }
@@ -91,6 +93,12 @@ pub fn of(pod: &Pod, ours: &str) -> Option<Seen> {
         created: system(metadata.creation_timestamp.as_ref()?),
         health,
     })
+}
+
+/// Whether two references are of images with the same name and tag or digest, wherever they are kept.
+fn is_same(a: &str, b: &str) -> bool {
+    let name = |image: &'_ str| image.rsplit('/').next().unwrap_or_default().to_owned();
+    name(a) == name(b)
 }
 
 fn of_init(state: &ContainerState) -> Health {
@@ -177,6 +185,16 @@ mod tests {
             assert_eq!(waiting(reason), Some(Health::Unknown));
         }
         assert_eq!(health(&json!({"containers": []}), &json!({})), None, "a pod without us");
+    }
+
+    #[test]
+    fn a_mirror_of_our_image_is_ours_and_another_version_is_not() {
+        let of = |image: &str| {
+            let spec = json!({"containers": [], "initContainers": [{"name": INIT_CONTAINER, "image": image}]});
+            health(&spec, &json!({})).is_some()
+        };
+        assert!(of(IMAGE) && of("mirror.example:5000/hub/stepspan:1"));
+        assert!(!of("registry/stepspan:2") && !of("registry/another:1"));
     }
 
     #[test]

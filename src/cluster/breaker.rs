@@ -122,6 +122,8 @@ struct Term {
     untold: Vec<Turn>,
     /// The pods of the list that is being told.
     listing: Option<BTreeSet<String>>,
+    /// All pods have been listed once.
+    listed: bool,
 }
 
 impl Judge {
@@ -146,7 +148,7 @@ impl Judge {
             if let (true, Known::Is(Stored { stops, version })) = (held, stored) {
                 let circuits = Circuits::new(self.breaker.settings.clone(), stops.clone());
                 let (own, untold) = (VecDeque::new(), Vec::new());
-                self.term(Term { circuits, written: stops, version, own, untold, listing: None }).await;
+                self.term(Term { circuits, written: stops, version, own, untold, listing: None, listed: false }).await;
             }
             tokio::select! {
                 Ok(()) = self.held.changed() => {}
@@ -162,12 +164,15 @@ impl Judge {
         let mut changes = pin!(watcher(Api::<Pod>::all(self.client.clone()), config).default_backoff());
         while *self.held.borrow_and_update() {
             let now = now();
-            let turns = term.circuits.turn(now);
-            term.untold.extend(turns);
+            // Before all pods are known, a circuit in trial would look as good as mended.
+            if term.listed {
+                let turns = term.circuits.turn(now);
+                term.untold.extend(turns);
+            }
             let mut rest = AGAIN;
             if self.write(&mut term).await {
                 self.tell(&std::mem::take(&mut term.untold)).await;
-                rest = term.circuits.rest(now).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+                rest = term.circuits.rest(now).filter(|_| term.listed).unwrap_or(LONGEST_REST).min(LONGEST_REST);
             }
             tokio::select! {
                 Some(change) = changes.next() => {
@@ -196,6 +201,7 @@ impl Judge {
                 return term.see(&pod, &self.image);
             }
             Ok(Event::InitDone) => {
+                term.listed = true;
                 let listed = term.listing.take().unwrap_or_default();
                 term.circuits.keep(|uid| listed.contains(uid));
             }
@@ -206,10 +212,10 @@ impl Judge {
         Vec::new()
     }
 
-    /// A pod is gone, or it runs now: that is no longer among those watched, and good news where something is stopped.
+    /// A pod is gone, or it runs now: that is no longer among those watched, and good news where something is stopped or about to be.
     async fn left(&self, pod: &Pod, term: &mut Term) -> Vec<Turn> {
         let Some(seen) = symptom::of(pod, &self.image) else { return Vec::new() };
-        if term.circuits.stops().of(&seen.namespace).is_none() {
+        if term.circuits.stops().of(&seen.namespace).is_none() && !term.circuits.is_in_doubt() {
             term.circuits.gone(&seen.uid);
             return Vec::new();
         }

@@ -155,6 +155,17 @@ fn the_cluster_goes_on_where_pods_start_elsewhere() {
 }
 
 #[test]
+fn it_is_in_doubt_whether_our_part_starts_anywhere_until_it_does() {
+    let mut circuits = Circuits::new(SETTINGS, Stops::default());
+    circuits.see(seen("a", "one", 0, stuck()), at(0));
+    assert!(!circuits.is_in_doubt(), "one namespace");
+    circuits.see(seen("b", "one", 0, stuck()), at(1));
+    assert!(circuits.is_in_doubt());
+    circuits.see(seen("d", "fine", 0, Health::Well), at(2));
+    assert!(!circuits.is_in_doubt());
+}
+
+#[test]
 fn one_stuck_pod_in_each_of_several_namespaces_is_several_pods() {
     let mut circuits = Circuits::new(SETTINGS, Stops::default());
     for namespace in ["a", "b", "c"] {

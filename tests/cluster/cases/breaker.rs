@@ -1,13 +1,13 @@
 //! The circuit breaker: pods in which our init container cannot start, as a kubelet would tell of them.
 
-use std::time::Duration;
+use std::{fs, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::certificates::{create, is_injected, pod};
+use super::certificates::{again, create, is_injected, pod};
 use super::{Shared, trial};
 use crate::harness::{
     Cluster,
@@ -24,15 +24,34 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
         named("stuck_pods_stop_injection_and_a_trial_resumes_it", stuck_pods_stop_injection_and_a_trial_resumes_it),
         named("an_operator_closes_it_by_hand", an_operator_closes_it_by_hand),
         named("another_holder_of_the_lease_goes_on", another_holder_of_the_lease_goes_on),
+        named(
+            "where_none_starts_anywhere_the_whole_cluster_is_stopped",
+            where_none_starts_anywhere_the_whole_cluster_is_stopped,
+        ),
     ]
 }
 
 /// Two replicas of which two stuck pods open a circuit after two seconds, to be tried again after `retry`.
 fn replicas<'c>(cluster: &'c Cluster, namespace: &'c Namespace<'c>, retry: &str) -> Result<Replicas<'c>> {
+    replicas_after(cluster, namespace, "2s", retry)
+}
+
+/// Their image is their own: what is stuck in another trial is none of theirs.
+fn replicas_after<'c>(
+    cluster: &'c Cluster,
+    namespace: &'c Namespace<'c>,
+    after: &str,
+    retry: &str,
+) -> Result<Replicas<'c>> {
+    let context = cluster.dir().join(format!("{}-context.json", namespace.name()));
+    let image = format!("registry.example/{}:1", namespace.name());
+    fs::write(&context, json!({"injector": {"image": image}}).to_string())?;
     let more = [
+        format!("--context={}", context.display()),
         format!("--breaker={BREAKER}"),
         "--breaker-pods=2".to_owned(),
-        "--breaker-after=2s".to_owned(),
+        "--breaker-namespaces=3".to_owned(),
+        format!("--breaker-after={after}"),
         format!("--breaker-retry={retry}"),
     ];
     Replicas::start(cluster, namespace, (2, "90d"), &more)
@@ -50,9 +69,13 @@ fn stay(namespace: &Namespace<'_>, pod: &Value, name: &str) -> Result<bool> {
 
 /// Says of our init container in a pod what a kubelet would.
 fn report(cluster: &Cluster, namespace: &Namespace<'_>, name: &str, state: &Value) -> Result<()> {
+    report_in(cluster, namespace, (name, "Pending"), state)
+}
+
+fn report_in(cluster: &Cluster, namespace: &Namespace<'_>, (name, phase): (&str, &str), state: &Value) -> Result<()> {
     let status = json!({"name": "stepspan-init", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     let path = namespace.path(&format!("pods/{name}/status"));
-    let change = json!({"status": {"phase": "Pending", "initContainerStatuses": [status]}});
+    let change = json!({"status": {"phase": phase, "initContainerStatuses": [status]}});
     cluster.api().merge_patch(&path, &change)?.accepted()?;
     Ok(())
 }
@@ -162,8 +185,49 @@ fn another_holder_of_the_lease_goes_on(cluster: &Cluster) -> Result<()> {
     report(cluster, &namespace, &name, &json!({"running": {"startedAt": created}}))?;
     until("the other to close it", LIMIT, || Ok(is_injected(&create(&namespace, &pod)?).then_some(())))?;
     // The first two, still stuck, are old news to the other one too.
-    std::thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(4));
     ensure!(is_injected(&create(&namespace, &pod)?), "stopped again by pods that were stuck before");
+    Ok(())
+}
+
+/// Injected pods are brought to two more namespaces as they are: the replicas are in force in the first alone.
+fn where_none_starts_anywhere_the_whole_cluster_is_stopped(cluster: &Cluster) -> Result<()> {
+    let first = cluster.namespace("everywhere", &json!({}))?;
+    let pod = pod(&first)?;
+    let replicas = replicas_after(cluster, &first, "10s", "10m")?;
+    let reply = create(&first, &pod)?;
+    ensure!(is_injected(&reply), "not injected: {}", reply.message());
+    let mut injected = again(reply.body)?;
+    // Without its owner there, a pod would be swept up.
+    injected["metadata"]["ownerReferences"].take();
+    let others = [cluster.namespace("everywhere", &json!({}))?, cluster.namespace("everywhere", &json!({}))?];
+    let all = [&first, &others[0], &others[1]];
+    let stick_one_each = |name: &str| {
+        all.iter().try_for_each(|namespace| {
+            ensure!(stay(namespace, &injected, name)?, "{name} was missed");
+            stick(cluster, namespace, name)
+        })
+    };
+    stick_one_each("stuck")?;
+    // A pod that has started is not among those watched: it is asked for.
+    ensure!(stay(&first, &pod, "fine")?, "fine was missed");
+    let at = "2026-01-01T00:00:00Z";
+    let done = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": at, "finishedAt": at}});
+    report_in(cluster, &first, ("fine", "Running"), &done)?;
+    thread::sleep(Duration::from_secs(13));
+    ensure!(is_injected(&create(&first, &pod)?), "stopped though a pod has started");
+
+    stick_one_each("stuck-too")?;
+    let series = "stepspan_breaker_open{namespace=\"*\"} 1";
+    until("the cluster's circuit to open", LIMIT, || Ok(replicas.ask(0, "/metrics")?.contains(series).then_some(())))?;
+    until("pods to go without us", LIMIT, || Ok((!is_injected(&create(&first, &pod)?)).then_some(())))?;
+    let ready = replicas.ask(0, "/readyz")?;
+    ensure!(ready.starts_with("HTTP/1.1 200") && ready.contains("open for the whole cluster"), "{ready}");
+    let told = until("an Event on the configuration", LIMIT, || {
+        let told = events(cluster, "default", replicas.registration.name())?;
+        Ok(told.into_iter().find(|event| event["reason"] == "InjectionPaused"))
+    })?;
+    ensure!(told["note"].as_str().is_some_and(|note| note.contains("3 namespaces")), "{told}");
     Ok(())
 }
 
@@ -180,7 +244,7 @@ fn an_operator_closes_it_by_hand(cluster: &Cluster) -> Result<()> {
     cluster.api().json_patch(&path, &json!([{"op": "remove", "path": "/data"}]))?.accepted()?;
     stopped(&replicas, &namespace, false)?;
     // The pods that are still stuck are old news.
-    std::thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(4));
     stopped(&replicas, &namespace, false)?;
     ensure!(is_injected(&create(&namespace, &pod)?), "not injected after the breaker was closed by hand");
     Ok(())
