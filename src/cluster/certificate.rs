@@ -25,7 +25,7 @@ use crate::{
     config::{Cluster, KeysSecret},
     webhook::{
         authority::{self, Pair},
-        tls::TlsStore,
+        tls::{self, TlsStore},
     },
 };
 
@@ -159,7 +159,7 @@ impl Issuer {
         let (names, life) = (&self.keys.names, self.keys.life);
         let fresh = if step.makes() { Some(authority::issue(names, life, now)?) } else { None };
         let data: BTreeMap<_, _> =
-            kept.after(step, fresh, now).write().into_iter().map(|(name, value)| (name, ByteString(value))).collect();
+            kept.after(step, fresh).write().into_iter().map(|(name, value)| (name, ByteString(value))).collect();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.cluster.namespace);
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         match secret {
@@ -177,12 +177,12 @@ impl Issuer {
     }
 }
 
-/// What the Secret holds; a pair for other names than ours counts as none.
+/// What the Secret holds; a pair for other names than ours, or one whose parts are not of each other, counts as none.
 fn keys(secret: &Secret, wanted: &KeysSecret) -> Keys {
     let data = secret.data.iter().flatten().map(|(name, ByteString(value))| (name.clone(), value.clone()));
-    let fits = |pair: &Pair| wanted.names.iter().all(|name| pair.is_for(name));
-    let Keys { current, next, old_ca, promoted } = Keys::read(&data.collect());
-    Keys { current: current.filter(fits), next: next.filter(fits), old_ca, promoted }
+    let fits = |pair: &Pair| wanted.names.iter().all(|name| pair.is_for(name)) && tls::is_whole(pair);
+    let Keys { current, next, old_ca } = Keys::read(&data.collect());
+    Keys { current: current.filter(fits), next: next.filter(fits), old_ca }
 }
 
 #[derive(Debug, thiserror::Error)]

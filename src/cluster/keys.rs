@@ -4,15 +4,13 @@
 //! the Secret holds no key that is worth more than one server's name. So each rotation brings a new CA, in an order that
 //! never shows the API server a certificate it does not trust yet:
 //! [`Step::Prepare`] (the next pair is kept, its CA goes into the bundle) -> the bundle is seen in every webhook for
-//! `settle` -> [`Step::Promote`] (the next pair is served, the old CA stays in the bundle) -> `settle` ->
-//! [`Step::Forget`].
+//! `settle` -> [`Step::Promote`] (the next pair is served). The CA before stays in the bundle until the next rotation, when all
+//! that it signed has expired: a replica that has heard nothing all the while is trusted for as long as its certificate is good.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
-
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::webhook::authority::Pair;
 
@@ -28,11 +26,7 @@ pub struct Keys {
     pub next: Option<Pair>,
     /// The CA of the pair that was served before, for replicas that still do.
     pub old_ca: Option<String>,
-    /// When `current` was last replaced.
-    pub promoted: Option<SystemTime>,
 }
-
-const PROMOTED: &str = "promoted";
 
 impl Keys {
     /// Reads the values of a Secret. What is incomplete or unreadable counts as absent: it is made anew.
@@ -45,12 +39,10 @@ impl Keys {
             let pair = Pair { chain: text(chain)?, key: text(key)?, ca: text(ca)? };
             pair.not_after().map(|_| pair)
         };
-        let promoted = text(PROMOTED).and_then(|text| OffsetDateTime::parse(text.trim(), &Rfc3339).ok());
         Self {
             current: pair("tls.crt", "tls.key", "ca.crt"),
             next: pair("next.crt", "next.key", "next-ca.crt"),
             old_ca: text("old-ca.crt"),
-            promoted: promoted.map(SystemTime::from),
         }
     }
 
@@ -69,9 +61,6 @@ impl Keys {
         }
         if let Some(ca) = &self.old_ca {
             put("old-ca.crt", ca);
-        }
-        if let Some(at) = self.promoted.and_then(|at| OffsetDateTime::from(at).format(&Rfc3339).ok()) {
-            put(PROMOTED, &at);
         }
         data
     }
@@ -92,7 +81,6 @@ impl Keys {
     /// What is to be done at `now`. `trusted` is for how long every webhook's caBundle has been [`Keys::bundle`].
     pub fn step(&self, life: Life, trusted: Option<Duration>, now: SystemTime) -> Step {
         let left = |pair: &Pair| pair.not_after().and_then(|end| end.duration_since(now).ok()).unwrap_or_default();
-        let old = |keys: &Self| keys.promoted.and_then(|at| now.duration_since(at).ok()).unwrap_or(life.settle);
         let Some(current) = self.current.as_ref().filter(|pair| !left(pair).is_zero()) else { return Step::Issue };
         match &self.next {
             Some(next) if left(next) <= life.whole / RENEW_AT_REST_OF => Step::Prepare,
@@ -102,26 +90,19 @@ impl Keys {
                 Some(Some(rest)) => Step::Rest(rest),
             },
             None if left(current) <= life.whole / RENEW_AT_REST_OF => Step::Prepare,
-            None if self.old_ca.is_some() => match life.settle.checked_sub(old(self)) {
-                None | Some(Duration::ZERO) => Step::Forget,
-                Some(rest) => Step::Rest(rest),
-            },
             None => Step::Rest(left(current).saturating_sub(life.whole / RENEW_AT_REST_OF)),
         }
     }
 
     /// Takes a step; `fresh` is a pair just made, for the steps that need one.
     #[must_use]
-    pub fn after(&self, step: &Step, fresh: Option<Pair>, now: SystemTime) -> Self {
+    pub fn after(&self, step: &Step, fresh: Option<Pair>) -> Self {
         let ca = |pair: &Option<Pair>| pair.as_ref().map(|pair| pair.ca.clone());
         match step {
             Step::Rest(_) => self.clone(),
-            Step::Issue => Self { current: fresh, next: None, old_ca: ca(&self.current), promoted: Some(now) },
-            Step::Prepare => Self { next: fresh, ..self.clone() },
-            Step::Promote => {
-                Self { current: self.next.clone(), next: None, old_ca: ca(&self.current), promoted: Some(now) }
-            }
-            Step::Forget => Self { old_ca: None, ..self.clone() },
+            Step::Issue => Self { current: fresh, next: None, old_ca: ca(&self.current) },
+            Step::Prepare => Self { next: fresh, old_ca: None, ..self.clone() },
+            Step::Promote => Self { current: self.next.clone(), next: None, old_ca: ca(&self.current) },
         }
     }
 }
@@ -149,12 +130,10 @@ pub enum Step {
     Rest(Duration),
     /// There is no pair that can be served: make one and serve it at once.
     Issue,
-    /// Make the next pair, to be trusted before it is served.
+    /// Make the next pair, to be trusted before it is served, and forget the CA of the one before.
     Prepare,
     /// Serve the next pair.
     Promote,
-    /// No longer trust the CA before.
-    Forget,
 }
 
 impl Step {
@@ -165,7 +144,6 @@ impl Step {
             Self::Issue => "issue",
             Self::Prepare => "prepare",
             Self::Promote => "promote",
-            Self::Forget => "forget",
         }
     }
 
@@ -189,8 +167,7 @@ mod tests {
     #[test]
     fn a_secret_is_read_as_it_was_written() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
-        let keys =
-            Keys { current: Some(pair(now)), next: Some(pair(now)), old_ca: Some(pair(now).ca), promoted: Some(now) };
+        let keys = Keys { current: Some(pair(now)), next: Some(pair(now)), old_ca: Some(pair(now).ca) };
         assert_eq!(Keys::read(&keys.write()), keys);
         assert_eq!(Keys::read(&BTreeMap::new()), Keys::default());
         let mut broken = keys.write();
@@ -205,7 +182,7 @@ mod tests {
         let start = SystemTime::now();
         let (mut keys, mut now) = (Keys::default(), start);
         let mut trusted: Option<Duration> = None;
-        let (mut served_before, mut promotions) = (None::<Pair>, 0);
+        let (mut served, mut promotions) = (Vec::<Pair>::new(), 0);
         while now < start + LIFE.whole * 4 {
             let step = keys.step(LIFE, trusted, now);
             if let Step::Rest(rest) = step {
@@ -217,23 +194,18 @@ mod tests {
             }
             let bundle = keys.bundle();
             let made = step.makes().then(|| pair(now));
-            let after = keys.after(&step, made, now);
-            match step {
-                Step::Promote => {
-                    promotions += 1;
-                    assert!(trusted.unwrap() >= LIFE.settle);
-                    assert!(bundle.unwrap().contains(after.current.as_ref().unwrap().ca.trim_end()));
-                    // Replicas that have not heard of it yet serve the one before.
-                    assert!(after.bundle().unwrap().contains(keys.current.as_ref().unwrap().ca.trim_end()));
-                    served_before.clone_from(&keys.current);
-                }
-                Step::Forget => {
-                    assert!(now.duration_since(keys.promoted.unwrap()).unwrap() >= LIFE.settle);
-                    let gone = served_before.take().unwrap();
-                    assert!(!after.bundle().unwrap().contains(gone.ca.trim_end()));
-                }
-                _ => {}
+            let after = keys.after(&step, made);
+            if step == Step::Promote {
+                promotions += 1;
+                assert!(trusted.unwrap() >= LIFE.settle);
+                assert!(bundle.unwrap().contains(after.current.as_ref().unwrap().ca.trim_end()));
             }
+            served.extend(after.current.clone());
+            // Replicas that have not heard of the last steps serve one of before.
+            for pair in served.iter().filter(|pair| pair.not_after().unwrap() > now) {
+                assert!(after.bundle().unwrap().contains(pair.ca.trim_end()), "{step:?}");
+            }
+            assert!(after.bundle().unwrap().matches("BEGIN").count() <= 2);
             if after.bundle() != keys.bundle() {
                 trusted = Some(Duration::ZERO);
             }
@@ -248,7 +220,7 @@ mod tests {
         let now = SystemTime::now();
         let keys = Keys { current: Some(pair(now)), ..Keys::default() };
         assert_eq!(keys.step(LIFE, None, now + LIFE.whole), Step::Issue);
-        let after = keys.after(&Step::Issue, Some(pair(now + LIFE.whole)), now + LIFE.whole);
+        let after = keys.after(&Step::Issue, Some(pair(now + LIFE.whole)));
         assert_eq!(after.old_ca, keys.current.map(|pair| pair.ca));
         assert_eq!(Keys::default().step(LIFE, None, now), Step::Issue);
     }

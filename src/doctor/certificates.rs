@@ -61,8 +61,11 @@ pub fn judge_secret(install: &Install, secret: &BTreeMap<String, Vec<u8>>, own: 
         Ok(chain) => chain,
         Err(why) => return Finding::fail(CHECK, format!("tls.crt cannot be read: {why}"), "make it anew"),
     };
-    if !secret.contains_key("tls.key") {
+    let Some(key) = secret.get("tls.key") else {
         return Finding::fail(CHECK, "the Secret has no tls.key", "make both anew");
+    };
+    if !tls::is_key_of(&chain, key) {
+        return Finding::fail(CHECK, "tls.key is not the key of tls.crt", "make both anew");
     }
     let Some((leaf, left)) = chain.first().map(|leaf| (leaf, left(leaf, now))) else {
         return Finding::fail(CHECK, "tls.crt is empty", "make it anew");

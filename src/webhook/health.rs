@@ -164,7 +164,10 @@ impl Health {
     fn certificate_check(&self) -> Check {
         let name = "certificate";
         let Some(served) = self.kept.tls.current() else {
-            let reason = "none yet: it comes from the cluster, see the check api-server".into();
+            let reason = match self.kept.tls.error() {
+                None => "none yet: it comes from the cluster, see the check api-server".into(),
+                Some(error) => format!("none: the one there is cannot be served: {error}"),
+            };
             return Check { name, state: State::Failed, reason, detail: Value::Null };
         };
         let until = rfc3339(OffsetDateTime::from(served.not_after));

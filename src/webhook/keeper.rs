@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     source::store::Polled,
     telemetry::events::{Event, EventLog, rfc3339},
-    webhook::{health::Health, mutate::Reviewer, probe},
+    webhook::{health::Health, mutate::Reviewer, probe, tls::Served},
 };
 
 const PROBE_EVERY: Duration = Duration::from_secs(10);
@@ -93,14 +93,14 @@ impl Keeper {
     }
 
     fn tell_certificate(&self, polled: Polled) {
-        let Some(served) = self.health.kept.tls.current() else { return };
-        match &polled {
-            Polled::Reloaded => self.health.metrics.certificate_loaded(served.not_after),
-            Polled::Refused(_) => self.health.metrics.certificate_refused(),
-            Polled::Unchanged | Polled::Recovered => {}
+        let served = self.health.kept.tls.current();
+        match (&polled, &served) {
+            (Polled::Reloaded, Some(served)) => self.health.metrics.certificate_loaded(served.not_after),
+            (Polled::Refused(_), _) => self.health.metrics.certificate_refused(),
+            _ => {}
         }
-        let until = rfc3339(OffsetDateTime::from(served.not_after));
-        self.tell("certificate", polled, json!({"not_after": until, "sha256": served.fingerprint}));
+        let of = |served: Arc<Served>| json!({"not_after": rfc3339(OffsetDateTime::from(served.not_after)), "sha256": served.fingerprint});
+        self.tell("certificate", polled, served.map_or(serde_json::Value::Null, of));
     }
 
     fn tell(&self, action: &'static str, polled: Polled, payload: serde_json::Value) {

@@ -217,6 +217,20 @@ pub(crate) fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+/// Whether the key is the leaf's, and the CA has signed it; whether it has expired does not matter.
+pub(crate) fn is_whole(pair: &Pair) -> bool {
+    let Ok((chain, key)) = parse_pair(pair) else { return false };
+    let (Some(end), Ok(roots)) = (pair.not_after(), roots_of(pair.ca.as_bytes())) else { return false };
+    let signed = is_signed(&roots, &chain, end - Duration::from_secs(1)).is_ok();
+    signed && CertifiedKey::from_der(chain, key, &provider()).is_ok()
+}
+
+/// Whether this PEM is the key of a chain's leaf.
+pub(crate) fn is_key_of(chain: &[CertificateDer<'static>], key: &[u8]) -> bool {
+    let key = PrivateKeyDer::from_pem_slice(key);
+    key.is_ok_and(|key| CertifiedKey::from_der(chain.to_vec(), key, &provider()).is_ok())
+}
+
 /// Whether a chain, leaf first, is good for a server's name under these roots at `now`.
 pub(crate) fn trusts(
     roots: &RootCertStore,
@@ -224,14 +238,24 @@ pub(crate) fn trusts(
     name: &str,
     now: SystemTime,
 ) -> Result<(), String> {
+    let name = ServerName::try_from(name).map_err(|_| format!("{name} is no name of a server"))?;
+    let leaf = is_signed(roots, chain, now)?;
+    verify_server_name(&leaf, &name).map_err(|error| error.to_string())
+}
+
+/// The leaf of a chain that these roots have signed.
+fn is_signed<'a>(
+    roots: &RootCertStore,
+    chain: &'a [CertificateDer<'_>],
+    now: SystemTime,
+) -> Result<ParsedCertificate<'a>, String> {
     let said = |error: rustls::Error| error.to_string();
     let (leaf, intermediates) = chain.split_first().ok_or("an empty chain")?;
-    let name = ServerName::try_from(name).map_err(|_| format!("{name} is no name of a server"))?;
     let leaf = ParsedCertificate::try_from(leaf).map_err(said)?;
     let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let algorithms = provider().signature_verification_algorithms.all;
     verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms).map_err(said)?;
-    verify_server_name(&leaf, &name).map_err(said)
+    Ok(leaf)
 }
 
 /// The certificates of a PEM text, at least one.

@@ -22,6 +22,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
     vec![
         named("three_replicas_rotate_under_load_and_lose_no_call", three_replicas_rotate_under_load_and_lose_no_call),
         named("a_foreign_ca_bundle_is_told_and_mended", a_foreign_ca_bundle_is_told_and_mended),
+        named("a_pair_of_which_half_was_changed_is_made_anew", a_pair_of_which_half_was_changed_is_made_anew),
         named("an_annotation_pauses_all_replicas", an_annotation_pauses_all_replicas),
     ]
 }
@@ -131,6 +132,24 @@ fn a_foreign_ca_bundle_is_told_and_mended(cluster: &Cluster) -> Result<()> {
         Ok(answer.starts_with("HTTP/1.1 503").then_some(answer))
     })?;
     ensure!(reason.contains("the API server would refuse our certificate"), "{reason}");
+    Ok(())
+}
+
+fn a_pair_of_which_half_was_changed_is_made_anew(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("halves", &json!({}))?;
+    let pod = pod(&namespace)?;
+    let mut replicas = Replicas::start(cluster, &namespace, (2, "90d"), &[])?;
+    let before = replicas.secret()?["data"].take();
+    let key = rcgen::KeyPair::generate()?.serialize_pem();
+    let change = json!({"data": {"tls.key": base64_of(key.as_bytes())}});
+    cluster.api().merge_patch(&namespace.path("secrets/stepspan-tls"), &change)?.accepted()?;
+    until("the pair to be made anew", LIMIT, || {
+        let now = replicas.secret()?["data"].take();
+        Ok((now["tls.crt"] != before["tls.crt"] && now["tls.key"] != change["data"]["tls.key"]).then_some(()))
+    })?;
+    replicas.wait_until_ready()?;
+    let reply = create(&namespace, &pod)?;
+    ensure!(is_injected(&reply), "not injected after the pair was made anew: {}", reply.message());
     Ok(())
 }
 
