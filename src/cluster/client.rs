@@ -5,8 +5,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use axum::http::Uri;
+use hyper::rt::{Read, Write};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::{
+        legacy::{
+            self,
+            connect::{Connection, HttpConnector, proxy::Tunnel},
+        },
+        proxy::matcher::{Intercept, Matcher},
+    },
     rt::TokioExecutor,
 };
 use kube::{
@@ -14,7 +22,7 @@ use kube::{
     client::{Body, ConfigExt, retry::RetryPolicy},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
+use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
 /// Until an answer begins. A watch begins at once, and then goes on for as long as it likes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,11 +80,42 @@ async fn config(chosen: &Chosen) -> Result<Config, ClientError> {
 }
 
 fn made(config: Config) -> Result<Client, ClientError> {
-    if config.proxy_url.is_some() {
-        return Err(ClientError("it is to be reached by a proxy, and that is not supported".into()));
+    match proxy(&config) {
+        None => over(connector(), config),
+        Some(proxy) if proxy.uri().scheme_str() == Some("http") => {
+            let tunnel = Tunnel::new(proxy.uri().clone(), connector());
+            let authorized = proxy.basic_auth().map(|header| tunnel.clone().with_auth(header.clone()));
+            over(authorized.unwrap_or(tunnel), config)
+        }
+        Some(proxy) => {
+            let kind = proxy.uri().scheme_str().unwrap_or("?");
+            Err(ClientError(format!(
+                "it is to be reached by a proxy of kind {kind} (proxy-url, or HTTPS_PROXY), and only http is known"
+            )))
+        }
     }
+}
+
+/// The proxy to it: the kubeconfig's, or the environment's where `NO_PROXY` does not spare it. kube reads both, and holds `NO_PROXY`
+/// against the proxy's own address.
+fn proxy(config: &Config) -> Option<Intercept> {
+    let url = config.proxy_url.as_ref()?;
+    let of_environment = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok());
+    let by_environment =
+        of_environment(["HTTPS_PROXY", "https_proxy"]).is_some_and(|it| it.parse::<Uri>().is_ok_and(|it| it == *url));
+    let spared = of_environment(["NO_PROXY", "no_proxy"]).filter(|_| by_environment);
+    Matcher::builder().all(url.to_string()).no(spared.unwrap_or_default()).build().intercept(&config.cluster_url)
+}
+
+fn over<C>(connector: C, config: Config) -> Result<Client, ClientError>
+where
+    C: 'static + Clone + Send + Sync + Service<Uri>,
+    C::Response: 'static + Connection + Read + Write + Send + Unpin,
+    C::Future: 'static + Send,
+    C::Error: 'static + Send + Sync + std::error::Error,
+{
     let failed = |error: kube::Error| ClientError(in_words(&error));
-    let https = config.rustls_https_connector_with_connector(connector()).map_err(failed)?;
+    let https = config.rustls_https_connector_with_connector(connector).map_err(failed)?;
     let retry = config.default_retry.then(|| RetryLayer::new(RetryPolicy::server_retry()));
     let service = ServiceBuilder::new()
         .timeout(PATIENCE)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Shared, trial};
 use crate::harness::{
-    Cluster, doctor::Doctor, namespace::Namespace, stepspan::Stepspan, wait::until, webhook::CONFIGURATIONS,
+    Cluster, doctor::Doctor, namespace::Namespace, stepspan::Stepspan, wait::until, way::Proxy, webhook::CONFIGURATIONS,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -28,6 +28,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
         named("argo_is_found_by_its_deployment", argo_is_found_by_its_deployment),
         named("without_rights_it_names_those_that_are_missing", without_rights_it_names_those_that_are_missing),
         named("what_cannot_be_asked_is_said", what_cannot_be_asked_is_said),
+        named("a_proxy_of_the_environment_is_taken_or_spared", a_proxy_of_the_environment_is_taken_or_spared),
     ]
 }
 
@@ -259,6 +260,25 @@ fn without_rights_it_names_those_that_are_missing(cluster: &Cluster) -> Result<(
     ensure!(examined.code == Some(0), "{examined}");
     // Which namespaces hold workflows is not to be seen either.
     doctor.ask(&NOWHERE)?.expect(None, "namespaces", "skip", "no right to list")
+}
+
+fn a_proxy_of_the_environment_is_taken_or_spared(cluster: &Cluster) -> Result<()> {
+    let (doctor, proxy) = (Doctor::of(cluster), Proxy::start(cluster.runtime())?);
+    let url = format!("http://127.0.0.1:{}", proxy.port);
+    let asked = |url: &str, spared: &str| -> Result<(Option<i32>, String)> {
+        let mut command = doctor.command(&["-n", "default", NOWHERE[0], NOWHERE[1]]);
+        let output = command.env("HTTPS_PROXY", url).env("NO_PROXY", spared).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    let (code, said) = asked(&url, "")?;
+    ensure!(code != Some(2) && proxy.connected() > 0, "{code:?}, {} connections: {said}", proxy.connected());
+    let before = proxy.connected();
+    let (code, said) = asked("http://127.0.0.1:1", "localhost,127.0.0.0/8")?;
+    ensure!(code != Some(2), "{said}");
+    let (code, said) = asked("socks5://127.0.0.1:1", "")?;
+    ensure!(code == Some(2) && said.contains("a proxy of kind socks5 (proxy-url, or HTTPS_PROXY)"), "{said}");
+    ensure!(proxy.connected() == before, "by the first proxy");
+    Ok(())
 }
 
 fn what_cannot_be_asked_is_said(cluster: &Cluster) -> Result<()> {

@@ -1,10 +1,16 @@
-//! The way from replicas to the API server, which a trial can cut while the API server goes on calling them.
+//! Ways to the API server: from replicas, which a trial can cut while the API server goes on calling them, and by a proxy.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use anyhow::Result;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::watch,
@@ -58,4 +64,50 @@ async fn relay(listener: TcpListener, target: SocketAddr, opened: watch::Receive
             }
         });
     }
+}
+
+/// A proxy that takes `CONNECT` (RFC 9110, section 9.3.6), and counts.
+pub struct Proxy {
+    pub port: u16,
+    connected: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub fn start(runtime: &Handle) -> Result<Self> {
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let port = listener.local_addr()?.port();
+        let connected = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connected);
+        let task = runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(tunnel(client, Arc::clone(&count)));
+            }
+        });
+        Ok(Self { port, connected, task })
+    }
+
+    /// How many connections it has made.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn tunnel(client: TcpStream, count: Arc<AtomicUsize>) -> Option<()> {
+    let mut client = BufReader::new(client);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        client.read_line(&mut head).await.ok().filter(|read| *read > 0)?;
+    }
+    let target = head.strip_prefix("CONNECT ")?.split(' ').next()?;
+    let mut server = TcpStream::connect(target).await.ok()?;
+    count.fetch_add(1, Ordering::Relaxed);
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
+    copy_bidirectional(&mut client, &mut server).await.ok().map(drop)
 }
