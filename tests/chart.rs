@@ -125,13 +125,17 @@ const UNNAMED: [(&str, &[&str]); 5] = [
 ];
 
 /// Each right is for an object that the chart itself makes, by its name, but for what is only read, our own policies, and Events;
-/// nothing else may be created, and nothing deleted.
+/// nothing else may be created but the Lease, and nothing deleted.
 #[test]
 fn rights_are_for_named_objects() {
     for (name, values) in shapes() {
         let objects = objects(&render(&["--values", &values]));
+        // In the namespace of the release alone.
+        let leases =
+            serde_json::json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]});
+        assert!(of_kind(&objects, "Role")[0]["rules"].as_array().unwrap().contains(&leases), "{name}");
         for role in [of_kind(&objects, "Role"), of_kind(&objects, "ClusterRole")].concat() {
-            for rule in role["rules"].as_array().unwrap() {
+            for rule in role["rules"].as_array().unwrap().iter().filter(|rule| **rule != leases) {
                 let resource = rule["resources"][0].as_str().unwrap();
                 if let Some((_, verbs)) = UNNAMED.into_iter().find(|(unnamed, _)| *unnamed == resource) {
                     assert_eq!(rule["verbs"], serde_json::json!(verbs), "{name}");
@@ -305,7 +309,16 @@ fn wrong_values_are_refused_with_a_reason() {
         (&["--set", "replica=3"][..], "additional properties 'replica' not allowed"),
         (&["--set", "certificates.mod=self"], "additional properties 'mod' not allowed"),
         (&["--set", "collector.endpoint=otel:4317"], "collector/endpoint"),
-        (&["--set", "certificates.mode=secret,certificates.caBundle=x"], "certificates.secretName must name it"),
+        (
+            &["--set", "certificates.mode=secret,certificates.caBundle=-----BEGIN CERTIFICATE-----"],
+            "secretName must name it",
+        ),
+        (&["--set", "certificates.mode=secret,certificates.caBundle=x"], "certificates/caBundle"),
+        (&["--set", "collector.caBundle=x"], "collector/caBundle"),
+        (&["--set", "certificates.certManager.duration=90d"], "certManager/duration"),
+        (&["--set", "namespaces.include={default}"], "default is never looked at"),
+        (&["--set-json", r#"policies.files={"agent-steps.yaml":"x"}"#], "set policies.default=false to replace it"),
+        (&["--set-string", r"podAnnotations.prometheus\.io/scrape=false"], "metrics.annotations=false leaves those"),
         (&["--set", "certificates.mode=secret,certificates.secretName=x"], "certificates.caBundle must hold the CA"),
         (&["--set", "policies.default=false,policies.resources=false"], "there would be no policy"),
         (&["--set-json", r#"policies.files={"a.txt":"x"}"#], "must end in .yaml, .yml or .json"),

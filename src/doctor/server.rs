@@ -8,8 +8,7 @@ use super::report::Finding;
 use crate::context::Injector;
 
 /// matchConditions of webhooks, which the chart writes, are on by default (beta) and then for good.
-const CONDITIONS: (u32, u32) = (1, 28);
-const CONDITIONS_STABLE: (u32, u32) = (1, 30);
+const CONDITIONS: (u32, u32) = (1, 30);
 /// Image volumes, as beta behind the gate `ImageVolume`.
 const IMAGE_VOLUMES: (u32, u32) = (1, 33);
 
@@ -31,17 +30,13 @@ pub fn judge_version(answer: &Value, init_less: bool) -> Finding {
     };
     let found = format!("Kubernetes {git}");
     if version < CONDITIONS {
-        let found = format!("{found} has no matchConditions, which the webhook configuration uses");
+        let found = format!("{found} has no stable matchConditions, which the webhook configuration uses");
         return Finding::fail(CHECK, found, "upgrade to Kubernetes 1.30 or later");
     }
     if init_less && version < IMAGE_VOLUMES {
         let found =
             format!("{found} has no image volumes, by which the shim comes into pods without an init container");
         return Finding::fail(CHECK, found, "upgrade to 1.33 or later, or let Argo use its init container");
-    }
-    if version < CONDITIONS_STABLE {
-        let found = format!("{found}: matchConditions are beta");
-        return Finding::warn(CHECK, found, "keep the gate AdmissionWebhookMatchConditions on, or upgrade to 1.30");
     }
     Finding::ok(CHECK, found)
 }
@@ -92,7 +87,7 @@ mod tests {
         assert_eq!(state("34", false), State::Ok);
         assert_eq!(state("34+", true), State::Ok);
         assert_eq!(state("32", true), State::Fail);
-        assert_eq!(state("29", false), State::Warn);
+        assert_eq!(state("29", false), State::Fail);
         assert_eq!(state("27", false), State::Fail);
         assert_eq!(judge_version(&json!({}), false).state, State::Warn);
     }

@@ -121,6 +121,11 @@ fn judge_injection(reply: &Reply, expected: Expected<'_>) -> Finding {
 fn not_asked(install: &Install, place: Place<'_>) -> Option<Finding> {
     let webhook = install.pods()?;
     let name = install.name();
+    let home = install.service.as_ref().map(|(namespace, _)| namespace.as_str());
+    if home == Some(place.namespace) {
+        let found = format!("admitted, not injected: {name} never looks at the namespace it is installed in");
+        return Some(Finding::warn(CHECK, found, "install it in another namespace than the workflows'"));
+    }
     if !namespace_selected(webhook, place) {
         let hint = "see namespaces.include, exclude and selector of the chart";
         return Some(Finding::warn(CHECK, format!("admitted, not injected: {name} leaves this namespace out"), hint));

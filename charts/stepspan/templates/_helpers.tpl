@@ -34,8 +34,9 @@ app.kubernetes.io/component: webhook
 {{ include "stepspan.fullname" . }}.{{ .Release.Namespace }}.svc
 {{- end }}
 
+{{- /* Who keeps it decides the name: what cert-manager has written stays after it, and would be in Helm's way. */}}
 {{- define "stepspan.tlsSecret" -}}
-{{- if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: certificates.secretName must name it" .Values.certificates.secretName }}{{ else }}{{ include "stepspan.fullname" . }}-tls{{ end }}
+{{- if eq .Values.certificates.mode "secret" }}{{ required "certificates.mode is secret: certificates.secretName must name it" .Values.certificates.secretName }}{{- else if eq .Values.certificates.mode "cert-manager" }}{{ include "stepspan.fullname" . }}-cert{{- else }}{{ include "stepspan.fullname" . }}-tls{{ end }}
 {{- end }}
 
 {{- define "stepspan.caBundle" -}}

@@ -33,6 +33,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
     vec![
         named("what_a_file_may_hold_a_resource_may_hold", what_a_file_may_hold_a_resource_may_hold),
         named("what_the_api_server_refuses_a_file_may_not_hold", what_the_api_server_refuses_a_file_may_not_hold),
+        named("kubectl_shows_how_each_stands", kubectl_shows_how_each_stands),
         named("a_policy_is_in_force_on_every_replica_at_once", a_policy_is_in_force_on_every_replica_at_once),
         named("the_last_known_ones_serve_on_without_an_api_server", the_last_known_ones_serve_on_without_an_api_server),
         named("nobody_is_ready_before_the_first_list", nobody_is_ready_before_the_first_list),
@@ -140,6 +141,25 @@ fn what_the_api_server_refuses_a_file_may_not_hold(cluster: &Cluster) -> Result<
         ensure!(reply.message().contains(wanted), "{policy}: {}", reply.message());
         ensure!(PolicySet::from_resource(policy.clone(), &Rules::default()).is_err(), "a file may hold {policy}");
     }
+    Ok(())
+}
+
+/// What `kubectl get injpol` asks for: the short name by discovery, and a table.
+fn kubectl_shows_how_each_stands(cluster: &Cluster) -> Result<()> {
+    define(cluster)?;
+    let known = cluster.api().get("/apis/stepspan.dev/v1alpha1")?.accepted()?;
+    let resources = known["resources"].as_array().context("no resources")?;
+    let policies = resources.iter().find(|resource| resource["name"] == "injectionpolicies").context("no policies")?;
+    ensure!(policies["shortNames"] == json!(["injpol"]), "{policies}");
+    let name = "shown-by-kubectl";
+    apply(cluster, name, &json!({"match": {"namespaces": {"include": ["nowhere"]}}, "priority": 7}))?;
+    let table = cluster.api().in_tables().get(&format!("{POLICIES}/{name}"))?.accepted()?;
+    delete(cluster, name)?;
+    let columns = table["columnDefinitions"].as_array().context("no columns")?;
+    let columns: Vec<_> = columns.iter().filter_map(|column| column["name"].as_str()).collect();
+    ensure!(columns == ["Name", "Priority", "Accepted", "Ready", "Age", "Message"], "{columns:?}");
+    let cells = &table["rows"][0]["cells"];
+    ensure!(cells[0] == name && cells[1] == 7, "{cells}");
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub struct Api {
     client: Client,
     runtime: Handle,
     impersonate: Option<String>,
+    accept: &'static str,
 }
 
 /// What the API server said.
@@ -71,13 +72,19 @@ impl Api {
         // A retry would hide what the server says.
         config.default_retry = false;
         let _inside = runtime.enter();
-        Ok(Self { client: Client::try_from(config)?, runtime: runtime.clone(), impersonate: None })
+        Ok(Self { client: Client::try_from(config)?, runtime: runtime.clone(), impersonate: None, accept: JSON })
     }
 
     /// The same client, acting as another user, such as `system:serviceaccount:ci:workflow`.
     #[must_use]
     pub fn impersonating(&self, user: &str) -> Self {
         Self { impersonate: Some(user.to_owned()), ..self.clone() }
+    }
+
+    /// The same client, given lists and objects as the tables that kubectl prints.
+    #[must_use]
+    pub fn in_tables(&self) -> Self {
+        Self { accept: "application/json;as=Table;v=v1;g=meta.k8s.io", ..self.clone() }
     }
 
     /// The underlying client, for watches.
@@ -136,7 +143,7 @@ impl Api {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::ACCEPT, JSON)
+            .header(header::ACCEPT, self.accept)
             .header(header::CONTENT_TYPE, content_type);
         if let Some(user) = &self.impersonate {
             request = request.header("Impersonate-User", user);

@@ -150,18 +150,17 @@ impl Drop for Replicas<'_> {
 /// A service account that may do what the chart lets it do, and nothing else; gives the path of its kubeconfig.
 fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'_>, way: &Way) -> Result<String> {
     const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-    const LEASES: &str = "/apis/coordination.k8s.io/v1";
     let api = cluster.api();
     let own = namespace.name();
     namespace.create_object("serviceaccounts", &json!({"metadata": {"name": "stepspan"}}))?.accepted()?;
     namespace.create_object("secrets", &json!({"metadata": {"name": SECRET}}))?.accepted()?;
     namespace.create_object("configmaps", &json!({"metadata": {"name": BREAKER}}))?.accepted()?;
-    api.create(&format!("{LEASES}/namespaces/{own}/leases"), &json!({"metadata": {"name": "stepspan"}}))?.accepted()?;
     let subject = json!([{"kind": "ServiceAccount", "name": "stepspan", "namespace": own}]);
     let role = json!({"metadata": {"name": "stepspan"}, "rules": [
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["list", "watch", "update"]},
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [BREAKER], "verbs": ["list", "watch", "patch"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["stepspan"], "verbs": ["get", "update"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     ]});
     api.create(&format!("{RBAC}/namespaces/{own}/roles"), &role)?.accepted()?;
     let reference =

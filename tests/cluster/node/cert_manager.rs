@@ -39,7 +39,7 @@ fn renewed(cluster: &Cluster, release: &Release<'_>) -> Result<()> {
     release.install(&[values, strict].concat())?;
     release.until_in_force()?;
     release.traced("first")?;
-    let secret = || cluster.api().get(&release.home.path(&format!("secrets/{RELEASE}-tls")))?.accepted();
+    let secret = || cluster.api().get(&release.home.path(&format!("secrets/{RELEASE}-cert")))?.accepted();
     let first = secret()?;
     until_injected(release, &first)?;
     release.until_served(&leaf(&first)?)?;
