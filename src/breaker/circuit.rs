@@ -116,7 +116,7 @@ impl Circuits {
 
     /// Whether the cluster's circuit would open before long, if our part started nowhere: it has to be looked whether it does.
     pub fn is_in_doubt(&self) -> bool {
-        let since_none = self.sick.values().filter(|sick| self.well.is_none_or(|well| sick.first >= well));
+        let since_none = self.sick.values().filter(|sick| self.well.is_none_or(|well| sick.first > well));
         let namespaces: BTreeSet<&str> = since_none.map(|sick| sick.pod.namespace.as_str()).collect();
         self.stops.cluster.is_none() && namespaces.len() >= self.settings.namespaces
     }
@@ -170,8 +170,9 @@ impl Circuits {
     }
 
     /// The cluster's circuit: pods are stuck in several namespaces, and since then none has started in any.
+    /// Times are in whole seconds: what is of the same second is taken for before.
     fn opening_everywhere(&self, now: SystemTime) -> Option<Turn> {
-        let stuck = self.counting(now).filter(|sick| self.well.is_none_or(|well| sick.first >= well));
+        let stuck = self.counting(now).filter(|sick| self.well.is_none_or(|well| sick.first > well));
         let stuck: Vec<&Sick> = stuck.collect();
         let namespaces: BTreeSet<&str> = stuck.iter().map(|sick| sick.pod.namespace.as_str()).collect();
         if namespaces.len() < self.settings.namespaces || stuck.len() < self.settings.pods {
