@@ -24,6 +24,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
         named("after_install_it_sees_whether_steps_are_injected", after_install_it_sees_whether_steps_are_injected),
         named("the_release_says_policies_and_headers", the_release_says_policies_and_headers),
         named("a_quota_that_refuses_is_named", a_quota_that_refuses_is_named),
+        named("a_limit_range_is_told_and_named_where_it_refuses", a_limit_range_is_told_and_named_where_it_refuses),
         named("others_that_change_pods_are_named", others_that_change_pods_are_named),
         named("argo_is_found_by_its_deployment", argo_is_found_by_its_deployment),
         named("without_rights_it_names_those_that_are_missing", without_rights_it_names_those_that_are_missing),
@@ -165,6 +166,31 @@ fn a_quota_that_refuses_is_named(cluster: &Cluster) -> Result<()> {
     examined.expect(own, "quota", "warn", "none is used up: pods 0 of 0")?;
     examined.expect(own, "trial pod", "fail", "refused, with or without stepspan, by the ResourceQuota")?;
     ensure!(examined.code == Some(1), "{examined}");
+    Ok(())
+}
+
+fn a_limit_range_is_told_and_named_where_it_refuses(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("doctor", &json!({}))?;
+    collector(&namespace)?;
+    let (doctor, own) = (Doctor::of(cluster), Some(namespace.name()));
+    let args = with(&NOWHERE, &namespace);
+    let range = |name: &str, limit: Value| {
+        let range = json!({"metadata": {"name": name}, "spec": {"limits": [limit]}});
+        namespace.create_object("limitranges", &range)?.accepted()
+    };
+    range("most", json!({"type": "Container", "max": {"memory": "1Gi"}, "default": {"memory": "64Mi"}}))?;
+    let examined = doctor.ask(&args)?;
+    examined.expect(
+        own,
+        "limit range",
+        "ok",
+        "at most memory 1Gi, by default memory 64Mi, limit by default memory 64Mi",
+    )?;
+    examined.expect(own, "trial pod", "ok", "admitted as stepspan would make it")?;
+    // Of a whole pod no default is made: whoever says nothing is refused.
+    range("pods", json!({"type": "Pod", "max": {"cpu": "1"}}))?;
+    let examined = doctor.ask(&args)?;
+    examined.expect(own, "trial pod", "warn", "maximum cpu usage per Pod is 1")?;
     Ok(())
 }
 

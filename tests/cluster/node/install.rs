@@ -8,24 +8,43 @@ use serde_json::{Value, json};
 use stepspan::{policy::crd, yaml};
 
 use super::{
-    release::{CHART, RELEASE, Release, workflow},
+    release::{CHART, RELEASE, Release, pod, workflow},
     trial,
 };
 use crate::{
-    cases::{Shared, doctor, policies::DEFINITIONS},
-    harness::{Cluster, doctor::Doctor, wait::until},
+    cases::{Shared, certificates::is_injected, doctor, policies::DEFINITIONS},
+    harness::{Cluster, api::Api, doctor::Doctor, wait::until},
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
-    // How long the first trace takes is measured: nothing else runs meanwhile.
-    vec![trial(
-        cluster,
-        "node::install::from_nothing_to_a_trace_and_back".into(),
-        true,
-        from_nothing_to_a_trace_and_back,
-    )]
+    let named = |name: &str, alone: bool, body: fn(&Cluster) -> Result<()>| {
+        trial(cluster, format!("node::install::{name}"), alone, body)
+    };
+    vec![
+        // How long the first trace takes is measured: nothing else runs meanwhile.
+        named("from_nothing_to_a_trace_and_back", true, from_nothing_to_a_trace_and_back),
+        named("only_whom_and_where_the_values_say", false, only_whom_and_where_the_values_say),
+    ]
+}
+
+/// Namespaces by label, and pods of one requester.
+fn only_whom_and_where_the_values_say(cluster: &Cluster) -> Result<()> {
+    let release = Release::prepare(cluster, "named")?;
+    let argo = "system:serviceaccount:argo:argo";
+    let requesters = format!("requesters={{{argo}}}");
+    let values = ["--set", "replicas=1", "--set", "namespaces.selector.matchLabels.traced=yes", "--set", &requesters];
+    release.install(&values)?;
+    let (path, step) = (release.steps.path("pods?dryRun=All"), pod()?);
+    let asked = |api: &Api| anyhow::Ok(is_injected(&api.create(&path, &step)?));
+    let (admin, argo) = (cluster.api(), cluster.api().impersonating(argo));
+    ensure!(!asked(admin)? && !asked(&argo)?, "injected in a namespace without the label");
+    let namespace = format!("/api/v1/namespaces/{}", release.steps.name());
+    admin.merge_patch(&namespace, &json!({"metadata": {"labels": {"traced": "yes"}}}))?.accepted()?;
+    until("pods of the requester to be injected", LIMIT, || Ok(asked(&argo)?.then_some(())))?;
+    ensure!(!asked(admin)?, "injected for another requester");
+    release.uninstall().map(drop)
 }
 
 fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
@@ -33,7 +52,9 @@ fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     release.definitions = true;
     let began = Instant::now();
     let notes = release.install(&[])?;
-    ensure!(notes.contains("kubectl get pods -l workflows.argoproj.io/workflow"), "the notes: {notes}");
+    for wanted in ["kubectl get pods -A -l workflows.argoproj.io/workflow", "links: |", "${workflow.metadata.uid}"] {
+        ensure!(notes.contains(wanted), "no {wanted} in the notes: {notes}");
+    }
     let ready = began.elapsed();
     release.until_in_force()?;
     the_doctor_finds_nothing_wrong_with_it(cluster, &release)?;
@@ -86,7 +107,11 @@ fn a_wrong_policy_is_told_and_harms_nobody(release: &Release<'_>) -> Result<()> 
     .with_context(|| release.state())?;
     ensure!(said.contains("wrong.yaml:4") && said.contains("enviroment"), "{said}");
     ensure!(release.traced("beside-a-wrong-policy").is_ok(), "the replicas of before do not serve on");
-    release.upgrade(&[])?;
+    // The next upgrade would leave the file in the ConfigMap: Helm takes away only what the last good revision had.
+    release.helm(&["rollback", RELEASE, "--wait", "--timeout", "2m"])?;
+    let path = release.home.path("configmaps/stepspan-policies");
+    let left = release.home.api().get(&path)?.accepted()?["data"].take();
+    ensure!(left["wrong.yaml"].is_null() && left["agent-steps.yaml"].is_string(), "{left}");
     release.until_in_force()
 }
 
