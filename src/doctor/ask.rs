@@ -47,6 +47,8 @@ impl Kind {
     pub const QUOTAS: Self = Self::core("resourcequotas");
     /// LimitRanges.
     pub const LIMIT_RANGES: Self = Self::core("limitranges");
+    /// `NetworkPolicies`.
+    pub const NETWORK_POLICIES: Self = Self { group: "networking.k8s.io", version: "v1", plural: "networkpolicies" };
     /// Deployments.
     pub const DEPLOYMENTS: Self = Self { group: "apps", version: "v1", plural: "deployments" };
     /// EndpointSlices.

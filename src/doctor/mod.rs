@@ -15,6 +15,7 @@ pub mod argo;
 pub mod ask;
 pub mod breaker;
 pub mod certificates;
+pub mod egress;
 pub mod endpoint;
 pub mod install;
 pub mod limits;

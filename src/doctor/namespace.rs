@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     ask::{ALL, Answer, Asker, Kind, Refusal},
+    egress,
     endpoint::{self, Endpoint, Host},
     install::Install,
     limits, others,
@@ -67,6 +68,10 @@ impl Examined {
         findings.push(match &object {
             Ok(_) => limits::judge_pod_security(&labels),
             Err(refusal) => refusal.finding("pod security"),
+        });
+        findings.push(match ask.list(Kind::NETWORK_POLICIES, Some(&name), "", ALL).await {
+            Ok(policies) => egress::judge(&policies, looking.place()),
+            Err(refusal) => refusal.finding("egress"),
         });
         findings.extend(looking.others());
         findings.extend(looking.trial().await.unwrap_or_else(|refusal| vec![refusal.finding("trial pod")]));

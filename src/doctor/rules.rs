@@ -30,10 +30,13 @@ pub fn is_asked(webhook: &Value, rules: &Value, place: Place<'_>) -> bool {
 
 /// Whether `namespaceSelector` and `objectSelector` take the pod; absent ones take everything.
 pub fn selected(matching: &Value, place: Place<'_>) -> bool {
-    namespace_selected(matching, place) && {
-        let selector = selector(&matching["objectSelector"]);
-        selector.is_none_or(|selector| selects(&selector, |key| place.pod.get(key).map(String::as_str)))
-    }
+    namespace_selected(matching, place) && pod_selected(&matching["objectSelector"], place)
+}
+
+/// Whether a label selector takes the pod; an absent or empty one takes every pod.
+pub fn pod_selected(selector: &Value, place: Place<'_>) -> bool {
+    let selector = self::selector(selector);
+    selector.is_none_or(|selector| selects(&selector, |key| place.pod.get(key).map(String::as_str)))
 }
 
 /// Whether `namespaceSelector` takes the namespace.

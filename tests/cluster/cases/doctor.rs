@@ -63,9 +63,17 @@ fn before_install_it_asks_for_the_collector(cluster: &Cluster) -> Result<()> {
     examined.expect(None, "policies", "ok", "agent-steps (from --policy)")?;
     examined.expect(own, "pod security", "ok", "restricted is enforced")?;
     examined.expect(own, "who else injects", "ok", "nobody")?;
+    examined.expect(own, "egress", "ok", "no NetworkPolicy restricts it")?;
     examined.expect(own, "trial pod", "ok", "admitted as stepspan would make it")?;
     examined.expect(own, "endpoint", "fail", "there is no Service otel-collector")?;
     ensure!(examined.code == Some(1), "{examined}");
+    let labels = json!({"app.kubernetes.io/name": "stepspan"});
+    let policy = json!({"metadata": {"name": "stepspan-collector", "labels": labels},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"]}});
+    let path = format!("/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies", namespace.name());
+    cluster.api().create(&path, &policy)?.accepted()?;
+    doctor.ask(&args)?.expect(own, "egress", "fail", "stepspan-collector is the only NetworkPolicy")?;
+    cluster.api().delete(&format!("{path}/stepspan-collector"))?.accepted()?;
 
     collector(&namespace)?;
     let examined = doctor.ask(&args)?;
@@ -278,6 +286,7 @@ fn without_rights_it_names_those_that_are_missing(cluster: &Cluster) -> Result<(
         (Some(own), "quota", format!("list resourcequotas in {own}")),
         (Some(own), "limit range", format!("list limitranges in {own}")),
         (Some(own), "pod security", "get namespaces".into()),
+        (Some(own), "egress", format!("list networkpolicies.networking.k8s.io in {own}")),
         (Some(own), "trial pod", format!("create pods in {own}")),
         (Some(own), "endpoint", format!("get services in {own}")),
     ] {
