@@ -3,7 +3,7 @@
 use stepspan_contract::Parent;
 
 use super::carrier::{self, Carried, Kind};
-use crate::argo::{Container, StepPod};
+use crate::argo::{Container, StepPod, expand};
 use crate::identity::{SpanId, TraceId, TraceParent};
 use crate::policy::effective::Effective;
 use crate::policy::spec::{Incoming, ParentKind, TraceMode};
@@ -46,7 +46,7 @@ impl PodTrace {
     pub fn links(&self, pod: &StepPod<'_>, policy: &Effective) -> Vec<TraceParent> {
         let before = || {
             let name = attempt_before(pod.node_name?)?;
-            let span = SpanId::of_node(pod.workflow_uid?, &node_id(pod.workflow_name, &name));
+            let span = SpanId::of_node(pod.workflow_uid?, &expand::node::id(pod.workflow_name, &name));
             Some(TraceParent { span, ..self.context.clone() })
         };
         let retried = (policy.parent == ParentKind::Node && !self.environment).then(before).flatten();
@@ -70,15 +70,6 @@ fn argo_parent(pod: &StepPod<'_>) -> Option<TraceParent> {
     TraceParent::read(entry.get("value")?.as_str()?)
 }
 
-/// `NodeID` of Argo's `workflow_types.go`: the Workflow's name and FNV-1a of the node's name.
-fn node_id(workflow: &str, node_name: &str) -> String {
-    if node_name == workflow {
-        return workflow.to_owned();
-    }
-    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-    format!("{workflow}-{hash}")
-}
-
 /// The node name of the attempt before `name(2)`; `None` for a first one, and for what is no attempt (`name(2:item)`).
 fn attempt_before(node_name: &str) -> Option<String> {
     let (name, attempt) = node_name.strip_suffix(')')?.rsplit_once('(')?;
@@ -91,7 +82,7 @@ pub fn container_node_id(pod: &StepPod<'_>, container: &Container<'_>) -> String
     let pod_node = pod.node_id.unwrap_or_default();
     match pod.node_name {
         Some(node_name) if is_member(pod, container) => {
-            node_id(pod.workflow_name, &format!("{node_name}.{}", container.name))
+            expand::node::id(pod.workflow_name, &format!("{node_name}.{}", container.name))
         }
         _ => pod_node.to_owned(),
     }

@@ -1,0 +1,205 @@
+//! The runs of a loop: `withItems`, `withParam`, `withSequence`.
+
+use serde_json::{Map, Value};
+
+use super::replace::Values;
+
+/// Most runs of one loop: Argo itself stops at what etcd takes.
+pub const MAX_RUNS: usize = 10_000;
+
+/// One run of a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The step's name in it, such as `print(0:a)`.
+    pub name: String,
+    /// `item`, and `item.<key>` where the item is a map.
+    pub values: Values,
+}
+
+/// Why the runs of a loop are not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// Only the run of an earlier step says it.
+    #[error("{0} is known only at run time")]
+    Later(String),
+    /// Argo would refuse it.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// The items of a step or task whose parameters have been put in their places; `None` where it is no loop.
+///
+/// # Errors
+/// They are not known before the workflow runs, or Argo would refuse them.
+pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
+    if let Some(items) = step.get("withItems").and_then(Value::as_array).filter(|items| !items.is_empty()) {
+        return bounded(items.clone()).map(Some);
+    }
+    match (step.get("withParam").and_then(Value::as_str), step.get("withSequence").and_then(Value::as_object)) {
+        (Some(text), _) if text.contains("{{") => Err(Unknown::Later(text.to_owned())),
+        (Some(text), _) if !text.is_empty() => match serde_json::from_str(text) {
+            Ok(items) => bounded(items).map(Some),
+            Err(error) => Err(Unknown::Wrong(format!("withParam is no JSON list: {error}"))),
+        },
+        (_, Some(sequence)) => sequence_of(sequence).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn bounded(items: Vec<Value>) -> Result<Vec<Value>, Unknown> {
+    if items.len() > MAX_RUNS {
+        return Err(Unknown::Wrong(format!("a loop of {} items; at most {MAX_RUNS} are looked at", items.len())));
+    }
+    Ok(items)
+}
+
+/// `expandSequence` of Argo's `workflow/controller/operator.go`.
+fn sequence_of(sequence: &Map<String, Value>) -> Result<Vec<Value>, Unknown> {
+    let number = |field: &str| -> Result<Option<i64>, Unknown> {
+        let Some(value) = sequence.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if text.contains("{{") {
+            return Err(Unknown::Later(text));
+        }
+        let wrong = |_| Unknown::Wrong(format!("withSequence.{field} is no whole number: {text}"));
+        text.parse().map(Some).map_err(wrong)
+    };
+    let start = number("start")?.unwrap_or(0);
+    let end = match (number("end")?, number("count")?) {
+        (Some(end), _) => end,
+        (None, Some(0)) => return Ok(Vec::new()),
+        (None, Some(count)) => start.saturating_add(count).saturating_sub(1),
+        (None, None) => return Err(Unknown::Wrong("withSequence has neither end nor count".into())),
+    };
+    let length = start.abs_diff(end).saturating_add(1);
+    if length > MAX_RUNS as u64 {
+        return Err(Unknown::Wrong(format!("a loop of {length} items; at most {MAX_RUNS} are looked at")));
+    }
+    let format = sequence.get("format").and_then(Value::as_str).filter(|format| !format.is_empty()).unwrap_or("%d");
+    let step = if start <= end { 1 } else { -1 };
+    let numbers = (0..i64::try_from(length).unwrap_or(0)).map(|n| start.saturating_add(n * step));
+    numbers.map(|number| formatted(format, number).map(Value::String)).collect()
+}
+
+/// Go's `fmt.Sprintf` with one integer.
+fn formatted(format: &str, number: i64) -> Result<String, Unknown> {
+    let unknown = || Unknown::Wrong(format!("withSequence.format {format:?} is not understood"));
+    let (before, rest) = format.split_once('%').ok_or_else(unknown)?;
+    let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(unknown)?;
+    let (flags, verb, after) = (&rest[..end], &rest[end..=end], &rest[end + 1..]);
+    let digits = match verb {
+        "d" | "v" => number.abs().to_string(),
+        "x" => format!("{:x}", number.abs()),
+        "X" => format!("{:X}", number.abs()),
+        "o" => format!("{:o}", number.abs()),
+        "b" => format!("{:b}", number.abs()),
+        _ => return Err(unknown()),
+    };
+    let sign = if number < 0 { "-" } else { "" };
+    let (zeros, width) = match flags.strip_prefix('0') {
+        Some(width) => (true, width),
+        None => (false, flags),
+    };
+    let width: usize = if width.is_empty() { 0 } else { width.parse().map_err(|_| unknown())? };
+    if after.contains('%') || width > 64 {
+        return Err(unknown());
+    }
+    let written = if zeros {
+        format!("{sign}{digits:0>width$}", width = width.saturating_sub(sign.len()))
+    } else {
+        format!("{:>width$}", format!("{sign}{digits}"))
+    };
+    Ok(format!("{before}{written}{after}"))
+}
+
+/// The runs of the loop of a step: `processItem` of Argo's `workflow/controller/operator.go`.
+pub fn runs(step: &str, items: &[Value]) -> Vec<Run> {
+    items.iter().enumerate().map(|(index, item)| run(step, index, item)).collect()
+}
+
+fn run(step: &str, index: usize, item: &Value) -> Run {
+    let mut values = Values::new();
+    let described = match item {
+        Value::Object(map) => {
+            values.extend(map.iter().map(|(key, value)| (format!("item.{key}"), text(value))));
+            let mut words: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
+            words.sort_unstable();
+            let sorted: std::collections::BTreeMap<_, _> = map.iter().collect();
+            // Strings for keys: it can be written.
+            values.insert("item".into(), serde_json::to_string(&sorted).unwrap_or_default());
+            words.join(",")
+        }
+        Value::Array(list) => {
+            values.insert("item".into(), item.to_string());
+            format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" "))
+        }
+        other => {
+            values.insert("item".into(), text(other));
+            text(other)
+        }
+    };
+    let described = described.replace(['(', ')'], "");
+    Run { name: format!("{step}({index}:{described})"), values }
+}
+
+/// An item as Argo's `Item.String` writes it: JSON, a string without its quotes and with its escapes.
+fn text(item: &Value) -> String {
+    let json = item.to_string();
+    match item {
+        Value::String(_) => json[1..json.len() - 1].to_owned(),
+        _ => json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn items(step: &Value) -> Result<Option<Vec<Value>>, Unknown> {
+        of(step.as_object().unwrap())
+    }
+
+    #[test]
+    fn every_kind_of_loop_has_its_items() {
+        assert_eq!(items(&json!({"name": "a", "withItems": []})), Ok(None));
+        assert_eq!(items(&json!({"withItems": [1, "b"]})), Ok(Some(vec![json!(1), json!("b")])));
+        assert_eq!(items(&json!({"withParam": "[{\"a\": 1}]"})), Ok(Some(vec![json!({"a": 1})])));
+        assert!(matches!(items(&json!({"withParam": "{{steps.a.outputs.result}}"})), Err(Unknown::Later(_))));
+        assert!(matches!(items(&json!({"withParam": "{}"})), Err(Unknown::Wrong(_))));
+        let sequence = |sequence: Value| items(&json!({"withSequence": sequence}));
+        assert_eq!(sequence(json!({"count": "2"})), Ok(Some(vec![json!("0"), json!("1")])));
+        assert_eq!(sequence(json!({"count": 0})), Ok(Some(Vec::new())));
+        assert_eq!(sequence(json!({"start": "3", "end": 1})), Ok(Some(vec![json!("3"), json!("2"), json!("1")])));
+        assert_eq!(
+            sequence(json!({"start": 9, "count": 2, "format": "u%02Xx"})),
+            Ok(Some(vec![json!("u09x"), json!("u0Ax")]))
+        );
+        assert!(matches!(sequence(json!({"count": "{{inputs.parameters.n}}"})), Err(Unknown::Later(_))));
+        for wrong in [json!({}), json!({"count": "x"}), json!({"count": 20_000}), json!({"count": 1, "format": "%s"})] {
+            assert!(matches!(sequence(wrong.clone()), Err(Unknown::Wrong(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn go_s_format_of_a_number() {
+        for (format, number, expected) in
+            [("%d", -3, "-3"), ("%3d", 7, "  7"), ("%03d", -7, "-07"), ("a-%b", 5, "a-101"), ("%o.", 8, "10.")]
+        {
+            assert_eq!(formatted(format, number).unwrap(), expected, "{format}");
+        }
+    }
+
+    /// As the controller names them.
+    #[test]
+    fn runs_are_named_after_their_items() {
+        let all =
+            runs("print", &[json!("a(b)"), json!(1.5), json!({"os": "linux", "n": 2}), json!(["x", 1]), json!("l\nm")]);
+        let names: Vec<_> = all.iter().map(|run| run.name.as_str()).collect();
+        assert_eq!(names, ["print(0:ab)", "print(1:1.5)", "print(2:n:2,os:linux)", "print(3:[x 1])", "print(4:l\\nm)"]);
+        assert_eq!(all[2].values["item"], r#"{"n":2,"os":"linux"}"#);
+        assert_eq!((all[2].values["item.os"].as_str(), all[3].values["item"].as_str()), ("linux", r#"["x",1]"#));
+        assert_eq!(all[0].values["item"], "a(b)");
+    }
+}
