@@ -182,7 +182,11 @@ fn keys(secret: &Secret, wanted: &KeysSecret) -> Keys {
     let data = secret.data.iter().flatten().map(|(name, ByteString(value))| (name.clone(), value.clone()));
     let fits = |pair: &Pair| wanted.names.iter().all(|name| pair.is_for(name)) && tls::is_whole(pair);
     let Keys { current, next, old_ca } = Keys::read(&data.collect());
-    Keys { current: current.filter(fits), next: next.filter(fits), old_ca }
+    // Replicas go on with the pair they served before a hand was laid on it: its CA stays in the bundle.
+    let served = current.as_ref().filter(|pair| tls::is_signed_by_its_ca(pair)).map(|pair| pair.ca.clone());
+    let current = current.filter(fits);
+    let old_ca = if current.is_none() { served.or(old_ca) } else { old_ca };
+    Keys { current, next: next.filter(fits), old_ca }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -100,7 +100,9 @@ impl Keys {
         let ca = |pair: &Option<Pair>| pair.as_ref().map(|pair| pair.ca.clone());
         match step {
             Step::Rest(_) => self.clone(),
-            Step::Issue => Self { current: fresh, next: None, old_ca: ca(&self.current) },
+            Step::Issue => {
+                Self { current: fresh, next: None, old_ca: ca(&self.current).or_else(|| self.old_ca.clone()) }
+            }
             Step::Prepare => Self { next: fresh, old_ca: None, ..self.clone() },
             Step::Promote => Self { current: self.next.clone(), next: None, old_ca: ca(&self.current) },
         }
@@ -223,5 +225,7 @@ mod tests {
         let after = keys.after(&Step::Issue, Some(pair(now + LIFE.whole)));
         assert_eq!(after.old_ca, keys.current.map(|pair| pair.ca));
         assert_eq!(Keys::default().step(LIFE, None, now), Step::Issue);
+        let lost = Keys { old_ca: Some(pair(now).ca), ..Keys::default() };
+        assert_eq!(lost.after(&Step::Issue, Some(pair(now))).old_ca, lost.old_ca, "replicas may still serve it");
     }
 }

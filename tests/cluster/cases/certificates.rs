@@ -13,7 +13,14 @@ use serde_json::{Value, json};
 
 use super::samples::sample;
 use super::{Shared, trial};
-use crate::harness::{Cluster, api::Reply, namespace::Namespace, replicas::Replicas, wait::until, webhook::base64_of};
+use crate::harness::{
+    Cluster,
+    api::Reply,
+    namespace::Namespace,
+    replicas::Replicas,
+    wait::until,
+    webhook::{base64_of, text_of},
+};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -147,10 +154,15 @@ fn a_pair_of_which_half_was_changed_is_made_anew(cluster: &Cluster) -> Result<()
         let now = replicas.secret()?["data"].take();
         Ok((now["tls.crt"] != before["tls.crt"] && now["tls.key"] != change["data"]["tls.key"]).then_some(()))
     })?;
+    let [old, new] = [&before, &replicas.secret()?["data"]].map(|data| text_of(&data["ca.crt"]));
+    let (old, new) = (old?, new?);
+    until("the new CA to be trusted beside the one of before", LIMIT, || {
+        let bundle = text_of(&replicas.configuration()?["webhooks"][0]["clientConfig"]["caBundle"])?;
+        Ok([&old, &new].iter().all(|ca| bundle.contains(ca.trim_end())).then_some(()))
+    })?;
     replicas.wait_until_ready()?;
-    let reply = create(&namespace, &pod)?;
-    ensure!(is_injected(&reply), "not injected after the pair was made anew: {}", reply.message());
-    Ok(())
+    // The API server hears of the bundle a moment after us.
+    until("a pod to be injected by the new pair", LIMIT, || Ok(is_injected(&create(&namespace, &pod)?).then_some(())))
 }
 
 fn an_annotation_pauses_all_replicas(cluster: &Cluster) -> Result<()> {

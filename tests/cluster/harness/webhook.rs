@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Cluster, namespace::Namespace, wait::until};
@@ -130,4 +130,11 @@ fn configuration(name: &str, namespace: &str, url: &str, ca_pem: &str) -> Value 
 pub fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// The text that a Secret or a caBundle holds so.
+pub fn text_of(base64: &Value) -> Result<String> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64.as_str().context("no text")?)?;
+    Ok(String::from_utf8(bytes)?)
 }
