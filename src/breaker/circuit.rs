@@ -116,8 +116,8 @@ impl Circuits {
 
     /// Whether the cluster's circuit would open before long, if our part started nowhere: it has to be looked whether it does.
     pub fn is_in_doubt(&self) -> bool {
-        let since_none = self.sick.values().filter(|sick| self.well.is_none_or(|well| sick.first > well));
-        let namespaces: BTreeSet<&str> = since_none.map(|sick| sick.pod.namespace.as_str()).collect();
+        let none_since = self.sick.values().filter(|sick| self.none_started_since(sick));
+        let namespaces: BTreeSet<&str> = none_since.map(|sick| sick.pod.namespace.as_str()).collect();
         self.stops.cluster.is_none() && namespaces.len() >= self.settings.namespaces
     }
 
@@ -170,10 +170,8 @@ impl Circuits {
     }
 
     /// The cluster's circuit: pods are stuck in several namespaces, and since then none has started in any.
-    /// Times are in whole seconds: what is of the same second is taken for before.
     fn opening_everywhere(&self, now: SystemTime) -> Option<Turn> {
-        let stuck = self.counting(now).filter(|sick| self.well.is_none_or(|well| sick.first > well));
-        let stuck: Vec<&Sick> = stuck.collect();
+        let stuck: Vec<&Sick> = self.counting(now).filter(|sick| self.none_started_since(sick)).collect();
         let namespaces: BTreeSet<&str> = stuck.iter().map(|sick| sick.pod.namespace.as_str()).collect();
         if namespaces.len() < self.settings.namespaces || stuck.len() < self.settings.pods {
             return None;
@@ -183,6 +181,12 @@ impl Circuits {
         let reason = format!("{count}, such as {}/{}: {}", first.pod.namespace, first.pod.name, first.why);
         let stop = self.open(now, self.settings.retry, reason);
         Some(Turn { namespace: None, now: Some(stop), pod: Some(first.pod.clone()) })
+    }
+
+    /// Whether our part has started nowhere since this pod was first seen so. Times are in whole seconds: what is of the same second is
+    /// taken for before.
+    fn none_started_since(&self, sick: &Sick) -> bool {
+        self.well.is_none_or(|well| sick.first > well)
     }
 
     /// Whether our part does not start in some pod of a namespace, or of the cluster; since when does not count.

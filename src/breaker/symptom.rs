@@ -97,8 +97,7 @@ pub fn of(pod: &Pod, ours: &str) -> Option<Seen> {
 
 /// Whether two references are of images with the same name and tag or digest, wherever they are kept.
 fn is_same(a: &str, b: &str) -> bool {
-    let name = |image: &'_ str| image.rsplit('/').next().unwrap_or_default().to_owned();
-    name(a) == name(b)
+    a.rsplit('/').next() == b.rsplit('/').next()
 }
 
 fn of_init(state: &ContainerState) -> Health {

@@ -7,6 +7,7 @@
 //! - [`Server::drain`] returns only when no connection is left, or when its time is over and the rest is cut off.
 
 use std::{
+    collections::HashMap,
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -19,7 +20,7 @@ use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::{AbortHandle, JoinHandle, JoinSet},
+    task::{AbortHandle, Id, JoinHandle, JoinSet},
 };
 
 use crate::{
@@ -150,13 +151,16 @@ impl Drop for Server {
 
 async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) -> JoinSet<()> {
     let permits = Arc::new(Semaphore::new(service.limits.connections));
-    let mut open = Vec::new();
+    let mut open: HashMap<Id, Open> = HashMap::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stopping| *stopping) => break,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next_with_id() => {
+                open.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
@@ -170,7 +174,7 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
                 continue;
             }
         };
-        let Some(permit) = permit(&permits, &mut open, &service.metrics).await else { continue };
+        let Some(permit) = permit(&permits, &open, &service.metrics).await else { continue };
         let held = Held::new(&service.connections);
         let (service, stop) = (Arc::clone(&service), stop.clone());
         let activity = Arc::new(Activity::new());
@@ -181,7 +185,7 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
             let _ = stream.set_nodelay(true);
             connection::serve(stream, &service, watched, stop).await;
         });
-        open.push(Open { task, activity });
+        open.insert(task.id(), Open { task, activity });
     }
     connections
 }
@@ -193,13 +197,13 @@ struct Open {
 }
 
 /// Leave for one more connection, at the cost of an idle one where it must be.
-async fn permit(permits: &Arc<Semaphore>, open: &mut Vec<Open>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
-    open.retain(|one| !one.task.is_finished());
+async fn permit(permits: &Arc<Semaphore>, open: &HashMap<Id, Open>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Some(permit);
     }
     metrics.rejected.inc();
-    let idle = open.iter().filter_map(|one| Some((one.activity.idle()?, &one.task)));
+    let running = open.values().filter(|one| !one.task.is_finished());
+    let idle = running.filter_map(|one| Some((one.activity.idle()?, &one.task)));
     let (_, task) = idle.max_by_key(|(idle, _)| *idle)?;
     task.abort();
     // It is idle, and so ends at once; never closed.

@@ -84,6 +84,22 @@ fn stick(cluster: &Cluster, namespace: &Namespace<'_>, name: &str) -> Result<()>
     report(cluster, namespace, name, &json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}))
 }
 
+/// Lets two pods get stuck, and waits until both replicas have heard what that means.
+fn stop(cluster: &Cluster, replicas: &Replicas<'_>, namespace: &Namespace<'_>, pod: &Value) -> Result<()> {
+    for name in ["first", "second"] {
+        ensure!(stay(namespace, pod, name)?, "{name} was missed");
+        stick(cluster, namespace, name)?;
+    }
+    stopped(replicas, namespace, true)
+}
+
+/// Says that our init container has started in a pod.
+fn start(cluster: &Cluster, namespace: &Namespace<'_>, name: &str) -> Result<()> {
+    let pod = cluster.api().get(&namespace.path(&format!("pods/{name}")))?.accepted()?;
+    let created = &pod["metadata"]["creationTimestamp"];
+    report(cluster, namespace, name, &json!({"running": {"startedAt": created}}))
+}
+
 /// Waits until both replicas say how many circuits of the namespace are not closed.
 fn stopped(replicas: &Replicas<'_>, namespace: &Namespace<'_>, wanted: bool) -> Result<()> {
     let series = format!("stepspan_breaker_open{{namespace=\"{}\"}} 1", namespace.name());
@@ -107,11 +123,7 @@ fn stuck_pods_stop_injection_and_a_trial_resumes_it(cluster: &Cluster) -> Result
     let namespace = cluster.namespace("breaker", &json!({}))?;
     let pod = pod(&namespace)?;
     let replicas = replicas(cluster, &namespace, "4s")?;
-    for name in ["first", "second"] {
-        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
-        stick(cluster, &namespace, name)?;
-    }
-    stopped(&replicas, &namespace, true)?;
+    stop(cluster, &replicas, &namespace, &pod)?;
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected while the breaker is open");
     let ready = replicas.ask(0, "/readyz")?;
     ensure!(ready.starts_with("HTTP/1.1 200") && ready.contains("open for namespace"), "{ready}");
@@ -144,10 +156,7 @@ fn stuck_pods_stop_injection_and_a_trial_resumes_it(cluster: &Cluster) -> Result
         let name = format!("again-{number}");
         Ok(stay(&namespace, &pod, &name)?.then_some(name))
     })?;
-    let began =
-        cluster.api().get(&namespace.path(&format!("pods/{name}")))?.accepted()?["metadata"]["creationTimestamp"]
-            .take();
-    report(cluster, &namespace, &name, &json!({"running": {"startedAt": began}}))?;
+    start(cluster, &namespace, &name)?;
     stopped(&replicas, &namespace, false)?;
     for _ in 0..6 {
         ensure!(is_injected(&create(&namespace, &pod)?), "not injected after the breaker closed");
@@ -164,11 +173,7 @@ fn another_holder_of_the_lease_goes_on(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("handed-over", &json!({}))?;
     let pod = pod(&namespace)?;
     let mut replicas = replicas(cluster, &namespace, "4s")?;
-    for name in ["first", "second"] {
-        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
-        stick(cluster, &namespace, name)?;
-    }
-    stopped(&replicas, &namespace, true)?;
+    stop(cluster, &replicas, &namespace, &pod)?;
     let leader = replicas.leader()?.context("nobody holds the Lease")?;
     replicas.processes[leader].0.signal(Signal::KILL);
     ensure!(!is_injected(&create(&namespace, &pod)?), "injected after the holder of the Lease was killed");
@@ -180,9 +185,7 @@ fn another_holder_of_the_lease_goes_on(cluster: &Cluster) -> Result<()> {
         Ok(stay(&namespace, &pod, &name)?.then_some(name))
     })?;
     ensure!(replicas.leader()? == Some(1 - leader), "the Lease is held by {:?}", replicas.leader()?);
-    let path = namespace.path(&format!("pods/{name}"));
-    let created = cluster.api().get(&path)?.accepted()?["metadata"]["creationTimestamp"].take();
-    report(cluster, &namespace, &name, &json!({"running": {"startedAt": created}}))?;
+    start(cluster, &namespace, &name)?;
     until("the other to close it", LIMIT, || Ok(is_injected(&create(&namespace, &pod)?).then_some(())))?;
     // The first two, still stuck, are old news to the other one too.
     thread::sleep(Duration::from_secs(4));
@@ -235,11 +238,7 @@ fn an_operator_closes_it_by_hand(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("by-hand", &json!({}))?;
     let pod = pod(&namespace)?;
     let replicas = replicas(cluster, &namespace, "10m")?;
-    for name in ["first", "second"] {
-        ensure!(stay(&namespace, &pod, name)?, "{name} was missed");
-        stick(cluster, &namespace, name)?;
-    }
-    stopped(&replicas, &namespace, true)?;
+    stop(cluster, &replicas, &namespace, &pod)?;
     let path = namespace.path(&format!("configmaps/{BREAKER}"));
     cluster.api().json_patch(&path, &json!([{"op": "remove", "path": "/data"}]))?.accepted()?;
     stopped(&replicas, &namespace, false)?;

@@ -180,7 +180,7 @@ impl ControlPlane {
     pub fn start_argo(&self, tools: &Tools) -> Result<Process> {
         let args = [
             format!("--kubeconfig={}", self.file("argo.kubeconfig")),
-            format!("--executor-image={}", executor_image(self.level, &tools.argo_version)),
+            format!("--executor-image={}", self.executor_image(tools)),
             "--qps=200".to_owned(),
             "--burst=400".to_owned(),
             "--loglevel=info".to_owned(),
@@ -195,12 +195,13 @@ impl ControlPlane {
         ];
         Process::spawn("workflow-controller", &tools.workflow_controller, args, &env, &self.logs)
     }
-}
 
-fn executor_image(level: Level, version: &str) -> String {
-    match level {
-        Level::Api => format!("registry.example/argoproj/argoexec:{version}"),
-        Level::Node => node::images::ARGOEXEC.to_owned(),
+    /// The image that the controller puts into pods.
+    pub fn executor_image(&self, tools: &Tools) -> String {
+        match self.level {
+            Level::Api => format!("registry.example/argoproj/argoexec:{}", tools.argo_version),
+            Level::Node => node::images::ARGOEXEC.to_owned(),
+        }
     }
 }
 

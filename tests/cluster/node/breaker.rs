@@ -9,7 +9,10 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use super::{release::Release, trial};
+use super::{
+    release::{Release, quick},
+    trial,
+};
 use crate::{
     cases::Shared,
     harness::{
@@ -35,21 +38,7 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
 
 /// Four steps at once.
 fn fan_out(name: &str) -> String {
-    format!(
-        "apiVersion: argoproj.io/v1alpha1
-kind: Workflow
-metadata:
-  name: {name}
-spec:
-  serviceAccountName: workflow
-  entrypoint: all
-  templates:
-    - name: all
-      steps: [[{{name: shard, template: shard, withSequence: {{count: \"4\"}}}}]]
-    - name: shard
-      container: {{image: localhost/busybox:1, imagePullPolicy: IfNotPresent, command: [\"true\"]}}
-"
-    )
+    quick(name, "[[{name: shard, template: step, withSequence: {count: \"4\"}}]]")
 }
 
 fn a_missing_image_stops_steps_for_a_moment(cluster: &Cluster, tools: &NodeTools) -> Result<()> {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use serde_json::Value;
 
-use super::release::pod;
+use super::release::{pod, quick};
 use crate::{
     cases::certificates::is_injected,
     harness::{api::Reply, namespace::Namespace},
@@ -174,19 +174,5 @@ fn is_ours(reply: &Reply) -> bool {
 
 /// Two steps, of which the second waits for the first.
 pub fn two_steps(name: &str) -> String {
-    format!(
-        "apiVersion: argoproj.io/v1alpha1
-kind: Workflow
-metadata:
-  name: {name}
-spec:
-  serviceAccountName: workflow
-  entrypoint: both
-  templates:
-    - name: both
-      steps: [[{{name: first, template: step}}], [{{name: second, template: step}}]]
-    - name: step
-      container: {{image: localhost/busybox:1, imagePullPolicy: IfNotPresent, command: [\"true\"]}}
-"
-    )
+    quick(name, "[[{name: first, template: step}], [{name: second, template: step}]]")
 }

@@ -187,3 +187,22 @@ pub fn workflow(name: &str) -> Result<Sample> {
     let dag = samples()?.into_iter().find(|sample| sample.stem == "dag").context("no dag")?;
     Ok(Sample { yaml: dag.yaml.replacen("name: review-pr", &format!("name: {name}"), 1), ..dag })
 }
+
+/// A workflow of these `steps`; their template `step` ends at once.
+pub fn quick(name: &str, steps: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata:
+  name: {name}
+spec:
+  serviceAccountName: workflow
+  entrypoint: all
+  templates:
+    - name: all
+      steps: {steps}
+    - name: step
+      container: {{image: localhost/busybox:1, imagePullPolicy: IfNotPresent, command: [\"true\"]}}
+"
+    )
+}
