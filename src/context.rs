@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The name in [`Context::unresolved`] of a Workflow's UID, of which its trace id is made.
+pub const UID_SOURCE: &str = "workflow/uid";
 
 /// The facts of the place a review runs in. The webhook fills it from its flags, `dry-run` from its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,18 @@ impl Default for Injector {
 }
 
 impl Context {
+    /// Takes the labels of a Namespace; false for anything else.
+    pub fn take_namespace(&mut self, manifest: &Value) -> bool {
+        let metadata = &manifest["metadata"];
+        let (Some("Namespace"), Some(name)) = (manifest["kind"].as_str(), metadata["name"].as_str()) else {
+            return false;
+        };
+        let labels = metadata["labels"].as_object().into_iter().flatten();
+        let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        self.namespaces.insert(name.to_owned(), labels.collect());
+        true
+    }
+
     /// A namespace's labels. The name label that the API server sets on every namespace is always known.
     pub fn namespace_labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
         self.namespaces.get(namespace)

@@ -20,9 +20,11 @@ pub mod doctor;
 pub mod identity;
 pub mod inject;
 pub mod json;
+pub mod offline;
 pub mod patch;
 pub mod policy;
 pub mod source;
+pub mod suite;
 #[cfg(feature = "webhook")]
 pub mod telemetry;
 pub mod text;

@@ -56,8 +56,8 @@ enum Token {
 }
 
 /// Longest first: the first that fits is taken.
-const SIGNS: [&str; 19] =
-    ["&&", "||", "==", "!=", "<=", ">=", "=~", "!~", "**", "<", ">", "!", "(", ")", ",", "+", "-", "*", "/"];
+const SIGNS: [&str; 20] =
+    ["&&", "||", "==", "!=", "<=", ">=", "=~", "!~", "**", "<", ">", "!", "(", ")", ",", "+", "-", "*", "/", "%"];
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
@@ -178,11 +178,15 @@ impl Parser {
 
     fn product(&mut self) -> Result<Item, String> {
         let mut left = self.signed()?;
-        while let Some(sign) = self.sign(&["*", "/"]) {
+        while let Some(sign) = self.sign(&["*", "/", "%"]) {
             let (Item::Number(a), Item::Number(b)) = (left, self.signed()?) else {
                 return Err(format!("{sign} of these has no meaning"));
             };
-            left = Item::Number(if sign == "*" { a * b } else { a / b });
+            left = Item::Number(match sign {
+                "*" => a * b,
+                "/" => a / b,
+                _ => a % b,
+            });
         }
         Ok(left)
     }
@@ -281,6 +285,7 @@ mod tests {
             ("b in (a, b)", true),
             ("c in ('a', 'b')", false),
             ("1 + 2 * 3 == 7", true),
+            ("7 % 4 == 3", true),
             ("-1 < 0", true),
             ("true", true),
             ("a == b == false", true),

@@ -1,5 +1,6 @@
 //! The runs of a loop: `withItems`, `withParam`, `withSequence`.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::replace::Values;
@@ -37,12 +38,22 @@ pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
     }
     match (step.get("withParam").and_then(Value::as_str), step.get("withSequence").and_then(Value::as_object)) {
         (Some(text), _) if text.contains("{{") => Err(Unknown::Later(text.to_owned())),
-        (Some(text), _) if !text.is_empty() => match serde_json::from_str(text) {
-            Ok(items) => bounded(items).map(Some),
+        (Some(text), _) if !text.is_empty() => match serde_json::from_str::<Vec<&RawValue>>(text) {
+            Ok(items) => bounded(items.into_iter().map(as_written).collect()).map(Some),
             Err(error) => Err(Unknown::Wrong(format!("withParam is no JSON list: {error}"))),
         },
         (_, Some(sequence)) => sequence_of(sequence).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// An item of a text: Argo keeps numbers as they are written there, `2.50` for instance.
+fn as_written(item: &RawValue) -> Value {
+    match serde_json::from_str(item.get()) {
+        Ok(Value::Number(_)) => Value::String(item.get().to_owned()),
+        Ok(other) => other,
+        // It was read as JSON a moment ago.
+        Err(_) => Value::Null,
     }
 }
 
@@ -88,11 +99,11 @@ fn formatted(format: &str, number: i64) -> Result<String, Unknown> {
     let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(unknown)?;
     let (flags, verb, after) = (&rest[..end], &rest[end..=end], &rest[end + 1..]);
     let digits = match verb {
-        "d" | "v" => number.abs().to_string(),
-        "x" => format!("{:x}", number.abs()),
-        "X" => format!("{:X}", number.abs()),
-        "o" => format!("{:o}", number.abs()),
-        "b" => format!("{:b}", number.abs()),
+        "d" | "v" => number.unsigned_abs().to_string(),
+        "x" => format!("{:x}", number.unsigned_abs()),
+        "X" => format!("{:X}", number.unsigned_abs()),
+        "o" => format!("{:o}", number.unsigned_abs()),
+        "b" => format!("{:b}", number.unsigned_abs()),
         _ => return Err(unknown()),
     };
     let sign = if number < 0 { "-" } else { "" };

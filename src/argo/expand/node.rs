@@ -19,6 +19,26 @@ pub fn pod_name(workflow: &str, node_name: &str, template: &str) -> String {
     format!("{prefix}-{}", fnv1a(node_name))
 }
 
+/// What stands for the digits of a node whose name only the run knows.
+const HASH: &str = "{{hash}}";
+
+/// [`id`], where the names are known; else with [`HASH`].
+pub fn known_id(workflow: &str, node_name: &str) -> String {
+    if node_name != workflow && (node_name.contains("{{") || workflow.contains("{{")) {
+        return format!("{workflow}-{HASH}");
+    }
+    id(workflow, node_name)
+}
+
+/// [`pod_name`], where the names are known; else with [`HASH`].
+pub fn known_pod_name(workflow: &str, node_name: &str, template: &str) -> String {
+    if node_name != workflow && (node_name.contains("{{") || workflow.contains("{{")) {
+        let template = if template.is_empty() { String::new() } else { format!("-{template}") };
+        return format!("{workflow}{template}-{HASH}");
+    }
+    pod_name(workflow, node_name, template)
+}
+
 /// FNV-1a of 32 bits (draft-eastlake-fnv).
 fn fnv1a(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))

@@ -8,6 +8,8 @@ pub mod carrier;
 pub mod certificates;
 /// `stepspan doctor` before and after install, with little and with many rights.
 pub mod doctor;
+/// What is predicted of Workflows against what the controller makes of them.
+pub mod fidelity;
 /// The samples with the webhook in their path.
 pub mod injection;
 /// Labels of namespaces as the webhook hears of them.
@@ -37,6 +39,7 @@ pub type Shared = Option<Arc<Cluster>>;
 pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     let mut trials = samples::trials(cluster)?;
     trials.extend(injection::trials(cluster)?);
+    trials.extend(fidelity::trials(cluster));
     trials.extend(carrier::trials(cluster));
     trials.extend(outage::trials(cluster));
     trials.extend(breaker::trials(cluster));

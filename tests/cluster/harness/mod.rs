@@ -22,6 +22,7 @@ mod crds;
 pub mod digest;
 pub mod doctor;
 pub mod known;
+pub mod likeness;
 pub mod namespace;
 pub mod node;
 pub mod processes;
@@ -147,6 +148,11 @@ impl Cluster {
     /// The same for whoever reaches the API server by a way that can be cut.
     pub fn write_kubeconfig_by(&self, way: &Way, user: &str, token: &str) -> Result<PathBuf> {
         write_kubeconfig(self.dir(), way.port, user, token)
+    }
+
+    /// The image of Argo's executor, as the controller is told.
+    pub fn executor_image(&self) -> String {
+        self.plane.executor_image(&self.tools)
     }
 
     /// Where the API server listens.

@@ -2,6 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -76,7 +77,10 @@ impl<'c> Namespace<'c> {
         let mut workflow = None;
         for document in yaml.split("\n---\n") {
             let kind = kind_of(document)?;
-            let path = self.path(&format!("{}s", kind.to_lowercase()));
+            let path = match kind {
+                "ClusterWorkflowTemplate" => "/apis/argoproj.io/v1alpha1/clusterworkflowtemplates".to_owned(),
+                _ => self.path(&format!("{}s", kind.to_lowercase())),
+            };
             let stored = self
                 .cluster
                 .api()
@@ -85,6 +89,9 @@ impl<'c> Namespace<'c> {
                 .with_context(|| format!("cannot create the {kind}"))?;
             if kind == "Workflow" {
                 workflow = Some(stored);
+            } else {
+                // The controller hears of it by a watch, and of the Workflow by another.
+                thread::sleep(Duration::from_millis(500));
             }
         }
         workflow.context("the file holds no Workflow")

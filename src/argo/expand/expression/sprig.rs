@@ -1,0 +1,125 @@
+//! The functions of Sprig (<https://masterminds.github.io/sprig>, 3.x) that workflows are seen to use, as `sprig.name(...)`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::budget::Budget;
+use super::functions::{self, decoded, from_json, repeat, replace, shown, split, to_json};
+use super::{Undecided, unclear};
+use crate::identity;
+
+type Outcome = Result<Value, Undecided>;
+
+pub(super) fn call(name: &str, arguments: &[Value], budget: &Budget) -> Outcome {
+    use Value::{Array, String as Text};
+    if let [Value::String(text)] = arguments
+        && let Some(made) = of_text(name, text, budget)
+    {
+        return made;
+    }
+    if let Some(made) = numbers(name, arguments) {
+        return made;
+    }
+    match (name, arguments) {
+        // The text is the last argument, as in a pipe.
+        ("replace", [Text(of), Text(by), Text(text)]) => replace(text, of, by, budget),
+        ("contains", [Text(part), Text(text)]) => Ok(text.contains(part.as_str()).into()),
+        ("hasPrefix", [Text(part), Text(text)]) => Ok(text.starts_with(part.as_str()).into()),
+        ("hasSuffix", [Text(part), Text(text)]) => Ok(text.ends_with(part.as_str()).into()),
+        ("trimPrefix", [Text(part), Text(text)]) => Ok(text.strip_prefix(part.as_str()).unwrap_or(text).into()),
+        ("trimSuffix", [Text(part), Text(text)]) => Ok(text.strip_suffix(part.as_str()).unwrap_or(text).into()),
+        ("trimAll", [Text(of), Text(text)]) => Ok(text.trim_matches(|c| of.contains(c)).into()),
+        ("splitList", [Text(by), Text(text)]) => split(text, by, budget),
+        ("trunc", [length, Text(text)]) => truncated(length, text),
+        ("substr", [start, end, Text(text)]) => part(start, end, text),
+        ("repeat", [times, Text(text)]) => repeat(text, times, budget),
+        ("default", [other]) => Ok(other.clone()),
+        ("default", [other, value]) => Ok(if is_empty(value) { other.clone() } else { value.clone() }),
+        ("coalesce", values) => Ok(values.iter().find(|value| !is_empty(value)).cloned().unwrap_or_default()),
+        ("empty", [value]) => Ok(is_empty(value).into()),
+        ("ternary", [yes, no, Value::Bool(which)]) => Ok(if *which { yes.clone() } else { no.clone() }),
+        ("toString", [value]) => shown(value).map(Value::from),
+        ("toJson", [value]) => Ok(to_json(value).into()),
+        ("list", values) => Ok(values.into()),
+        ("first", [Array(list)]) => Ok(list.first().cloned().unwrap_or_default()),
+        ("last", [Array(list)]) => Ok(list.last().cloned().unwrap_or_default()),
+        ("join", [Text(by), Array(list)]) => {
+            let texts = list.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+            budget.charge(list.len().saturating_mul(by.len()))?;
+            Ok(texts.join(by).into())
+        }
+        ("has", [value, Array(list)]) => Ok(list.contains(value).into()),
+        _ => unclear(format!("sprig.{name}() with {} arguments of that kind is not read here", arguments.len())),
+    }
+}
+
+fn of_text(name: &str, text: &str, budget: &Budget) -> Option<Outcome> {
+    Some(Ok(match name {
+        "trim" => text.trim().into(),
+        "upper" => text.to_uppercase().into(),
+        "lower" => text.to_lowercase().into(),
+        "nospace" => text.split_whitespace().collect::<String>().into(),
+        "b64enc" => STANDARD.encode(text).into(),
+        "b64dec" => return Some(decoded(text)),
+        "fromJson" => return Some(from_json(text, budget)),
+        "sha256sum" => identity::hex(text, 64).into(),
+        _ => return None,
+    }))
+}
+
+/// Numbers; texts count as the numbers they write, and as 0 where they write none (`cast.ToInt64`).
+fn numbers(name: &str, arguments: &[Value]) -> Option<Outcome> {
+    let whole = |value: &Value| match functions::call("int", std::slice::from_ref(value), &Budget::new()) {
+        Ok(number) => number.as_i64().unwrap_or(0),
+        Err(_) => 0,
+    };
+    let all: Vec<i64> = arguments.iter().map(whole).collect();
+    let made = match (name, all.as_slice()) {
+        ("int" | "int64" | "atoi", [number]) => Some(*number),
+        ("add", numbers) => numbers.iter().try_fold(0_i64, |sum, number| sum.checked_add(*number)),
+        ("add1", [number]) => number.checked_add(1),
+        ("sub", [left, right]) => left.checked_sub(*right),
+        ("mul", [first, rest @ ..]) => rest.iter().try_fold(*first, |product, number| product.checked_mul(*number)),
+        ("div", [left, right]) => left.checked_div(*right),
+        ("mod", [left, right]) => left.checked_rem(*right),
+        ("max", [first, rest @ ..]) => Some(rest.iter().copied().fold(*first, i64::max)),
+        ("min", [first, rest @ ..]) => Some(rest.iter().copied().fold(*first, i64::min)),
+        _ => return None,
+    };
+    Some(made.map_or_else(|| unclear(format!("sprig.{name}() comes to no number")), |number| Ok(number.into())))
+}
+
+fn truncated(length: &Value, text: &str) -> Outcome {
+    let Some(length) = length.as_i64() else { return unclear("a length is a whole number") };
+    let magnitude = usize::try_from(length.unsigned_abs()).unwrap_or(usize::MAX);
+    if magnitude >= text.len() {
+        return Ok(text.into());
+    }
+    let cut = if length < 0 { text.get(text.len() - magnitude..) } else { text.get(..magnitude) };
+    cut.map_or_else(|| unclear("a character would be cut in half"), |cut| Ok(cut.into()))
+}
+
+fn part(start: &Value, end: &Value, text: &str) -> Outcome {
+    let (Some(start), Some(end)) = (start.as_i64(), end.as_i64()) else { return unclear("a place is a whole number") };
+    let place = |at: i64| usize::try_from(at).ok();
+    let part = match (place(start), place(end).filter(|end| *end <= text.len())) {
+        (None, None) => Some(text),
+        (None, Some(end)) => text.get(..end),
+        (Some(start), None) => text.get(start..),
+        (Some(start), Some(end)) => text.get(start..end),
+    };
+    part.map_or_else(|| unclear("a part that a text does not have"), |part| Ok(part.into()))
+}
+
+/// What Sprig calls empty.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Bool(true) => false,
+    }
+}

@@ -1,0 +1,75 @@
+//! Reading and changing raw JSON of Argo's objects; what is absent or of another type counts as empty.
+
+use serde_json::{Map, Value};
+
+/// A text; empty where there is none.
+pub fn text<'v>(of: &'v Value, key: &str) -> &'v str {
+    of[key].as_str().unwrap_or_default()
+}
+
+/// A list.
+pub fn list<'v>(of: &'v Value, key: &str) -> &'v [Value] {
+    of[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The entries of a map.
+pub fn entries<'v>(of: &'v Value, key: &str) -> impl Iterator<Item = (&'v String, &'v Value)> {
+    of[key].as_object().into_iter().flatten()
+}
+
+/// The element of a list with that name.
+pub fn named<'v>(list: &'v [Value], name: &str) -> Option<&'v Value> {
+    list.iter().find(|item| text(item, "name") == name)
+}
+
+/// What Go keeps of a field with `omitempty`: nothing that is empty.
+pub fn kept<'v>(of: &'v Value, key: &str) -> Option<&'v Value> {
+    of.get(key).filter(|value| !is_empty(value))
+}
+
+/// Null, or an empty text, list or map.
+pub fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Sets entries of a map that may not be there yet.
+pub fn set<'e>(of: &mut Value, key: &str, entries: impl IntoIterator<Item = (&'e String, &'e Value)>) {
+    for (name, value) in entries {
+        if !of[key].is_object() {
+            of[key] = Value::Object(Map::new());
+        }
+        of[key][name] = value.clone();
+    }
+}
+
+/// Appends to a list that may not be there yet.
+pub fn push(of: &mut Value, key: &str, items: impl IntoIterator<Item = Value>) {
+    let mut items = items.into_iter().peekable();
+    if items.peek().is_none() {
+        return;
+    }
+    match of.get_mut(key) {
+        Some(Value::Array(list)) => list.extend(items),
+        _ => of[key] = items.collect(),
+    }
+}
+
+/// JSON as Go writes it, for what comes in Go's own order.
+pub fn go_json(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
+/// A scalar as the text that Argo's `AnyString` holds.
+pub fn any_string(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

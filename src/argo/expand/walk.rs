@@ -1,0 +1,323 @@
+//! From the entrypoint down, as the controller executes templates (`executeTemplate` of Argo's `workflow/controller/operator.go`), each
+//! step taken to succeed.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::execution::Execution;
+use super::library::Library;
+use super::pod::{self, Placed};
+use super::raw::{entries, kept, list, named, set, text};
+use super::replace::Values;
+use super::scope::{Base, Boundary, Call, Hooked, Scope, both};
+use super::settings::Settings;
+use super::template::{self, Kind, Place};
+use super::{
+    Expansion, MAX_DEPTH, MAX_NODES, Node, NodeKind, Predicted, Problem, agent, dag, expression, node, shape, steps,
+    typed, unresolved,
+};
+
+pub(super) struct Walk<'a> {
+    pub execution: &'a Execution,
+    pub library: &'a Library,
+    pub settings: &'a Settings,
+    pub out: Expansion,
+    needs_agent: bool,
+    /// What has been kept so far.
+    bytes: usize,
+}
+
+/// Executes a Workflow.
+pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings) -> Expansion {
+    let mut walk = Walk { execution, library, settings, out: Expansion::default(), needs_agent: false, bytes: 0 };
+    let spec = &execution.spec;
+    let entry = serde_json::json!({"template": spec["entrypoint"]});
+    if text(spec, "entrypoint").is_empty() {
+        walk.problem(&execution.name, "spec.entrypoint is missing");
+        return walk.out;
+    }
+    let name = execution.name.clone();
+    walk.template(Call::plain(name.clone(), &entry, &spec["arguments"], Scope::default(), None), Base::Own);
+    // The Workflow's exit hook runs whatever its expression says.
+    let mut hooks = spec["hooks"].clone();
+    if let Some(exit) = hooks.get_mut("exit").and_then(Value::as_object_mut) {
+        exit.shift_remove("expression");
+    }
+    let (on_exit, arguments) = (text(spec, "onExit"), &spec["arguments"]);
+    let hooked = Hooked { hooks: &hooks, on_exit, arguments, of: &name, condition: None };
+    walk.hooks(&hooked, &Scope::default(), Base::Own);
+    if walk.needs_agent {
+        agent::pod(&mut walk.out, execution, library, settings);
+    }
+    walk.out
+}
+
+impl<'a> Walk<'a> {
+    pub fn problem(&mut self, node: &str, message: impl Into<String>) {
+        if self.out.problems.len() < MAX_PROBLEMS {
+            self.out.problems.push(Problem { node: node.to_owned(), message: message.into() });
+        } else {
+            self.out.cut = true;
+        }
+    }
+
+    /// Pays for what is kept; the rest is not looked at once it is too much.
+    fn charge(&mut self, name: &str, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES && !self.out.cut {
+            self.problem(
+                name,
+                format!("its pods come to more than {} MiB: the rest is not looked at", MAX_BYTES >> 20),
+            );
+            self.out.cut = true;
+        }
+        !self.out.cut
+    }
+
+    /// A node; `None` where there are too many.
+    pub fn node(
+        &mut self,
+        name: &str,
+        kind: NodeKind,
+        template: &str,
+        scope: &Scope,
+        condition: Option<String>,
+    ) -> Option<usize> {
+        if self.out.nodes.len() >= MAX_NODES {
+            if !self.out.cut {
+                self.problem(name, format!("more than {MAX_NODES} nodes: the rest is not looked at"));
+                self.out.cut = true;
+            }
+            return None;
+        }
+        if !self.charge(name, name.len() + 200) {
+            return None;
+        }
+        self.out.nodes.push(Node {
+            name: name.to_owned(),
+            kind,
+            template: template.to_owned(),
+            parent: scope.parent,
+            condition,
+            pod: None,
+        });
+        Some(self.out.nodes.len() - 1)
+    }
+
+    /// The template that a step, a task or a hook refers to, and where the names in it are looked up.
+    fn resolve(&self, holder: &Value, base: Base<'a>) -> Result<(Value, Base<'a>), String> {
+        if let Some(inline) = kept(holder, "inline") {
+            return Ok((inline.clone(), base));
+        }
+        if let Some(reference) = kept(holder, "templateRef") {
+            let cluster = reference["clusterScope"] == true;
+            let found = self.library.template(&self.execution.namespace, text(reference, "name"), cluster)?;
+            let base = Base::Template(found);
+            return Ok((self.by_name(text(reference, "template"), base)?, base));
+        }
+        match text(holder, "template") {
+            "" => Err("it names no template".to_owned()),
+            name => Ok((self.by_name(name, base)?, base)),
+        }
+    }
+
+    fn by_name(&self, name: &str, base: Base<'a>) -> Result<Value, String> {
+        let (spec, of) = match base {
+            Base::Own => (&self.execution.spec, String::new()),
+            Base::Template(template) => {
+                (&template["spec"], format!(" in {} {}", text(template, "kind"), text(&template["metadata"], "name")))
+            }
+        };
+        let mut found =
+            named(list(spec, "templates"), name).cloned().ok_or_else(|| format!("template {name} not found{of}"))?;
+        for kind in ["annotations", "labels"] {
+            if kept(&spec["podMetadata"], kind).is_some() {
+                set(&mut found["metadata"], kind, entries(&spec["podMetadata"], kind));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Executes a template.
+    pub fn template(&mut self, call: Call<'_>, base: Base<'a>) {
+        if self.out.cut {
+            return;
+        }
+        if call.scope.depth >= MAX_DEPTH {
+            self.problem(&call.name, format!("more than {MAX_DEPTH} templates in one another: Argo stops there too"));
+            return;
+        }
+        let (found, base) = match self.resolve(call.holder, base) {
+            Ok(found) => found,
+            Err(why) => return self.problem(&call.name, why),
+        };
+        let template = text(&found, "name").to_owned();
+        let Some(kind) = Kind::of(&found) else {
+            return self.problem(&call.name, format!("template {template} says nothing of what it does"));
+        };
+        let key = format!("{}/{template}", Self::base_name(base));
+        let Some(above) = self.above(&call, &key, &template) else { return };
+        let is_boundary = matches!(kind, Kind::Steps | Kind::Dag);
+        let boundary = is_boundary.then(|| Rc::new(Boundary { text: found.to_string(), template: found.clone() }));
+        let mut locals = Values::from([
+            (call.own_name.0.to_owned(), call.own_name.1.clone()),
+            ("node.name".to_owned(), call.name.clone()),
+        ]);
+        let mut merged = self.with_defaults(found, kind);
+        let retried = merged["retryStrategy"].is_object() || self.execution.spec["retryStrategy"].is_object();
+        if kind.has_pod() && !retried {
+            locals.insert("pod.name".to_owned(), self.pod_name(&call.name, &template));
+        }
+        let place =
+            Place { namespace: &self.execution.namespace, library: self.library, globals: &self.execution.globals };
+        merged = match template::process(&merged, call.arguments, &locals, place) {
+            Ok(made) => made,
+            Err(why) => return self.problem(&call.name, why),
+        };
+        // Keys are texts too.
+        if let Err(why) = shape::check(&merged) {
+            return self.problem(&call.name, why);
+        }
+        let mut scope = call.scope.clone();
+        let mut name = call.name.clone();
+        let mut condition = call.condition;
+        if retried {
+            scope.parent = self.node(&name, NodeKind::Retry, &template, &scope, condition.take());
+            name = format!("{name}(0)");
+            merged =
+                template::substitute(&merged, &self.first_attempt(&name, &template, kind), &self.execution.globals);
+        }
+        if kept(&merged, "memoize").is_some() && condition.is_none() {
+            condition = Some("the cache of `memoize` has no entry".to_owned());
+        }
+        let Some(at) = self.node(&name, NodeKind::of(kind), &template, &scope, condition) else { return };
+        let artifacts = Rc::new(list(&merged["inputs"], "artifacts").to_vec());
+        let inner = Scope { boundary, artifacts, parent: Some(at), depth: scope.depth + 1, above, ..scope.clone() };
+        match kind {
+            Kind::Steps => steps::execute(self, &name, &merged, &inner, base),
+            Kind::Dag => dag::execute(self, &name, &merged, &inner, base),
+            Kind::Suspend => {}
+            Kind::Http | Kind::Plugin => self.needs_agent = true,
+            _ => self.pod(at, &name, &merged, kind, &scope),
+        }
+    }
+
+    fn base_name(base: Base<'_>) -> String {
+        match base {
+            Base::Own => String::new(),
+            Base::Template(template) => format!("{}/{}", text(template, "kind"), text(&template["metadata"], "name")),
+        }
+    }
+
+    /// The templates above with this one; `None` where it stands in itself and only the run knows for how long.
+    fn above(&mut self, call: &Call<'_>, key: &str, template: &str) -> Option<Rc<Vec<(String, bool)>>> {
+        let above = &call.scope.above;
+        let since = above.iter().rposition(|(known, _)| known == key).filter(|_| !template.is_empty());
+        let unsure = |from: usize| call.condition.is_some() || above.iter().skip(from + 1).any(|(_, sure)| !sure);
+        if since.is_some_and(unsure) {
+            self.node(&call.name, NodeKind::Recursion, template, &call.scope, call.condition.clone());
+            return None;
+        }
+        let mut all = above.to_vec();
+        all.push((key.to_owned(), call.condition.is_none()));
+        Some(Rc::new(all))
+    }
+
+    /// `mergedTemplateDefaultsInto`.
+    fn with_defaults(&self, template: Value, kind: Kind) -> Value {
+        let Some(defaults) = kept(&self.execution.spec, "templateDefaults") else { return template };
+        let mut merged = super::merge::merge(defaults, &typed::pruned(&template), super::merge::Into::Argo);
+        kind.keep_only(&mut merged);
+        merged
+    }
+
+    fn first_attempt(&self, name: &str, template: &str, kind: Kind) -> Values {
+        let last = [
+            ("retries", "0"),
+            ("lastRetry.exitCode", "0"),
+            ("lastRetry.duration", "0"),
+            ("lastRetry.status", ""),
+            ("lastRetry.message", ""),
+        ];
+        let mut values: Values = last.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        if kind.has_pod() {
+            values.insert("pod.name".to_owned(), self.pod_name(name, template));
+        }
+        values
+    }
+
+    pub fn pod_name(&self, node: &str, template: &str) -> String {
+        node::known_pod_name(&self.execution.name, node, template)
+    }
+
+    fn pod(&mut self, at: usize, name: &str, template: &Value, kind: Kind, scope: &Scope) {
+        let boundary = scope.boundary.as_deref();
+        let (execution, settings) = (self.execution, self.settings);
+        let library = self.library;
+        let placed =
+            Placed { execution, settings, library, template, kind, node: name, boundary, on_exit: scope.on_exit };
+        match pod::build(&placed) {
+            Ok(pod) => {
+                if !self.charge(name, weight(&pod)) {
+                    return;
+                }
+                self.out.nodes[at].pod = Some(self.out.pods.len());
+                let unresolved = unresolved::sources(&pod, &template["inputs"], execution);
+                self.out.pods.push(Predicted { object: pod, node: at, unresolved });
+            }
+            Err(why) => self.problem(name, why),
+        }
+    }
+
+    /// Hooks of a step, a task or the Workflow: `exit`, and those that wait for a condition.
+    pub fn hooks(&mut self, hooked: &Hooked<'_>, scope: &Scope, base: Base<'a>) {
+        let Hooked { hooks, on_exit, arguments, of, condition } = *hooked;
+        for (name, hook) in hooks.as_object().into_iter().flatten() {
+            let own = match text(hook, "expression") {
+                "" => None,
+                source => match expression::evaluate(source, &self.execution.globals) {
+                    Ok(Value::Bool(false)) => continue,
+                    Ok(Value::Bool(true)) => None,
+                    _ => Some(format!("`{source}` holds")),
+                },
+            };
+            let condition = both(condition, own);
+            let exit = name == "exit";
+            if exit && !on_exit.is_empty() {
+                continue;
+            }
+            if !exit && text(hook, "expression").is_empty() {
+                self.problem(of, format!("hook {name} has no expression"));
+                continue;
+            }
+            let node = if exit { format!("{of}.onExit") } else { format!("{of}.hooks.{name}") };
+            let given = kept(hook, "arguments");
+            let arguments = if exit { given.unwrap_or(arguments) } else { given.unwrap_or(&Value::Null) };
+            let arguments = super::replace::in_value(arguments, &self.execution.globals);
+            let scope = Scope { on_exit: exit, ..scope.clone() };
+            self.template(Call::plain(node, hook, &arguments, scope, condition), base);
+        }
+        if !on_exit.is_empty() {
+            let holder = serde_json::json!({"template": on_exit});
+            let scope = Scope { on_exit: true, ..scope.clone() };
+            let condition = both(condition, None);
+            self.template(Call::plain(format!("{of}.onExit"), &holder, arguments, scope, condition), base);
+        }
+    }
+}
+
+/// Most problems that are told of one Workflow.
+const MAX_PROBLEMS: usize = 100;
+/// Most bytes of pods that are kept of one Workflow, about.
+const MAX_BYTES: usize = 256 << 20;
+
+/// About what a value takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 32 + text.len(),
+        Value::Array(list) => 32 + list.iter().map(weight).sum::<usize>(),
+        Value::Object(map) => 64 + map.iter().map(|(key, value)| 48 + key.len() + weight(value)).sum::<usize>(),
+        _ => 32,
+    }
+}

@@ -1,0 +1,99 @@
+//! What all that works without a cluster shares: reviews of pods that nobody asked for, and Workflows -> the pods that Argo would create,
+//! each to be reviewed as any other.
+//!
+//! The Workflow itself goes through the evaluator first, as it does online: what it then carries reaches the pods by expansion.
+
+use serde_json::{Value, json};
+
+use crate::admission::{API_VERSION, review};
+use crate::argo::expand::{self, Library, Settings, source};
+use crate::context::Context;
+use crate::patch;
+use crate::policy::PolicySet;
+
+/// What expansion is told.
+#[derive(Debug, Default)]
+pub struct Expander {
+    /// What Workflows may refer to.
+    pub library: Library,
+    /// How the controller is set up.
+    pub settings: Settings,
+    /// Pods are printed as the controller creates them, without injection.
+    pub only: bool,
+}
+
+/// A pod of a Workflow.
+#[derive(Debug)]
+pub struct Expanded {
+    /// The pod.
+    pub pod: Value,
+    /// What has to be for it to be created.
+    pub conditions: Vec<String>,
+    /// Sources of values that only the run knows.
+    pub unresolved: Vec<String>,
+}
+
+/// What a manifest came to.
+#[derive(Debug, Default)]
+pub struct Pods {
+    /// The pods, in the order in which the steps are written.
+    pub pods: Vec<Expanded>,
+    /// What Argo would refuse.
+    pub problems: Vec<String>,
+}
+
+impl Expander {
+    /// Expands a manifest.
+    pub fn pods(&self, manifest: &Value, namespace: &str, policies: &PolicySet, context: &Context) -> Pods {
+        let name = manifest["metadata"]["name"].as_str().or(manifest["metadata"]["generateName"].as_str());
+        let what = format!("{} {}", manifest["kind"].as_str().unwrap_or_default(), name.unwrap_or_default());
+        if source::is_library(manifest) {
+            return Pods::default();
+        }
+        let mut workflow = source::workflow(manifest);
+        if !self.only {
+            carry(&mut workflow, namespace, policies, context);
+        }
+        let expansion = match expand::expand(&workflow, namespace, &self.library, &self.settings) {
+            Ok(expansion) => expansion,
+            Err(why) => return Pods { pods: Vec::new(), problems: vec![format!("{what}: {why}")] },
+        };
+        let conditions = |node| expansion.conditions(node).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let nodes: Vec<_> = expansion.pods.iter().map(|pod| conditions(pod.node)).collect();
+        let pods = expansion.pods.into_iter().zip(nodes);
+        let pods = pods.map(|(pod, conditions)| Expanded { pod: pod.object, conditions, unresolved: pod.unresolved });
+        let problems =
+            expansion.problems.iter().map(|problem| format!("{what}: {}: {}", problem.node, problem.message));
+        Pods { pods: pods.collect(), problems: problems.collect() }
+    }
+}
+
+/// The review of a Pod's creation, as the API server asks it.
+pub fn pod_review(namespace: &str, pod: &Value) -> Vec<u8> {
+    review_of(namespace, &json!({"group": "", "version": "v1", "kind": "Pod"}), pod)
+}
+
+fn review_of(namespace: &str, kind: &Value, object: &Value) -> Vec<u8> {
+    let asked = json!({
+        "apiVersion": API_VERSION,
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "offline",
+            "kind": kind,
+            "operation": "CREATE",
+            "dryRun": true,
+            "namespace": namespace,
+            "object": object,
+        },
+    });
+    asked.to_string().into_bytes()
+}
+
+/// Adds what the webhook adds to a Workflow when it is created.
+fn carry(workflow: &mut Value, namespace: &str, policies: &PolicySet, context: &Context) {
+    let namespace = workflow["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
+    let kind = json!({"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"});
+    let reviewed = review(&review_of(&namespace, &kind, workflow), policies, context);
+    // The evaluator has proven that its patch applies.
+    let _ = patch::apply(workflow, &reviewed.patch);
+}
