@@ -188,3 +188,27 @@ proptest! {
         prop_assert_eq!(&list["items"][0], &read);
     }
 }
+
+#[test]
+fn a_workflow_s_pods_are_printed_as_argo_creates_them() {
+    let workflow = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: ci-, namespace: build}\nspec:\n  \
+                    entrypoint: main\n  templates:\n  - {name: main, steps: [[{name: a, templateRef: {name: shared, template: run}}]]}\n";
+    let template = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: shared, namespace: build}\nspec:\n  \
+                    templates: [{name: run, container: {image: i, command: [make]}}]\n";
+    // As Helm prints them: what is referred to comes last, among manifests of other kinds.
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
+    let input = format!("---\n{service}---\n{workflow}---\n{template}");
+    let output = dry_run(&["-", "--expand-only", "-o", "json", "--argo", "4.1-initless"], input.as_bytes());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pod = &list["items"][0];
+    assert_eq!(pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"], "ci-{{random}}[0].a");
+    assert_eq!(pod["metadata"]["name"], "ci-{{random}}-run-{{hash}}");
+    assert_eq!(pod["spec"]["containers"][1]["command"][0], "/argo-bin/bin/argoexec");
+    assert!(pod["metadata"]["annotations"]["stepspan.dev/dynamic"].as_str().unwrap().contains("builtin/workflowName"));
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+
+    let only_others = dry_run(&["-", "-o", "summary"], service.as_bytes());
+    assert_eq!(only_others.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&only_others.stderr).contains("1 of other kinds passed over"));
+}

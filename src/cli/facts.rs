@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use crate::argo::expand::Library;
 use crate::context::Context;
 use crate::source::files;
 use crate::yaml;
@@ -15,7 +16,7 @@ use crate::yaml;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Context")]
 pub(crate) struct Facts {
-    /// Manifests that only give context: Namespaces, for their labels
+    /// Manifests that only give context: Namespaces, for their labels; templates and ConfigMaps that Workflows refer to
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
     /// stepspan image to put into pods [default: the release's own]
@@ -34,7 +35,17 @@ impl Facts {
     ///
     /// # Errors
     /// A file that cannot be read, or holds what it should not.
+    #[cfg(feature = "webhook")]
     pub(crate) fn context(&self, note: &mut dyn FnMut(String)) -> anyhow::Result<Context> {
+        self.gather("default", note).map(|(context, _)| context)
+    }
+
+    /// Gathers the facts, and what Workflows may refer to; `namespace` is that of manifests that name none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds what it should not.
+    pub(crate) fn gather(&self, namespace: &str, note: &mut dyn FnMut(String)) -> anyhow::Result<(Context, Library)> {
+        let mut library = Library::default();
         let mut context = match &self.context {
             Some(path) => read_context(path)?,
             None => Context::default(),
@@ -45,10 +56,14 @@ impl Facts {
         context.allow_env.extend(self.allow_env.iter().cloned());
         for path in &self.with {
             for file in files::expand(path)? {
-                read_with(&file, &mut context, note)?;
+                read_with(&file, &mut |value, path| {
+                    if !library.take(value, namespace) {
+                        take_with(value, path, &mut context, note);
+                    }
+                })?;
             }
         }
-        Ok(context)
+        Ok((context, library))
     }
 }
 
@@ -64,37 +79,40 @@ fn read_context(path: &Path) -> anyhow::Result<Context> {
     serde_json::from_value(value).with_context(what)
 }
 
-fn read_with(path: &Path, context: &mut Context, note: &mut dyn FnMut(String)) -> anyhow::Result<()> {
+fn read_with(path: &Path, take: &mut dyn FnMut(&Value, &str)) -> anyhow::Result<()> {
     let what = || format!("--with {}", path.display());
     let file = File::open(path).with_context(what)?;
     for document in yaml::documents(BufReader::new(file)) {
         let value = document.map_err(anyhow::Error::from).and_then(|d| Ok(d.read()?)).with_context(what)?;
-        take_with(&value, &path.display().to_string(), context, note);
+        each(&value, &mut |value| take(value, &path.display().to_string()));
     }
     Ok(())
 }
 
+/// A manifest, or the items of a list.
+pub(super) fn each(value: &Value, take: &mut dyn FnMut(&Value)) {
+    let Some(items) = value["items"].as_array() else { return take(value) };
+    let of = value["kind"].as_str().and_then(|kind| kind.strip_suffix("List"));
+    for item in items {
+        let mut item = item.clone();
+        // The API server itself leaves the kind of a typed list's items out.
+        if let (Value::Object(fields), Some(of)) = (&mut item, of) {
+            fields.entry("kind").or_insert_with(|| of.into());
+        }
+        each(&item, take);
+    }
+}
+
 fn take_with(value: &Value, file: &str, context: &mut Context, note: &mut dyn FnMut(String)) {
-    let kind = value["kind"].as_str().unwrap_or_default();
-    match (kind, value["items"].as_array()) {
-        (_, Some(items)) => {
-            // The API server itself leaves the kind of a typed list's items out.
-            for item in items {
-                let mut item = item.clone();
-                if let (Value::Object(fields), Some(of)) = (&mut item, kind.strip_suffix("List")) {
-                    fields.entry("kind").or_insert_with(|| of.into());
-                }
-                take_with(&item, file, context, note);
-            }
+    if context.take_namespace(value) {
+        return;
+    }
+    match value["kind"].as_str().unwrap_or_default() {
+        "" => note(format!("note: {file}: a document without a kind gives no context")),
+        // One without a name.
+        "Namespace" => {}
+        other => {
+            note(format!("note: {file}: a {other} gives no context: Namespaces, Argo's templates and ConfigMaps do"));
         }
-        ("Namespace", None) => {
-            let metadata = &value["metadata"];
-            let Some(name) = metadata["name"].as_str() else { return };
-            let labels = metadata["labels"].as_object().into_iter().flatten();
-            let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-            context.namespaces.insert(name.to_owned(), labels.collect());
-        }
-        ("", None) => note(format!("note: {file}: a document without a kind gives no context")),
-        (other, None) => note(format!("note: {file}: a {other} gives no context in this release; Namespaces do")),
     }
 }

@@ -30,8 +30,72 @@ pub struct EnvPlan {
     pub rules: Vec<EnvRule>,
 }
 
+/// What becomes of a variable of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The container gets it.
+    Added,
+    /// It takes the place of the container's own.
+    Replaced,
+    /// The container's own stays.
+    Kept,
+    /// The container sets another of its group, so that the whole group is the container's.
+    GroupKept,
+    /// A `skip` drops its whole group.
+    GroupDropped,
+    /// The shim settles it, as it sees the real values.
+    ByShim,
+}
+
+impl Settled {
+    /// As `explain` and tests name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Replaced => "replaced",
+            Self::Kept => "kept",
+            Self::GroupKept => "group-kept",
+            Self::GroupDropped => "group-dropped",
+            Self::ByShim => "by-shim",
+        }
+    }
+}
+
+/// A variable of ours, and what becomes of it in one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Its name.
+    pub name: String,
+    /// Our value, as the policies have it.
+    pub value: String,
+    /// What becomes of it.
+    pub settled: Settled,
+}
+
 /// Settles the variables of one container.
 pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) -> EnvPlan {
+    let mut plan = EnvPlan::default();
+    each(policy, pod, container, &mut plan, |_, _| {});
+    plan
+}
+
+/// The same, for whoever wants to know why.
+pub fn decisions(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) -> Vec<Decision> {
+    let mut all = Vec::new();
+    each(policy, pod, container, &mut EnvPlan::default(), |ours, settled| {
+        let value = ours.value.replace(POD_NAME, pod.name.unwrap_or("the pod's name"));
+        all.push(Decision { name: ours.name.to_string(), value, settled });
+    });
+    all
+}
+
+fn each(
+    policy: &Effective,
+    pod: &StepPod<'_>,
+    container: &Container<'_>,
+    plan: &mut EnvPlan,
+    mut told: impl FnMut(&Ours<'_>, Settled),
+) {
     let theirs = Theirs::of(container);
     let to_shim = match policy.scope {
         Scope::Container => false,
@@ -48,13 +112,11 @@ pub fn plan(policy: &Effective, pod: &StepPod<'_>, container: &Container<'_>) ->
             .chain(theirs.hides_service().then_some(Group::Service))
             .collect(),
     };
-    let mut plan = EnvPlan::default();
     for variable in &ours {
         let entry =
             |value: &str| Json::object([("name", variable.name.clone().into()), ("value", literal(pod, value).into())]);
-        settle(variable, &theirs, &groups, to_shim, entry, &mut plan);
+        told(variable, settle(variable, &theirs, &groups, to_shim, entry, plan));
     }
-    plan
 }
 
 /// A value for a variable's text, where the kubelet expands `$(VAR)`.
@@ -135,13 +197,16 @@ fn settle(
     to_shim: bool,
     entry: impl Fn(&str) -> Json<'static>,
     plan: &mut EnvPlan,
-) {
+) -> Settled {
     let own_group = group(&ours.name);
     let existing = theirs.entry(&ours.name);
-    if ours.on_conflict != OnConflict::Override
-        && own_group.is_some_and(|g| groups.dropped.contains(&g) || theirs.sets_group(g))
-    {
-        return;
+    if let Some(group) = own_group.filter(|_| ours.on_conflict != OnConflict::Override) {
+        if groups.dropped.contains(&group) {
+            return Settled::GroupDropped;
+        }
+        if theirs.sets_group(group) {
+            return if existing.is_some() { Settled::Kept } else { Settled::GroupKept };
+        }
     }
     let value = if ours.name == RESOURCE_ATTRIBUTES && theirs.sets_group(Group::Service) {
         without_key(&ours.value, "service.name")
@@ -150,14 +215,23 @@ fn settle(
     };
     let deferred = || theirs.refers_to(&ours.name) || own_group.is_some_and(|g| groups.deferred.contains(&g));
     match (existing, ours.on_conflict) {
-        (Some(_), OnConflict::Keep | OnConflict::Skip) => {}
-        (Some((index, _)), OnConflict::Override) if !to_shim => plan.replace.push((index, entry(&value))),
-        (None, _) if !to_shim && !deferred() => plan.append.push(entry(&value)),
-        _ => plan.rules.push(EnvRule {
-            name: ours.name.clone().into_owned(),
-            value: value.into_owned(),
-            on_conflict: ours.on_conflict,
-        }),
+        (Some(_), OnConflict::Keep | OnConflict::Skip) => Settled::Kept,
+        (Some((index, _)), OnConflict::Override) if !to_shim => {
+            plan.replace.push((index, entry(&value)));
+            Settled::Replaced
+        }
+        (None, _) if !to_shim && !deferred() => {
+            plan.append.push(entry(&value));
+            Settled::Added
+        }
+        _ => {
+            plan.rules.push(EnvRule {
+                name: ours.name.clone().into_owned(),
+                value: value.into_owned(),
+                on_conflict: ours.on_conflict,
+            });
+            Settled::ByShim
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use stepspan_contract::names;
 
 use super::carrier;
 use crate::argo::StepPod;
+use crate::context::{Context, UID_SOURCE};
 use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::effective::Effective;
@@ -21,7 +22,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Correlation values and the policy's own labels and annotations.
-    pub fn of(pod: &StepPod<'_>, policy: &Effective, values: &[Correlated]) -> Self {
+    pub fn of(pod: &StepPod<'_>, policy: &Effective, values: &[Correlated], context: &Context) -> Self {
         let mut metadata = Self::default();
         for (key, correlated) in policy.correlation.iter().zip(values) {
             let Some(value) = &correlated.value else { continue };
@@ -38,7 +39,11 @@ impl Metadata {
                 metadata.annotations.insert(format!("{}{}", names::ANNOTATION_PREFIX, key.name), value.clone());
             }
         }
-        let dynamic: Vec<&str> = values.iter().filter(|v| v.dynamic).map(|v| v.key.as_str()).collect();
+        let mut dynamic: Vec<&str> = values.iter().filter(|v| v.dynamic).map(|v| v.key.as_str()).collect();
+        // Trace and span ids are made of the Workflow's UID.
+        if context.unresolved.iter().any(|source| source == UID_SOURCE) {
+            dynamic.push("trace");
+        }
         if !dynamic.is_empty() {
             metadata.own(names::DYNAMIC_ANNOTATION, dynamic.join(","));
         }

@@ -6,7 +6,7 @@
 
 pub mod carrier;
 mod entrypoint;
-mod env;
+pub(crate) mod env;
 pub(crate) mod init_container;
 mod labels;
 mod placement;

@@ -59,7 +59,7 @@ pub fn plan(
     if let Some((key, _)) = missing {
         return refused(pod, policy, SkipReason::Missing(key.name.clone()), plan);
     }
-    let mut metadata = Metadata::of(pod, policy, values);
+    let mut metadata = Metadata::of(pod, policy, values, context);
     let trace = PodTrace::of(pod, carried, policy);
     if let Some(trace) = &trace {
         metadata.own(names::TRACE_CONTEXT_ANNOTATION, trace.context.to_string());

@@ -191,7 +191,7 @@ impl Answer {
 }
 
 /// A source as shown, and as [`Context::unresolved`] names it: `parameter/repo`.
-fn name(source: &CompiledSource) -> String {
+pub(crate) fn name(source: &CompiledSource) -> String {
     match source {
         CompiledSource::Cel(expression) => format!("cel/{}", expression.source()),
         CompiledSource::Plain(source) => match source {
@@ -216,6 +216,8 @@ pub fn workflow_stem(name: &str) -> &str {
     const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
     match name.rsplit_once('-') {
         Some((stem, end)) if end.len() == 5 && end.chars().all(|c| RANDOM.contains(c)) => stem,
+        // What expansion puts for them.
+        Some((stem, "{{random}}")) => stem,
         Some((stem, end)) if end.len() == 10 && end.bytes().all(|b| b.is_ascii_digit()) => stem,
         _ => name,
     }
@@ -227,9 +229,13 @@ mod tests {
 
     #[test]
     fn stems() {
-        for (name, stem) in
-            [("ci-x7k2q", "ci"), ("nightly-1763690745", "nightly"), ("deploy-prod", "deploy-prod"), ("wf", "wf")]
-        {
+        for (name, stem) in [
+            ("ci-x7k2q", "ci"),
+            ("nightly-1763690745", "nightly"),
+            ("deploy-prod", "deploy-prod"),
+            ("wf", "wf"),
+            ("ci-{{random}}", "ci"),
+        ] {
             assert_eq!(workflow_stem(name), stem);
         }
     }

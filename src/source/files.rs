@@ -7,6 +7,9 @@ use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
 use crate::policy::load::{LoadErrors, PolicyError, PolicyFile};
 
+/// The file of a policy suite.
+pub const SUITE: &str = "tests.yaml";
+
 /// Reads and compiles the policies at `paths`, each a file or a folder; the embedded default where there is no path.
 ///
 /// # Errors
@@ -25,7 +28,9 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
                 "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at",
             )),
             Ok(found) => {
-                for file in found {
+                // Suites stand beside policies.
+                let is_suite = |file: &Path| file != path && file.file_name().is_some_and(|name| name == SUITE);
+                for file in found.into_iter().filter(|file| !is_suite(file)) {
                     match fs::read_to_string(&file) {
                         Ok(text) => files.push(PolicyFile { name: file.display().to_string(), text }),
                         Err(error) => errors.push(cannot_read(&file, &error)),

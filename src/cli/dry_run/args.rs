@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, ValueEnum};
 
+use crate::argo::expand::Version;
 use crate::cli::facts::Facts;
 use crate::cli::palette::Colour;
 
 /// Show what the webhook does to step pods, without a cluster
 ///
-/// Takes Pods, Lists of them and AdmissionReviews, as YAML or JSON, and passes each through the webhook's own evaluator.
+/// Takes Pods, Lists of them, AdmissionReviews, and Workflows, WorkflowTemplates, ClusterWorkflowTemplates and CronWorkflows, which it
+/// expands to the pods that Argo would create; as YAML or JSON. Each pod goes through the webhook's own evaluator.
 /// Data goes to stdout, everything else to stderr.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("input").required(true).multiple(true).args(["files", "filenames"])))]
@@ -33,8 +35,38 @@ pub(crate) struct Args {
     /// Namespace of manifests that name none
     #[arg(short, long, value_name = "NAME", default_value = "default")]
     pub namespace: String,
+    /// Version of Argo whose pods Workflows become
+    #[arg(long, value_name = "VERSION", default_value = "3.7")]
+    pub argo: Argo,
+    /// Print the pods of Workflows as Argo creates them, without injection
+    #[arg(long)]
+    pub expand_only: bool,
     #[command(flatten)]
     pub facts: Facts,
+}
+
+/// How Argo lays out its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Argo {
+    /// 3.5 to 3.7
+    #[value(name = "3.7")]
+    V3_7,
+    /// 4.1, with an init container
+    #[value(name = "4.1")]
+    V4_1,
+    /// 4.1, with the executor from an image volume
+    #[value(name = "4.1-initless")]
+    V4_1InitLess,
+}
+
+impl From<Argo> for Version {
+    fn from(argo: Argo) -> Self {
+        match argo {
+            Argo::V3_7 => Self::V3_7,
+            Argo::V4_1 => Self::V4_1,
+            Argo::V4_1InitLess => Self::V4_1InitLess,
+        }
+    }
 }
 
 /// What is printed.
@@ -52,6 +84,18 @@ pub(crate) enum Output {
     Patch,
     /// JUnit XML: a test case for each step container
     Junit,
+    /// Of `explain`: tables
+    #[value(skip)]
+    Explain,
+    /// Of `explain`: a JSON object a line
+    #[value(skip)]
+    ExplainJson,
+    /// Of `diff`: unified diffs
+    #[value(skip)]
+    Compare,
+    /// Of `diff`: a JSON object a line
+    #[value(skip)]
+    CompareJson,
 }
 
 const EXAMPLES: &str = "\
@@ -70,6 +114,12 @@ Examples:
 
   # The exact patch, and why:
   stepspan dry-run pod.yaml -o patch | jq .decisions
+
+  # What becomes of a Workflow, with the templates it refers to:
+  stepspan dry-run workflow.yaml --with templates/
+
+  # The pods of a Workflow as Argo 4.1 creates them, without us:
+  stepspan dry-run workflow.yaml --expand-only --argo 4.1
 
   # In CI:
   stepspan dry-run pods/ -o junit > report.xml";

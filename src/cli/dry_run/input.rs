@@ -1,7 +1,7 @@
 //! Files, folders and stdin -> batches of documents, held in memory a batch at a time.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,15 +52,17 @@ pub(super) struct Inputs {
     origins: std::vec::IntoIter<PathBuf>,
     current: Option<(Arc<str>, Open)>,
     size: usize,
+    /// What was read of stdin already.
+    stdin: Vec<u8>,
 }
 
 type Open = Entries<Box<dyn BufRead + Send>>;
 
-/// The inputs that the arguments name: `-` is stdin, a folder is its manifests.
+/// The inputs that the arguments name: `-` is stdin, of which a part was read already; a folder is its manifests.
 ///
 /// # Errors
 /// stdin is named twice, or a folder has no manifest.
-pub(super) fn inputs(paths: &[PathBuf]) -> anyhow::Result<(Inputs, Option<u64>)> {
+pub(super) fn inputs(paths: &[PathBuf], stdin: Vec<u8>) -> anyhow::Result<(Inputs, Option<u64>)> {
     if paths.iter().filter(|p| is_stdin(p)).count() > 1 {
         bail!("stdin (-) is named twice: it can be read once");
     }
@@ -70,7 +72,7 @@ pub(super) fn inputs(paths: &[PathBuf]) -> anyhow::Result<(Inputs, Option<u64>)>
     }
     let length = |path: &PathBuf| (!is_stdin(path)).then(|| std::fs::metadata(path).map_or(0, |m| m.len()));
     let total = origins.iter().map(length).sum();
-    Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH }, total))
+    Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH, stdin }, total))
 }
 
 /// A file itself, or the manifests of a folder. A path that does not exist is left to whoever opens it.
@@ -90,7 +92,7 @@ pub(super) fn expand(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
 }
 
-fn is_stdin(path: &Path) -> bool {
+pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
@@ -130,7 +132,7 @@ impl Inputs {
             let stdin = is_stdin(&path);
             let source: Arc<str> = if stdin { "stdin".into() } else { path.display().to_string().into() };
             let reader: Box<dyn Read + Send> = if stdin {
-                Box::new(io::stdin())
+                Box::new(Cursor::new(std::mem::take(&mut self.stdin)).chain(io::stdin()))
             } else {
                 match File::open(&path) {
                     Ok(file) => Box::new(file),

@@ -1,4 +1,4 @@
-//! A document -> the reviews it stands for: Pods, items of Lists, AdmissionReviews.
+//! A document -> the reviews it stands for: Pods, items of Lists, AdmissionReviews; and the Workflows that have to be expanded first.
 //!
 //! JSON stays as it came: its bytes are put into a review, or are one. YAML is read and written as JSON once.
 
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::admission::API_VERSION;
+use crate::argo::expand::source;
 use crate::yaml::{Document, Format, Tree, YamlError};
 
 /// An object to review.
@@ -88,18 +89,22 @@ struct Request<'a> {
 }
 
 /// Finds the reviews in documents. Kept by a worker from document to document for its buffer.
-pub(super) struct Finder<'a, S, F> {
+pub(super) struct Finder<'a, S, W, F> {
     /// Namespace of Pods that name none.
     pub namespace: &'a str,
     /// Takes each review.
     pub subject: S,
+    /// Takes each Workflow, and what starts one, with its line.
+    pub workflow: W,
     /// Takes each refusal.
     pub refuse: F,
+    /// Manifests of kinds that have nothing to do with pods, as Helm and Kustomize print them among others.
+    pub others: usize,
     /// The review being written.
     pub buffer: Vec<u8>,
 }
 
-impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
+impl<S: FnMut(Subject<'_>), W: FnMut(&Tree<'_>, usize), F: FnMut(Refusal)> Finder<'_, S, W, F> {
     /// Finds what a document holds.
     pub fn document(&mut self, document: &Document) {
         if document.format == Format::Json
@@ -175,7 +180,11 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
                 let object = reviewed(&mut tree).map(std::mem::take).unwrap_or_default();
                 self.found(Object::Tree(object), line);
             }
-            _ => (self.refuse)(foreign(&tree, &api_version, &kind, line)),
+            (version, kind) if source::is_source(version, kind) => (self.workflow)(&tree, line),
+            _ => match foreign(&tree, &api_version, &kind, line) {
+                Some(refusal) => (self.refuse)(refusal),
+                None => self.others += 1,
+            },
         }
     }
 
@@ -183,23 +192,25 @@ impl<S: FnMut(Subject<'_>), F: FnMut(Refusal)> Finder<'_, S, F> {
         (self.subject)(Subject { review: &self.buffer, object, line });
     }
 
-    /// Writes the review of a Pod's creation, as the API server asks it.
     fn wrap(&mut self, namespace: Option<&str>, pod: impl FnOnce(&mut Vec<u8>)) {
-        let namespace = namespace.filter(|n| !n.is_empty()).unwrap_or(self.namespace);
-        let buffer = &mut self.buffer;
-        buffer.clear();
-        buffer.extend_from_slice(
-            br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"dry-run","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","dryRun":true,"namespace":"#,
-        );
-        write(buffer, &namespace);
-        buffer.extend_from_slice(b",\"object\":");
-        pod(buffer);
-        buffer.extend_from_slice(b"}}");
+        wrap(&mut self.buffer, namespace.filter(|n| !n.is_empty()).unwrap_or(self.namespace), pod);
     }
 }
 
+/// Writes the review of a Pod's creation, as the API server asks it.
+pub(super) fn wrap(buffer: &mut Vec<u8>, namespace: &str, pod: impl FnOnce(&mut Vec<u8>)) {
+    buffer.clear();
+    buffer.extend_from_slice(
+            br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"dry-run","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","dryRun":true,"namespace":"#,
+        );
+    write(buffer, &namespace);
+    buffer.extend_from_slice(b",\"object\":");
+    pod(buffer);
+    buffer.extend_from_slice(b"}}");
+}
+
 /// Writes to memory, which cannot fail.
-fn write(buffer: &mut Vec<u8>, value: &impl serde::Serialize) {
+pub(super) fn write(buffer: &mut Vec<u8>, value: &impl serde::Serialize) {
     let _ = serde_json::to_writer(buffer, value);
 }
 
@@ -226,22 +237,22 @@ fn refusal(line: usize, message: String, hint: Option<&str>) -> Refusal {
     Refusal { line, column: None, message, hint: hint.map(str::to_owned) }
 }
 
-/// What is wrong with a document that is neither of what we review.
-fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Refusal {
+/// What is wrong with a document that is neither of what we review; `None` where it is a manifest of another kind.
+fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Option<Refusal> {
     if !tree.is_map() {
-        return refusal(line, "not a Kubernetes manifest".to_owned(), Some("a manifest has apiVersion and kind"));
+        return Some(refusal(line, "not a Kubernetes manifest".to_owned(), Some("a manifest has apiVersion and kind")));
     }
     let name = metadata(tree, "name").map(|n| format!(" {n}")).unwrap_or_default();
-    match (api_version, kind) {
+    Some(match (api_version, kind) {
         (_, "") => refusal(
             line,
             format!("this manifest{name} has no kind"),
             Some("add apiVersion and kind, such as `kind: Pod`"),
         ),
-        (_, "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow") => refusal(
+        (version, "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow") => refusal(
             line,
-            format!("{kind}{name}: this release does not expand workflows into pods yet"),
-            Some("record the pods of a run instead: kubectl get pods -l workflows.argoproj.io/workflow=NAME -o yaml"),
+            format!("{kind}{name} of apiVersion {version:?}"),
+            Some("write `apiVersion: argoproj.io/v1alpha1`"),
         ),
         (version, "AdmissionReview") if version != API_VERSION => {
             refusal(line, format!("AdmissionReview of {version}, {API_VERSION} is expected"), None)
@@ -254,11 +265,9 @@ fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Refus
         (version, "Pod") => {
             refusal(line, format!("Pod{name} of apiVersion {version:?}"), Some("write `apiVersion: v1`"))
         }
-        (_, "Namespace") => {
-            refusal(line, format!("Namespace{name} is no pod"), Some("give it with --with: its labels are context"))
-        }
-        _ => refusal(line, format!("{kind}{name} is no pod"), Some("Pod, List and AdmissionReview are taken")),
-    }
+        ("", _) => refusal(line, format!("{kind}{name} has no apiVersion"), Some("a manifest has apiVersion and kind")),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -272,7 +281,7 @@ mod tests {
 
     /// What is found, and the refusals by line.
     fn find(text: &str) -> (Vec<Found>, Vec<(usize, String)>) {
-        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        let (mut found, mut workflows, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let mut finder = Finder {
             namespace: "fallback",
             subject: |s: Subject<'_>| {
@@ -282,12 +291,16 @@ mod tests {
                 let namespace = review["request"]["namespace"].as_str().unwrap().to_owned();
                 found.push((s.line, namespace, object["metadata"]["name"].as_str().unwrap().to_owned()));
             },
+            workflow: |tree: &Tree<'_>, line| workflows.push((line, metadata(tree, "name").unwrap().to_owned())),
             refuse: |r: Refusal| refused.push((r.line, r.message)),
             buffer: Vec::new(),
+            others: 0,
         };
         for document in yaml::documents(text.as_bytes()) {
             finder.document(&document.unwrap());
         }
+        assert!(finder.others < 2);
+        found.extend(workflows.into_iter().map(|(line, name)| (line, "(expanded)".to_owned(), name)));
         (found, refused)
     }
 
@@ -316,20 +329,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_pod_and_goes_on() {
-        let text = "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: ci}\n---\na: 1\n---\n- x\n---\n\
+        let text = "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: ci}\n---\nkind: CronWorkflow\napiVersion: v1\n---\na: 1\n---\n- x\n---\n\
                     kind: Pod\napiVersion: v2\n---\nkind: Deployment\napiVersion: apps/v1\n---\n{\"kind\": 3}\n";
         let (found, refused) = find(text);
-        assert!(found.is_empty());
+        assert_eq!(found, [(1, "(expanded)".to_owned(), "ci".to_owned())]);
         let said: Vec<_> = refused.iter().map(|(line, message)| (*line, message.split(':').next().unwrap())).collect();
         assert_eq!(
             said,
             [
-                (1, "Workflow ci"),
-                (5, "this manifest has no kind"),
-                (7, "not a Kubernetes manifest"),
-                (9, "Pod of apiVersion \"v2\""),
-                (12, "Deployment is no pod"),
-                (15, "this manifest has no kind")
+                (5, "CronWorkflow of apiVersion \"v1\""),
+                (8, "this manifest has no kind"),
+                (10, "not a Kubernetes manifest"),
+                (12, "Pod of apiVersion \"v2\""),
+                (18, "this manifest has no kind")
             ]
         );
     }

@@ -1,8 +1,8 @@
 //! `stepspan dry-run`: manifests -> reviews -> what the webhook would do, in the order of the input.
 //!
-//! [`input`] reads files as batches of documents ([`list`] takes kubectl's Lists apart), [`pipeline`] spreads the batches over
-//! all cores, [`manifest`] finds the reviews in a document, [`step`] asks the evaluator, [`apply`] does what it says,
-//! [`render`] writes ([`splice`]: JSON from JSON).
+//! [`references`] looks for what Workflows may refer to, [`input`] reads files as batches of documents ([`list`] takes kubectl's Lists apart), [`pipeline`](super::pipeline) spreads the batches over
+//! all cores, [`manifest`] finds the reviews in a document, [`offline`](crate::offline) expands Workflows to pods, [`step`] asks the evaluator, [`apply`] does what it says,
+//! [`compare`] asks it under two policy sets, [`render`] writes ([`splice`]: JSON from JSON).
 //!
 //! # Invariants
 //!
@@ -16,6 +16,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -24,48 +25,61 @@ use anyhow::Context as _;
 
 mod apply;
 mod args;
+mod compare;
 mod input;
 mod list;
 mod manifest;
-mod pipeline;
 mod progress;
+mod references;
 mod render;
 mod splice;
 mod step;
 
-pub(super) use args::Args;
+pub(super) use args::{Argo, Args, Output};
 
 use self::progress::Progress;
 use self::render::sheet::Sheet;
 use self::step::Reviewer;
+use crate::argo::expand::Settings;
 use crate::cli::palette::Palette;
+use crate::cli::pipeline::ordered;
+use crate::offline::Expander;
 use crate::policy::compile::Rules;
+use crate::policy::load::LoadErrors;
 use crate::source::files;
 
 /// Reviews everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    run_with(args, None)
+}
+
+/// The same; with `newer` policies, compared with what those make of it.
+pub(super) fn run_with(args: Args, newer: Option<&[PathBuf]>) -> anyhow::Result<ExitCode> {
     let mut stderr = anstream::stderr();
     // Nobody is left to tell if stderr is closed; so for all that is written there.
-    let context = args.facts.context(&mut |note| drop(writeln!(stderr, "{note}")))?;
+    let (context, mut library) = args.facts.gather(&args.namespace, &mut |note| drop(writeln!(stderr, "{note}")))?;
     let rules = Rules { allow_env: context.allow_env.clone() };
-    let policies = match files::load(&args.policies, &rules) {
-        Ok(policies) => policies,
-        Err(errors) => {
-            for error in &errors.0 {
-                let _ = writeln!(stderr, "error: {error}");
-            }
-            return Ok(ExitCode::from(2));
-        }
+    let mut load = |paths: &[PathBuf]| {
+        let told = |errors: LoadErrors| errors.0.iter().for_each(|error| drop(writeln!(stderr, "error: {error}")));
+        files::load(paths, &rules).map_err(told).ok()
+    };
+    let (Some(policies), Some(newer)) = (load(&args.policies), newer.map_or(Some(None), |paths| load(paths).map(Some)))
+    else {
+        return Ok(ExitCode::from(2));
     };
     let paths: Vec<_> = args.files.into_iter().chain(args.filenames).collect();
-    let (inputs, total) = input::inputs(&paths)?;
+    let stdin = references::collect(&paths, &args.namespace, &mut library);
+    let (inputs, total) = input::inputs(&paths, stdin)?;
     let palette = Palette::of(args.color);
-    let reviewer = Reviewer { policies, context, namespace: args.namespace, output: args.output, palette };
+    let settings = Settings::new(args.argo.into(), library.controller_config()).map_err(anyhow::Error::msg)?;
+    let expander = Expander { library, settings, only: args.expand_only };
+    let reviewer =
+        Reviewer { policies, context, namespace: args.namespace, output: args.output, palette, expander, newer };
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let progress = Progress::new(total, io::stdout().is_terminal());
     let mut sheet = Sheet::new(io::stdout().lock(), stderr, args.output, palette, progress);
-    let done = pipeline::ordered(
+    let done = ordered(
         inputs,
         workers,
         move |batch| reviewer.batch(batch),

@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::args::Output;
+use super::compare::Pair;
 use super::input::{Batch, Item};
-use super::manifest::{Finder, Object, Refusal, Subject, metadata};
+use super::manifest::{self, Finder, Object, Refusal, Subject, metadata};
 use super::render::{self, Piece};
+use crate::admission::explain::{Explanation, explain};
 use crate::admission::{Outcome, Reviewed, review};
 use crate::argo::StepPod;
 use crate::cli::palette::Palette;
 use crate::context::Context;
 use crate::inject::reason::SkipReason;
 use crate::json::Json;
+use crate::offline::{Expanded, Expander};
 use crate::policy::PolicySet;
 use crate::yaml::Tree;
 
@@ -25,6 +28,9 @@ pub(super) struct Reviewer {
     pub namespace: String,
     pub output: Option<Output>,
     pub palette: Palette,
+    pub expander: Expander,
+    /// Policies to compare with.
+    pub newer: Option<PolicySet>,
 }
 
 /// A reviewed object.
@@ -38,6 +44,19 @@ pub(super) struct Step<'a> {
     pub before: Tree<'a>,
     /// What the evaluator says.
     pub reviewed: Reviewed,
+    /// What has to be for the pod to be created at all.
+    pub conditions: Vec<String>,
+    /// What led to it, where it is asked for.
+    pub explanation: Explanation,
+}
+
+/// Where an object comes from.
+struct Origin<'a> {
+    file: &'a Arc<str>,
+    /// For pods of a Workflow.
+    expanded: Option<&'a Expanded>,
+    /// The same as newer policies let the Workflow carry it.
+    newer: Option<&'a Expanded>,
 }
 
 /// What a batch came to.
@@ -59,6 +78,14 @@ pub(super) struct Tally {
     pub skipped: usize,
     /// Selected, and could not be injected.
     pub failed: usize,
+    /// Pods printed without injection.
+    pub expanded: usize,
+    /// Compared, and not the same.
+    pub changed: usize,
+    /// Compared, and the same.
+    pub same: usize,
+    /// Manifests of other kinds.
+    pub others: usize,
     /// Documents that are no input.
     pub bad: usize,
 }
@@ -76,12 +103,22 @@ impl Reviewer {
                     let cell = std::cell::RefCell::new(&mut done);
                     let mut finder = Finder {
                         namespace: &self.namespace,
-                        subject: |subject: Subject<'_>| self.subject(subject, &file, *cell.borrow_mut()),
+                        subject: |subject: Subject<'_>| {
+                            self.subject(
+                                subject,
+                                &Origin { file: &file, expanded: None, newer: None },
+                                *cell.borrow_mut(),
+                            );
+                        },
+                        workflow: |tree: &Tree<'_>, line| self.workflow(tree, line, &file, *cell.borrow_mut()),
                         refuse: |refusal| refuse(&file, &refusal, self.output, *cell.borrow_mut()),
                         buffer: std::mem::take(&mut buffer),
+                        others: 0,
                     };
                     finder.document(&document);
+                    let others = finder.others;
                     buffer = finder.buffer;
+                    done.tally.others += others;
                 }
                 Item::Broken(error) => refuse(&file, &error.into(), self.output, &mut done),
                 Item::Unreadable(message, hint) => {
@@ -93,9 +130,39 @@ impl Reviewer {
         done
     }
 
-    fn subject(&self, subject: Subject<'_>, file: &Arc<str>, done: &mut Done) {
+    /// The pods of a Workflow.
+    fn workflow(&self, manifest: &Tree<'_>, line: usize, file: &Arc<str>, done: &mut Done) {
+        // A tree holds nothing that has no JSON.
+        let manifest = serde_json::to_value(manifest).unwrap_or_default();
+        let found = self.expander.pods(&manifest, &self.namespace, &self.policies, &self.context);
+        for message in found.problems {
+            refuse(file, &Refusal { line, column: None, message, hint: None }, self.output, done);
+        }
+        let newer = self.newer.as_ref();
+        let newer = newer.map(|newer| self.expander.pods(&manifest, &self.namespace, newer, &self.context).pods);
+        let mut buffer = Vec::new();
+        for (at, expanded) in found.pods.iter().enumerate() {
+            if self.expander.only {
+                render::expanded(expanded, self.output, &mut done.pieces);
+                done.tally.expanded += 1;
+                continue;
+            }
+            let pod = &expanded.pod;
+            let namespace = pod["metadata"]["namespace"].as_str().unwrap_or(&self.namespace);
+            manifest::wrap(&mut buffer, namespace, |buffer| manifest::write(buffer, pod));
+            let subject = Subject { review: &buffer, object: Object::Tree(pod.into()), line };
+            let newer = newer.as_ref().and_then(|pods| pods.get(at));
+            self.subject(subject, &Origin { file, expanded: Some(expanded), newer }, done);
+        }
+    }
+
+    fn subject(&self, subject: Subject<'_>, origin: &Origin<'_>, done: &mut Done) {
         let Subject { review: bytes, object, line } = subject;
-        let reviewed = review(bytes, &self.policies, &self.context);
+        let file = origin.file;
+        let unresolved = origin.expanded.map(|expanded| &expanded.unresolved).filter(|all| !all.is_empty());
+        let own = unresolved.map(|all| Context { unresolved: all.clone(), ..self.context.clone() });
+        let context = own.as_ref().unwrap_or(&self.context);
+        let reviewed = review(bytes, &self.policies, context);
         if matches!(reviewed.reason, Some(SkipReason::Malformed | SkipReason::WrongKind)) {
             let message = match reviewed.reason {
                 Some(SkipReason::WrongKind) => {
@@ -121,7 +188,16 @@ impl Reviewer {
                 return refuse(file, &refusal, self.output, done);
             }
         };
-        let step = Step { file: file.clone(), line, before, reviewed };
+        if let Some(newer) = &self.newer {
+            let pair = Pair { file, line, bytes, before, older: reviewed, newer: origin.newer };
+            return self.compare(pair, newer, context, done);
+        }
+        let conditions = origin.expanded.map(|expanded| expanded.conditions.clone()).unwrap_or_default();
+        let explanation = match self.output {
+            Some(Output::Explain | Output::ExplainJson) => explain(bytes, &self.policies, context, &reviewed),
+            _ => Explanation::default(),
+        };
+        let step = Step { file: file.clone(), line, before, reviewed, conditions, explanation };
         render::step(step, self.output, self.palette, &mut done.pieces);
     }
 }
@@ -148,19 +224,25 @@ impl Tally {
         self.labelled += other.labelled;
         self.skipped += other.skipped;
         self.failed += other.failed;
+        self.expanded += other.expanded;
+        self.changed += other.changed;
+        self.same += other.same;
+        self.others += other.others;
         self.bad += other.bad;
     }
 
     /// Pods that were reviewed.
     pub fn pods(self) -> usize {
-        self.injected + self.labelled + self.skipped + self.failed
+        self.injected + self.labelled + self.skipped + self.failed + self.expanded
     }
 
     /// 0 good, 1 a step could not be injected, 2 bad input.
     pub fn exit_code(self) -> u8 {
         match self {
             Self { bad: 1.., .. } => 2,
-            Self { failed: 1.., .. } => 1,
+            // Whoever reviews nothing has been given the wrong files.
+            Self { others: 1.., .. } if self.pods() == 0 => 2,
+            Self { changed: 1.., .. } | Self { failed: 1.., same: 0, .. } => 1,
             _ => 0,
         }
     }
@@ -168,12 +250,21 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} injected", self.injected)?;
+        if self.changed + self.same > 0 {
+            write!(f, "{} changed, {} the same", self.changed, self.same)?;
+        } else if self.expanded > 0 {
+            write!(f, "{} pods, not injected", self.expanded)?;
+        } else {
+            write!(f, "{} injected", self.injected)?;
+        }
+        let compared = self.changed + self.same > 0;
+        let of_one = |count: usize| if compared { 0 } else { count };
         let others = [
-            (self.labelled, "labelled"),
-            (self.skipped, "skipped"),
-            (self.failed, "could not be injected"),
+            (of_one(self.labelled), "labelled"),
+            (of_one(self.skipped), "skipped"),
+            (of_one(self.failed), "could not be injected"),
             (self.bad, "refused"),
+            (self.others, "of other kinds passed over"),
         ];
         others.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }

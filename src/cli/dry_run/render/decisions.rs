@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::step::Step;
+use crate::admission::Reviewed;
+use crate::admission::explain::Variables;
 use crate::patch::Op;
 
 #[derive(Serialize)]
@@ -28,6 +30,9 @@ struct Decisions<'a> {
     /// By field path; where one policy alone matched it wrote everything, and this is empty.
     writers: BTreeMap<&'a str, Writer<'a>>,
     warnings: &'a [String],
+    /// What has to be for the pod to be created at all.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    conditions: &'a [String],
     source: Source<'a>,
 }
 
@@ -85,6 +90,69 @@ pub(super) fn write(step: &Step<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+#[derive(Serialize)]
+struct Explained<'a> {
+    pod: String,
+    step: String,
+    decisions: Decisions<'a>,
+    /// By correlation key, in the order in which they are asked.
+    sources: BTreeMap<&'a str, &'a [String]>,
+    variables: &'a [Variables],
+}
+
+/// Writes a step's line for `explain`.
+pub(super) fn explain(step: &Step<'_>, out: &mut Vec<u8>) {
+    let line = Explained {
+        pod: step.name(),
+        step: step.step_name(),
+        decisions: decisions(step),
+        sources: step.explanation.sources.iter().map(|key| (key.name.as_str(), key.from.as_slice())).collect(),
+        variables: &step.explanation.containers,
+    };
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(&mut *out, &line);
+    out.push(b'\n');
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    pod: String,
+    old: Side<'a>,
+    new: Side<'a>,
+    source: Source<'a>,
+}
+
+#[derive(Serialize)]
+struct Side<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    policies: &'a [String],
+    patch: &'a [Op],
+    warnings: &'a [String],
+}
+
+/// Writes a pod's line for `diff`.
+pub(super) fn changed(file: &str, line: usize, sides: [&Reviewed; 2], out: &mut Vec<u8>) {
+    fn side(reviewed: &Reviewed) -> Side<'_> {
+        Side {
+            outcome: reviewed.outcome.label(),
+            reason: reviewed.reason.as_ref().map(ToString::to_string),
+            policies: &reviewed.decision.policies,
+            patch: &reviewed.patch,
+            warnings: &reviewed.warnings,
+        }
+    }
+    let [old, new] = sides;
+    let pod = format!("{}/{}", old.namespace, old.name);
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(
+        &mut *out,
+        &Changed { pod, old: side(old), new: side(new), source: Source { file, line } },
+    );
+    out.push(b'\n');
+}
+
 fn decisions<'a>(step: &'a Step<'_>) -> Decisions<'a> {
     let reviewed = &step.reviewed;
     let decision = &reviewed.decision;
@@ -124,6 +192,7 @@ fn decisions<'a>(step: &'a Step<'_>) -> Decisions<'a> {
             .map(|(path, w)| (path.as_str(), Writer { policy: &w.policy, over: &w.over }))
             .collect(),
         warnings: &reviewed.warnings,
+        conditions: &step.conditions,
         source: Source { file: &step.file, line: step.line },
     }
 }

@@ -5,6 +5,7 @@ use similar::{ChangeTag, DiffOp, TextDiff};
 use super::super::step::Step;
 use super::patched;
 use super::place::Places;
+use crate::admission::Reviewed;
 use crate::cli::palette::{Palette, Tone, harmless};
 use crate::yaml::Tree;
 
@@ -30,7 +31,23 @@ pub(super) fn write(step: Step<'_>, palette: Palette, named: bool, out: &mut Vec
     out.push(b'\n');
 }
 
-fn as_yaml(tree: &Tree<'_>) -> String {
+/// Writes what changes from one policy set to another, and the decisions where they differ.
+pub(super) fn changed(file: &str, at: usize, sides: [(&str, &Reviewed); 2], palette: Palette, out: &mut Vec<u8>) {
+    let [(old, older), (new, newer)] = sides;
+    let says = |reviewed: &Reviewed| {
+        let by = &reviewed.decision.policies;
+        let by = if by.is_empty() { String::new() } else { format!("  by {}", by.join(", ")) };
+        let reason = reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        harmless(&format!("{}{reason}{by}", reviewed.outcome.label()))
+    };
+    let name = harmless(&format!("{}/{}", older.namespace, older.name));
+    super::line(out, &palette.paint(Tone::Strong, format!("--- {name}  {}:{at}  {}", harmless(file), says(older))));
+    super::line(out, &palette.paint(Tone::Strong, format!("+++ {name}  {}", says(newer))));
+    hunks(old, new, palette, out);
+    out.push(b'\n');
+}
+
+pub(super) fn as_yaml(tree: &Tree<'_>) -> String {
     let mut bytes = Vec::new();
     tree.append_to(&mut bytes);
     // What is written is UTF-8.

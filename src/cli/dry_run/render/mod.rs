@@ -9,12 +9,16 @@ use super::args::Output;
 use super::manifest::Refusal;
 use super::splice;
 use super::step::Step;
+use crate::admission::Reviewed;
 use crate::cli::palette::{Palette, harmless};
+use crate::offline::Expanded;
 use crate::patch::Op;
 use crate::yaml::Tree;
+use stepspan_contract::names;
 
 mod decisions;
 mod diff;
+mod explain;
 mod junit;
 mod place;
 mod row;
@@ -62,7 +66,52 @@ pub(super) fn step(step: Step<'_>, output: Option<Output>, palette: Palette, pie
         }),
         Some(Output::Patch) => text(pieces, |out| decisions::write(&step, out)),
         Some(Output::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
+        // Written by [`changed`].
+        Some(Output::Compare | Output::CompareJson) => {}
+        Some(Output::Explain) => text(pieces, |out| explain::write(&step, palette, out)),
+        Some(Output::ExplainJson) => text(pieces, |out| decisions::explain(&step, out)),
     }
+}
+
+/// Writes a pod as the controller creates it.
+pub(super) fn expanded(expanded: &Expanded, output: Option<Output>, pieces: &mut Vec<Piece>) {
+    let mut pod = expanded.pod.clone();
+    if !expanded.unresolved.is_empty() {
+        pod["metadata"]["annotations"][names::DYNAMIC_ANNOTATION] = expanded.unresolved.join(",").into();
+    }
+    text(pieces, |out| {
+        if output == Some(Output::Json) {
+            out.extend_from_slice(JSON_SEPARATOR);
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(out, &pod);
+        } else {
+            out.extend_from_slice(YAML_SEPARATOR);
+            for condition in &expanded.conditions {
+                line(out, &format!("# if {}", harmless(condition)));
+            }
+            Tree::from(&pod).append_to(out);
+        }
+    });
+}
+
+/// A pod as YAML, patched.
+pub(super) fn yaml_of(tree: Tree<'_>, patch: &[Op]) -> String {
+    diff::as_yaml(&patched(tree, patch))
+}
+
+/// Writes what changes for a pod from one policy set to another: its YAML under each, and what the evaluator says.
+pub(super) fn changed(
+    file: &Arc<str>,
+    at: usize,
+    sides: [(&str, &Reviewed); 2],
+    output: Option<Output>,
+    palette: Palette,
+    pieces: &mut Vec<Piece>,
+) {
+    text(pieces, |out| match output {
+        Some(Output::CompareJson) => decisions::changed(file, at, sides.map(|(_, reviewed)| reviewed), out),
+        _ => diff::changed(file, at, sides, palette, out),
+    });
 }
 
 fn patched<'a>(mut tree: Tree<'a>, patch: &'a [Op]) -> Tree<'a> {

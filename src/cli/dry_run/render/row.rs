@@ -60,6 +60,9 @@ fn detail(step: &Step<'_>) -> String {
     let reviewed = &step.reviewed;
     let decision = &reviewed.decision;
     let mut parts = Vec::new();
+    if !step.conditions.is_empty() {
+        parts.push(format!("[if {}]", step.conditions.join(", and ")));
+    }
     if let Some(reason) = &reviewed.reason {
         parts.push(reason.to_string());
         let told = |why: &Mismatch| !matches!(why, Mismatch::OptedOut);

@@ -84,11 +84,13 @@ impl<O: Write, E: Write> Sheet<O, E> {
         }
         self.flush()?;
         self.progress.end();
-        if matches!(self.output, None | Some(Output::Summary)) {
+        if matches!(self.output, None | Some(Output::Summary | Output::Compare)) {
             let text = self.tally.to_string();
             self.problem(&text);
         }
-        Ok(self.tally.exit_code())
+        let explained = matches!(self.output, Some(Output::Explain | Output::ExplainJson));
+        // What is explained is no failure.
+        Ok(self.tally.exit_code()).map(|code| if explained && code == 1 { 0 } else { code })
     }
 
     /// What stands before everything.
@@ -112,7 +114,9 @@ impl<O: Write, E: Write> Sheet<O, E> {
         if self.fresh {
             self.begin();
             match self.output {
-                Some(Output::Yaml) if text.starts_with(YAML_SEPARATOR) => drop(text.drain(..YAML_SEPARATOR.len())),
+                Some(Output::Yaml) | None if text.starts_with(YAML_SEPARATOR) => {
+                    drop(text.drain(..YAML_SEPARATOR.len()));
+                }
                 // The first item stands on a line of its own, as all do.
                 Some(Output::Json) if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
                 _ => {}

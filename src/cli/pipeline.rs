@@ -12,6 +12,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+/// Of a worker: templates of Workflows stand in one another, up to a bound.
+const STACK: usize = 16 << 20;
 /// Pieces in flight for each worker.
 const WINDOW: usize = 3;
 
@@ -42,7 +44,7 @@ where
     let work = Arc::new(work);
     for i in 0..workers.get() {
         let (todo, work) = (todo.clone(), work.clone());
-        thread::Builder::new().name(format!("worker-{i}")).spawn(move || work_on(&todo, &*work))?;
+        thread::Builder::new().name(format!("worker-{i}")).stack_size(STACK).spawn(move || work_on(&todo, &*work))?;
     }
     drop(todo);
     thread::Builder::new().name("reader".to_owned()).spawn(move || {
