@@ -18,3 +18,5 @@ mod docs;
 mod dry_run;
 /// What `make image` says is in its programs, against Cargo.
 mod sbom;
+
+mod suites;

@@ -4,16 +4,21 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod diff;
 #[cfg(feature = "webhook")]
 mod doctor;
 mod dry_run;
+mod explain;
 mod facts;
 mod palette;
+mod pipeline;
 mod schema;
+mod test;
 #[cfg(feature = "webhook")]
 mod units;
 #[cfg(feature = "webhook")]
 mod webhook;
+mod xml;
 
 /// Makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
 #[derive(Debug, Parser)]
@@ -25,10 +30,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Diff(Box<diff::Args>),
     #[cfg(feature = "webhook")]
     Doctor(Box<doctor::Args>),
     DryRun(Box<dry_run::Args>),
+    Explain(Box<explain::Args>),
     Schema(schema::Args),
+    Test(Box<test::Args>),
     #[cfg(feature = "webhook")]
     Webhook(Box<webhook::Args>),
 }
@@ -36,10 +44,13 @@ enum Command {
 /// Reads the arguments, does what they say, and gives the exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Diff(args) => diff::run(*args),
         #[cfg(feature = "webhook")]
         Command::Doctor(args) => doctor::run(*args),
         Command::DryRun(args) => dry_run::run(*args),
+        Command::Explain(args) => explain::run(*args),
         Command::Schema(args) => schema::run(&args),
+        Command::Test(args) => test::run(*args),
         #[cfg(feature = "webhook")]
         Command::Webhook(args) => webhook::run(*args),
     };

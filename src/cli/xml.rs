@@ -1,0 +1,37 @@
+//! Text in XML.
+
+use std::fmt::Write;
+
+/// Text for elements and attributes; what XML 1.0 has no way to write (section 2.2, `Char`) becomes U+FFFD.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\n' => out.push_str("&#10;"),
+            '\t' => out.push_str("&#9;"),
+            '\r' => out.push_str("&#13;"),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            '\x7f'..='\u{9f}' => drop(write!(out, "&#{};", u32::from(c))),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_name_holds_the_xml_is_valid() {
+        assert_eq!(
+            escaped("a<b>&\"'\n\t\u{1b}[0m\0\u{85}é"),
+            "a&lt;b&gt;&amp;&quot;&apos;&#10;&#9;\u{fffd}[0m\u{fffd}&#133;é"
+        );
+    }
+}

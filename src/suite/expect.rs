@@ -1,0 +1,197 @@
+//! Expectations against what a review came to.
+
+use serde_json::Value;
+
+use super::Failure;
+use super::run::Looked;
+use super::spec::{Bound, Correlated, Decided, Expect, FullValue, Variable};
+use crate::yaml;
+
+impl Expect {
+    /// Whether nothing is expected.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            outcome,
+            reason,
+            policies,
+            containers,
+            values,
+            env,
+            pod,
+            contains,
+            absent,
+            operations,
+            growth,
+            warnings,
+        } = self;
+        outcome.is_none()
+            && reason.is_none()
+            && policies.is_none()
+            && containers.is_empty()
+            && values.is_empty()
+            && env.is_empty()
+            && pod.is_none()
+            && contains.is_none()
+            && absent.is_empty()
+            && operations.is_none()
+            && growth.is_none()
+            && warnings.is_none()
+    }
+
+    /// What does not hold.
+    pub(super) fn failures(&self, looked: &Looked) -> Vec<Failure> {
+        let mut all = Vec::new();
+        self.decision(looked, &mut all);
+        self.values(looked, &mut all);
+        self.env(looked, &mut all);
+        self.pod(looked, &mut all);
+        all
+    }
+
+    fn decision(&self, looked: &Looked, all: &mut Vec<Failure>) {
+        let reviewed = &looked.reviewed;
+        let mut same = |what: &str, expected: Option<&String>, found: String| {
+            if let Some(expected) = expected.filter(|expected| **expected != found) {
+                all.push(Failure::new(what, expected, found));
+            }
+        };
+        same("outcome", self.outcome.as_ref(), reviewed.outcome.label().to_owned());
+        let reason = reviewed.reason.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        same("reason", self.reason.as_ref(), reason);
+        let policies = self.policies.as_ref().map(|policies| policies.join(", "));
+        same("policies", policies.as_ref(), reviewed.decision.policies.join(", "));
+        for (name, expected) in &self.containers {
+            let found = reviewed.decision.containers.iter().find(|container| container.name == *name);
+            let found =
+                found.map(|found| found.skipped.as_ref().map_or_else(|| "injected".to_owned(), ToString::to_string));
+            same(
+                &format!("containers.{name}"),
+                Some(expected),
+                found.unwrap_or_else(|| "no such container".to_owned()),
+            );
+        }
+        if let Some(expected) = &self.warnings {
+            let found = &reviewed.warnings;
+            let fits =
+                found.len() == expected.len() && found.iter().zip(expected).all(|(found, part)| found.contains(part));
+            if !fits {
+                all.push(Failure::new("warnings", expected.join("\n"), found.join("\n")));
+            }
+        }
+        let mut bounded = |what: &str, bound: Option<Bound>, number: usize| {
+            if let Some(expected) = bound.and_then(|bound| bound.refuses(number)) {
+                all.push(Failure::new(what, expected, number.to_string()));
+            }
+        };
+        bounded("operations", self.operations, reviewed.patch.len());
+        let size = |pod: &Value| pod.to_string().len();
+        bounded("growth", self.growth, size(&looked.after).saturating_sub(size(&looked.before)));
+    }
+
+    fn values(&self, looked: &Looked, all: &mut Vec<Failure>) {
+        for (key, expected) in &self.values {
+            let Some(found) = looked.reviewed.decision.values.iter().find(|value| value.key == *key) else {
+                all.push(Failure::new(format!("values.{key}"), "a value", "no policy that matches has this key"));
+                continue;
+            };
+            let (value, source) = match expected {
+                Correlated::Value(value) => (Some(value), None),
+                Correlated::Full(FullValue { value, source }) => (value.is_some().then_some(value), source.as_ref()),
+            };
+            if let Some(value) = value.filter(|value| **value != found.value) {
+                all.push(Failure::new(format!("values.{key}"), shown(value.as_deref()), shown(found.value.as_deref())));
+            }
+            if source.is_some() && source != found.source.as_ref() {
+                let (expected, found) = (shown(source.map(String::as_str)), shown(found.source.as_deref()));
+                all.push(Failure::new(format!("values.{key}.source"), expected, found));
+            }
+        }
+    }
+
+    fn env(&self, looked: &Looked, all: &mut Vec<Failure>) {
+        for (container, variables) in &self.env {
+            for (name, expected) in variables {
+                let what = format!("env.{container}.{name}");
+                match expected {
+                    Variable::Value(expected) => {
+                        let found = looked.variable(container, name);
+                        if *expected != found {
+                            all.push(Failure::new(what, shown(expected.as_deref()), shown(found.as_deref())));
+                        }
+                    }
+                    Variable::Decision(Decided { value, decision }) => {
+                        let of = looked.explanation.containers.iter().find(|of| of.container == *container);
+                        let found = of.and_then(|of| of.variables.iter().find(|variable| variable.name == *name));
+                        let Some(found) = found else {
+                            all.push(Failure::new(what, decision.clone(), "no variable of ours"));
+                            continue;
+                        };
+                        if found.decision != decision {
+                            all.push(Failure::new(what.clone(), decision.clone(), found.decision));
+                        }
+                        if value.as_ref().is_some_and(|value| *value != found.value) {
+                            all.push(Failure::new(what, shown(value.as_deref()), found.value.clone()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pod(&self, looked: &Looked, all: &mut Vec<Failure>) {
+        if let Some(expected) = self.pod.as_ref().filter(|expected| **expected != looked.after) {
+            all.push(Failure::new("pod", as_yaml(expected), as_yaml(&looked.after)));
+        }
+        if let Some(part) = &self.contains {
+            subset("contains", part, &looked.after, all);
+        }
+        for pointer in &self.absent {
+            if let Some(found) = looked.after.pointer(pointer) {
+                all.push(Failure::new(format!("absent {pointer}"), "nothing", as_yaml(found)));
+            }
+        }
+    }
+}
+
+fn shown(value: Option<&str>) -> String {
+    value.map_or_else(|| "none".to_owned(), str::to_owned)
+}
+
+fn as_yaml(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    // Writing to memory cannot fail, and what is written is UTF-8.
+    let _ = yaml::write(value, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Whether a part is in a whole: maps by key, elements of lists by `name` or `mountPath`, others by being there.
+fn subset(path: &str, part: &Value, whole: &Value, all: &mut Vec<Failure>) {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            for (key, part) in part {
+                match whole.get(key) {
+                    Some(found) => subset(&format!("{path}.{key}"), part, found, all),
+                    None => all.push(Failure::new(format!("{path}.{key}"), as_yaml(part), "nothing")),
+                }
+            }
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            for (at, part) in part.iter().enumerate() {
+                let key = ["name", "mountPath"].into_iter().find(|key| part[key].is_string());
+                let Some(key) = key else {
+                    if !whole.contains(part) {
+                        all.push(Failure::new(format!("{path}[{at}]"), as_yaml(part), "no such element"));
+                    }
+                    continue;
+                };
+                let place = format!("{path}[{}]", part[key].as_str().unwrap_or_default());
+                match whole.iter().find(|found| found[key] == part[key]) {
+                    Some(found) => subset(&place, part, found, all),
+                    None => all.push(Failure::new(place, as_yaml(part), "no such element")),
+                }
+            }
+        }
+        _ if part == whole => {}
+        _ => all.push(Failure::new(path, as_yaml(part), as_yaml(whole))),
+    }
+}

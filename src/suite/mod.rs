@@ -1,0 +1,51 @@
+//! Policy suites: cases of a step, and what has to become of it.
+//!
+//! `tests.yaml` beside a policy -> [`load`] (files, places of mistakes) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
+//! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried.
+
+pub mod coverage;
+mod expect;
+mod laws;
+pub mod load;
+pub mod run;
+pub mod spec;
+#[cfg(test)]
+mod tests;
+
+/// What became of a case.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The case's name.
+    pub case: String,
+    /// Line of the suite on which it starts.
+    pub line: usize,
+    /// What is not as it should be; empty where the case passes.
+    pub failures: Vec<Failure>,
+    /// Why the step was treated so, in lines.
+    pub explanation: Vec<String>,
+}
+
+/// An expectation that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What was looked at, such as `values.repo`.
+    pub what: String,
+    /// What was expected, and what is; texts of several lines are shown as a diff.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+impl Outcome {
+    /// Of a case that was lost to a fault of ours.
+    pub fn lost(case: String) -> Self {
+        let failure = Failure::new("stepspan", "an outcome", "a fault in stepspan: please report it");
+        Self { case, line: 0, failures: vec![failure], explanation: Vec::new() }
+    }
+}
+
+impl Failure {
+    fn new(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), found: found.into() }
+    }
+}

@@ -1,0 +1,172 @@
+//! A case -> its step, reviewed -> what is not as it should be.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::load::{Loaded, manifests};
+use super::spec::{Case, Input};
+use super::{Failure, Outcome, laws};
+use crate::admission::explain::{Explanation, explain};
+use crate::admission::{self, Reviewed, review};
+use crate::argo::StepPod;
+use crate::argo::expand::{Library, source};
+use crate::context::Context;
+use crate::json::Json;
+use crate::offline::{Expander, pod_review};
+use crate::patch;
+
+/// A step that was reviewed.
+#[derive(Debug)]
+pub struct Looked {
+    /// Its namespace.
+    pub namespace: String,
+    /// The pod as it came.
+    pub before: Value,
+    /// The pod, patched.
+    pub after: Value,
+    /// The review.
+    pub reviewed: Reviewed,
+    /// What led to it.
+    pub explanation: Explanation,
+}
+
+impl Looked {
+    /// A variable of the patched pod, as the kubelet takes it: the last of several.
+    pub(super) fn variable(&self, container: &str, name: &str) -> Option<String> {
+        let containers = self.after["spec"]["containers"].as_array()?;
+        let container = containers.iter().find(|of| of["name"] == container)?;
+        let entry = container["env"].as_array()?.iter().rev().find(|entry| entry["name"] == name)?;
+        Some(entry["value"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// Runs a case.
+pub fn case(suite: &Loaded, line: usize, case: &Case) -> (Outcome, Option<Looked>) {
+    let context = case.context.as_ref().unwrap_or(&suite.context);
+    let mut outcome = Outcome { case: case.name.clone(), line, failures: Vec::new(), explanation: Vec::new() };
+    let subject = match subject(suite, &case.input, context) {
+        Ok(subject) => subject,
+        Err(why) => {
+            outcome.failures.push(Failure::new("input", "a step", why));
+            return (outcome, None);
+        }
+    };
+    let context = Context { unresolved: subject.unresolved, ..context.clone() };
+    let reviewed = review(&subject.review, &suite.policies, &context);
+    let explanation = explain(&subject.review, &suite.policies, &context, &reviewed);
+    let mut after = subject.pod.clone();
+    if let Err(path) = patch::apply(&mut after, &reviewed.patch) {
+        outcome.failures.push(Failure::new("law: never refusable", "a patch that applies", path));
+    }
+    let namespace = reviewed.namespace.clone();
+    let looked = Looked { namespace, before: subject.pod, after, reviewed, explanation };
+    outcome.failures.extend(case.expect.failures(&looked));
+    outcome.failures.extend(laws::failures(&looked, &suite.policies, &context));
+    outcome.explanation = told(&looked);
+    (outcome, Some(looked))
+}
+
+/// What is reviewed.
+struct Subject {
+    review: Vec<u8>,
+    pod: Value,
+    unresolved: Vec<String>,
+}
+
+/// The step that an input is about.
+fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, String> {
+    let folder = suite.file.parent().unwrap_or(Path::new("."));
+    let all = match (&input.file, &input.manifest) {
+        (Some(file), None) => manifests(&folder.join(file)).map_err(|mistake| mistake.to_string())?,
+        (None, Some(manifest)) => vec![manifest.clone()],
+        _ => return Err("an input has either `file` or `manifest`".to_owned()),
+    };
+    let namespace = input.namespace.as_deref().unwrap_or("default");
+    let mut library: Library = suite.expander.library.clone();
+    for manifest in &all {
+        library.take(manifest, namespace);
+    }
+    let expander = Expander { library, settings: suite.expander.settings.clone(), only: false };
+    let mut steps = Vec::new();
+    for manifest in &all {
+        let kind = manifest["kind"].as_str().unwrap_or_default();
+        let version = manifest["apiVersion"].as_str().unwrap_or_default();
+        match (version, kind) {
+            ("v1", "Pod") => {
+                let own = manifest["metadata"]["namespace"].as_str().unwrap_or(namespace);
+                steps.push(Subject {
+                    review: pod_review(own, manifest),
+                    pod: manifest.clone(),
+                    unresolved: Vec::new(),
+                });
+            }
+            (admission::API_VERSION, "AdmissionReview") => steps.push(Subject {
+                review: manifest.to_string().into_bytes(),
+                pod: manifest["request"]["object"].clone(),
+                unresolved: Vec::new(),
+            }),
+            (version, kind) if source::is_source(version, kind) => {
+                let found = expander.pods(manifest, namespace, &suite.policies, context);
+                if let Some(problem) = found.problems.first() {
+                    return Err(problem.clone());
+                }
+                steps.extend(found.pods.into_iter().map(|expanded| {
+                    let own = expanded.pod["metadata"]["namespace"].as_str().unwrap_or(namespace);
+                    Subject {
+                        review: pod_review(own, &expanded.pod),
+                        pod: expanded.pod,
+                        unresolved: expanded.unresolved,
+                    }
+                }));
+            }
+            _ => {}
+        }
+    }
+    chosen(steps, input.step.as_deref())
+}
+
+/// The step with that name; the only one where none is asked for.
+fn chosen(steps: Vec<Subject>, wanted: Option<&str>) -> Result<Subject, String> {
+    let names: Vec<[String; 3]> = steps.iter().map(|step| names(&step.pod)).collect();
+    let listed = || names.iter().map(|[_, node, _]| node.as_str()).collect::<Vec<_>>().join(", ");
+    let fits: Vec<usize> = match wanted {
+        None => (0..steps.len()).collect(),
+        Some(wanted) => {
+            let fits = |name: &[String; 3]| name.iter().any(|name| name == wanted);
+            names.iter().enumerate().filter(|(_, name)| fits(name)).map(|(at, _)| at).collect()
+        }
+    };
+    match (fits.as_slice(), wanted) {
+        ([at], _) => steps.into_iter().nth(*at).ok_or_else(String::new),
+        ([], None) => Err("there is no step in it: Pod, AdmissionReview and Argo's kinds are taken".to_owned()),
+        ([], Some(wanted)) => Err(format!("there is no step {wanted:?}; there are {}", listed())),
+        (_, None) => Err(format!("there are several steps, and `step` names none: {}", listed())),
+        (_, Some(wanted)) => {
+            Err(format!("{wanted:?} is the name of several steps; give the node's name: {}", listed()))
+        }
+    }
+}
+
+/// Names of a step: its own, its node's, its pod's.
+fn names(pod: &Value) -> [String; 3] {
+    let json = Json::from(pod.clone());
+    let read = StepPod::read(&json, "");
+    let step = read.as_ref().and_then(|pod| pod.step_name().map(str::to_owned)).unwrap_or_default();
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let node = read.as_ref().and_then(|pod| pod.node_name).map_or_else(|| name.clone(), str::to_owned);
+    [step, node, name]
+}
+
+/// Why the step was treated so.
+fn told(looked: &Looked) -> Vec<String> {
+    let decision = &looked.reviewed.decision;
+    let reason = looked.reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let mut lines = vec![format!("{}{reason}", looked.reviewed.outcome.label())];
+    lines.extend(decision.policies.iter().map(|name| format!("{name} matches")));
+    lines.extend(decision.mismatches.iter().map(|(name, why)| format!("{name} does not match: {why}")));
+    lines.extend(decision.values.iter().filter_map(|value| {
+        Some(format!("{} = {} from {}", value.key, value.value.as_ref()?, value.source.as_ref()?))
+    }));
+    lines
+}

@@ -1,0 +1,171 @@
+//! The fields of a suite, `kind: PolicyTest`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::context::Context;
+
+/// `apiVersion` of suites.
+pub const API_VERSION: &str = "stepspan.dev/v1alpha1";
+/// `kind` of suites.
+pub const KIND: &str = "PolicyTest";
+
+/// A suite, but for its cases.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Suite {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// [`KIND`].
+    pub kind: String,
+    /// Policy files and folders, relative to the suite; `policy.yaml` beside it where none is named.
+    pub policies: Vec<PathBuf>,
+    /// Manifests that Workflows refer to, and Namespaces.
+    pub with: Vec<PathBuf>,
+    /// `3.7`, `4.1` or `4.1-initless`.
+    pub argo: String,
+    /// Context of all cases.
+    pub context: Option<Context>,
+    /// The cases; read one by one, for the places of mistakes.
+    pub cases: Vec<Value>,
+}
+
+/// One case.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Case {
+    /// What it is about.
+    pub name: String,
+    /// The step.
+    pub input: Input,
+    /// Context of its own, in place of the suite's.
+    #[serde(default)]
+    pub context: Option<Context>,
+    /// What has to be.
+    pub expect: Expect,
+}
+
+/// A step: a Pod, an AdmissionReview, or a Workflow and the step it is about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// A file, relative to the suite.
+    pub file: Option<PathBuf>,
+    /// The same, inline.
+    pub manifest: Option<Value>,
+    /// Name of the step, of its node, or of its pod; needed where there are several.
+    pub step: Option<String>,
+    /// Namespace of manifests that name none.
+    pub namespace: Option<String>,
+}
+
+/// What has to be; what is left out is not looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expect {
+    /// `injected`, `labelled`, `skipped`, `failed`.
+    pub outcome: Option<String>,
+    /// Why it is not injected, such as `no-policy`.
+    pub reason: Option<String>,
+    /// Matching policies, highest priority first.
+    pub policies: Option<Vec<String>>,
+    /// By container: `injected`, or the reason why it is left alone.
+    pub containers: BTreeMap<String, String>,
+    /// By correlation key.
+    pub values: BTreeMap<String, Correlated>,
+    /// By container and variable, as the patched pod has them.
+    pub env: BTreeMap<String, BTreeMap<String, Variable>>,
+    /// The whole patched pod.
+    pub pod: Option<Value>,
+    /// A part of the patched pod; elements of lists are found by their `name`, or `mountPath`.
+    pub contains: Option<Value>,
+    /// JSON pointers of the patched pod at which nothing stands.
+    pub absent: Vec<String>,
+    /// Operations of the patch.
+    pub operations: Option<Bound>,
+    /// Bytes by which the pod's JSON grows.
+    pub growth: Option<Bound>,
+    /// Texts, each in the warning of the same place; there are no others.
+    pub warnings: Option<Vec<String>>,
+}
+
+/// A value, and where it has to come from.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Correlated {
+    /// The value; null where there is none.
+    Value(Option<String>),
+    /// The value with its source, such as `parameter/repo`.
+    Full(FullValue),
+}
+
+/// A value with its source.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FullValue {
+    /// The value.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// Its source.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+/// A variable of the patched pod.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Variable {
+    /// Its value; null where it is not there.
+    Value(Option<String>),
+    /// What became of ours, as `explain` names it: `added`, `kept` and so on.
+    Decision(Decided),
+}
+
+/// What became of a variable of ours.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// Our value.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// What became of it.
+    pub decision: String,
+}
+
+/// A number, or a range.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub enum Bound {
+    /// Exactly so many.
+    Exactly(usize),
+    /// At least, at most.
+    Range(Range),
+}
+
+/// At least, at most.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Range {
+    /// At least.
+    pub min: Option<usize>,
+    /// At most.
+    pub max: Option<usize>,
+}
+
+impl Bound {
+    /// What is wrong with a number; `None` where it fits.
+    pub fn refuses(self, number: usize) -> Option<String> {
+        match self {
+            Self::Exactly(wanted) => (number != wanted).then(|| wanted.to_string()),
+            Self::Range(Range { min, max }) => {
+                let fits = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
+                let least = min.map(|min| format!("at least {min}"));
+                let most = max.map(|max| format!("at most {max}"));
+                (!fits).then(|| least.into_iter().chain(most).collect::<Vec<_>>().join(" and "))
+            }
+        }
+    }
+}
