@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod identity;
 pub mod inject;
 pub mod json;
+pub mod lint;
 pub mod offline;
 pub mod patch;
 pub mod policy;

@@ -1,6 +1,11 @@
 //! The command line. Data goes to stdout, all else to stderr. Exit codes: 0 good, 1 found something, 2 bad input.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
 
 use clap::{Parser, Subcommand};
 
@@ -10,8 +15,11 @@ mod doctor;
 mod dry_run;
 mod explain;
 mod facts;
+mod github;
+mod lint;
 mod palette;
 mod pipeline;
+mod sarif;
 mod schema;
 mod test;
 #[cfg(feature = "webhook")]
@@ -35,10 +43,24 @@ enum Command {
     Doctor(Box<doctor::Args>),
     DryRun(Box<dry_run::Args>),
     Explain(Box<explain::Args>),
+    Lint(lint::Args),
     Schema(schema::Args),
     Test(Box<test::Args>),
     #[cfg(feature = "webhook")]
     Webhook(Box<webhook::Args>),
+}
+
+/// That nobody reads stdout any more is no mistake: the exit code still says what was found.
+fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// How many there are, with the word for it.
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Reads the arguments, does what they say, and gives the exit code.
@@ -49,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(*args),
         Command::DryRun(args) => dry_run::run(*args),
         Command::Explain(args) => explain::run(*args),
+        Command::Lint(args) => lint::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(*args),
         #[cfg(feature = "webhook")]

@@ -38,7 +38,6 @@ pub(crate) enum Tone {
     /// Where one is.
     Place,
     /// What one should look at.
-    #[cfg_attr(not(feature = "webhook"), allow(dead_code, reason = "only `doctor` warns"))]
     Warning,
 }
 

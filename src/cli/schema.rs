@@ -36,10 +36,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         serde_json::to_writer_pretty(&mut text, &named(load::schema()))?;
         text.push(b'\n');
     }
-    match io::stdout().write_all(&text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    super::written(io::stdout().write_all(&text))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The schema with a name of its own, in front of what the types say.

@@ -95,32 +95,83 @@ impl PolicySet {
     /// # Errors
     /// Every mistake of every document of every file, in the order of the files.
     pub fn from_files(files: &[PolicyFile], rules: &Rules) -> Result<Self, LoadErrors> {
-        let mut reading = Reading { rules, file: "", places: Vec::new(), policies: Vec::new(), errors: Vec::new() };
-        for file in files {
-            reading.file = &file.name;
-            let before = reading.policies.len() + reading.errors.len();
-            for document in yaml::documents(file.text.as_bytes()) {
-                reading.document(document);
-            }
-            if reading.policies.len() + reading.errors.len() == before {
-                reading.whole_file("no policy in it", Some(&format!("a document of kind {KIND}")));
-            }
-        }
-        let Reading { places, policies, mut errors, .. } = reading;
+        let Read { written, others, mut errors } = read(files, rules);
+        errors.extend(others.iter().flat_map(Other::refusal));
+        let (policies, places): (Vec<_>, Vec<_>) =
+            written.into_iter().map(|one| (one.policy, (one.file, one.place))).unzip();
         match Self::compile(policies, rules) {
             Ok(set) if errors.is_empty() => return Ok(set),
             Ok(_) => {}
             Err(wrong) => {
                 for (index, mistakes) in wrong {
-                    let Some((file, spanned)) = places.get(index) else { continue };
-                    errors.extend(mistakes.into_iter().map(|m| located(file, spanned, m)));
+                    let Some((file, place)) = places.get(index) else { continue };
+                    errors.extend(mistakes.into_iter().map(|m| located(file, place, m)));
                 }
             }
         }
-        let order = |file: &str| files.iter().position(|f| f.name == file);
-        errors.sort_by_cached_key(|error| (order(&error.file), error.line, error.column));
+        sort(&mut errors, files);
         Err(LoadErrors(errors))
     }
+}
+
+/// Puts mistakes in the order of the files, then of their places.
+pub fn sort(errors: &mut [PolicyError], files: &[PolicyFile]) {
+    let order = |file: &str| files.iter().position(|f| f.name == file);
+    errors.sort_by_cached_key(|error| (order(&error.file), error.line, error.column));
+}
+
+/// A policy as it stands in a file; of the right shape, its meaning not yet checked.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The file.
+    pub file: String,
+    /// Where everything stands.
+    pub place: Spanned,
+    /// The policy.
+    pub policy: InjectionPolicy,
+}
+
+/// A document that says itself that it is no policy.
+#[derive(Debug, Clone)]
+pub struct Other {
+    /// The file.
+    pub file: String,
+    /// The document.
+    pub place: Spanned,
+}
+
+impl Other {
+    /// What is said of it where only policies are read.
+    fn refusal(&self) -> Vec<PolicyError> {
+        foreign(&self.place.to_value()).into_iter().map(|m| located(&self.file, &self.place, m)).collect()
+    }
+}
+
+/// What policy files hold.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// The policies whose shape is right.
+    pub written: Vec<Written>,
+    /// Documents of other kinds.
+    pub others: Vec<Other>,
+    /// Every mistake of the rest.
+    pub errors: Vec<PolicyError>,
+}
+
+/// Reads policy files: their shape is checked, not their meaning.
+pub fn read(files: &[PolicyFile], rules: &Rules) -> Read {
+    let mut reading = Reading { rules, file: "", read: Read::default() };
+    for file in files {
+        reading.file = &file.name;
+        let before = reading.count();
+        for document in yaml::documents(file.text.as_bytes()) {
+            reading.document(document);
+        }
+        if reading.count() == before {
+            reading.whole_file("no policy in it", Some(&format!("a document of kind {KIND}")));
+        }
+    }
+    reading.read
 }
 
 impl PolicySet {
@@ -144,17 +195,18 @@ impl PolicySet {
     }
 }
 
-/// Policy files on their way to a set.
 struct Reading<'a> {
     rules: &'a Rules,
     file: &'a str,
-    /// Where each policy stands.
-    places: Vec<(&'a str, Spanned)>,
-    policies: Vec<InjectionPolicy>,
-    errors: Vec<PolicyError>,
+    read: Read,
 }
 
 impl Reading<'_> {
+    fn count(&self) -> usize {
+        let Read { written, others, errors } = &self.read;
+        written.len() + others.len() + errors.len()
+    }
+
     fn document(&mut self, document: Result<yaml::Document, yaml::DocumentError>) {
         let read = document.map_err(|error| match error {
             yaml::DocumentError::Broken(error) => Ok(error),
@@ -167,30 +219,31 @@ impl Reading<'_> {
         }
     }
 
-    fn spanned(&mut self, spanned: Spanned) {
-        let mut value = spanned.to_value();
+    fn spanned(&mut self, place: Spanned) {
+        let mut value = place.to_value();
         drop_nulls(&mut value);
         if value.is_null() {
             return;
         }
+        let file = self.file.to_owned();
+        if is_other(&value) {
+            return self.read.others.push(Other { file, place });
+        }
         match parse(value, self.rules) {
-            Ok(policy) => {
-                self.places.push((self.file, spanned));
-                self.policies.push(policy);
-            }
-            Err(mistakes) => self.errors.extend(mistakes.into_iter().map(|m| located(self.file, &spanned, m))),
+            Ok(policy) => self.read.written.push(Written { file, place, policy }),
+            Err(mistakes) => self.read.errors.extend(mistakes.into_iter().map(|m| located(&file, &place, m))),
         }
     }
 
     fn unreadable(&mut self, error: YamlError) {
         let Span { line, column } = error.span();
         let (file, path) = (self.file.to_owned(), String::new());
-        self.errors.push(PolicyError { file, line, column, path, message: error.message, hint: error.hint });
+        self.read.errors.push(PolicyError { file, line, column, path, message: error.message, hint: error.hint });
     }
 
     fn whole_file(&mut self, message: &str, hint: Option<&str>) {
         let (file, message, hint) = (self.file.to_owned(), message.to_owned(), hint.map(str::to_owned));
-        self.errors.push(PolicyError { file, line: 0, column: 0, path: String::new(), message, hint });
+        self.read.errors.push(PolicyError { file, line: 0, column: 0, path: String::new(), message, hint });
     }
 }
 
@@ -222,6 +275,15 @@ fn mistakes_of_the_rest(mut value: Value, known: &[Mistake], rules: &Rules) -> V
     found.into_iter().filter(|m| !(shifted && by_index(m))).collect()
 }
 
+/// Whether a document is a manifest of another group and kind, whole in itself.
+fn is_other(value: &Value) -> bool {
+    let text = |field: &str| value.get(field).and_then(Value::as_str);
+    let group = |version: &str| version.split('/').next().unwrap_or_default().to_owned();
+    let other_group = text("apiVersion").is_some_and(|version| group(version) != group(API_VERSION));
+    // A misspelt policy is one with a mistake.
+    other_group && text("kind").is_some_and(|kind| check::nearest(kind, std::iter::once(KIND)).is_none())
+}
+
 /// A document of another kind or version.
 fn foreign(value: &Value) -> Vec<Mistake> {
     let expected = [("apiVersion", API_VERSION), ("kind", KIND)];
@@ -250,7 +312,8 @@ fn of_resource(resource: &str, mistake: Mistake) -> PolicyError {
     PolicyError { file, line: 0, column: 0, path, message: mistake.message, hint: mistake.hint }
 }
 
-fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {
+/// A mistake with its place.
+pub(crate) fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {
     let path = mistake.path.to_string();
     let place = spanned.span(&path);
     let (line, column) = (place.line, place.column);

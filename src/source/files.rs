@@ -70,6 +70,50 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Largest file that is read into memory whole.
+pub const MAX_FILE: u64 = 64 << 20;
+/// Deepest folder that is looked into.
+const MAX_DEPTH: usize = 16;
+
+/// The file itself, or the manifests of a folder as [`expand`] takes them, at any depth; suites beside policies are left out.
+///
+/// # Errors
+/// Where the path does not exist or a folder cannot be listed.
+pub fn below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    each_below(path, 0, &mut |file| {
+        if is_manifest(file) && file.file_name().is_some_and(|name| name != SUITE) {
+            files.push(file.to_owned());
+        }
+    })?;
+    if !fs::metadata(path)?.is_dir() {
+        files = vec![path.to_owned()];
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Visits each file below a folder, hidden folders left out.
+///
+/// # Errors
+/// Where a folder cannot be listed.
+pub fn each_below(path: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
+        visit(path);
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !path.is_dir() {
+            visit(&path);
+        } else if !hidden && depth < MAX_DEPTH {
+            each_below(&path, depth + 1, visit)?;
+        }
+    }
+    Ok(())
+}
+
 /// Why a path cannot be read, and what to do about it.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
     match error.kind() {

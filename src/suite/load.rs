@@ -49,28 +49,17 @@ pub struct Mistake {
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Mistake> {
     let mut found = Vec::new();
     for path in paths {
-        let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        if metadata.is_dir() { below(path, 0, &mut found)? } else { found.push(path.clone()) }
+        let named = |file: &Path| file == path || file.file_name().is_some_and(|name| name == files::SUITE);
+        let mut take = |file: &Path| {
+            if named(file) {
+                found.push(file.to_owned());
+            }
+        };
+        files::each_below(path, 0, &mut take).map_err(|error| unreadable(path, &error))?;
     }
     found.sort();
     found.dedup();
     Ok(found)
-}
-
-/// Deepest folder that is looked into.
-const MAX_DEPTH: usize = 16;
-
-fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Mistake> {
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.file_name().is_some_and(|name| name == files::SUITE) {
-            found.push(path);
-        } else if path.is_dir() && !hidden && depth < MAX_DEPTH {
-            below(&path, depth + 1, found)?;
-        }
-    }
-    Ok(())
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {

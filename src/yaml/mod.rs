@@ -32,6 +32,7 @@
 //! - Written here in double quotes: text with tabs outside blocks, blocks that start with a space, whatever `PyYAML` or Psych
 //!   take for a number. Keys keep their order; kubectl sorts them.
 
+mod comments;
 mod documents;
 mod entries;
 mod error;
@@ -46,6 +47,7 @@ mod walk;
 mod window;
 mod write;
 
+pub use comments::{Comment, comments};
 pub use documents::{Document, DocumentError, Documents, Format, MAX_DOCUMENT, documents, documents_up_to};
 pub use error::{Span, YamlError};
 pub use spanned::{Key, Kind, Node, Spanned};

@@ -17,6 +17,8 @@ use super::{Span, YamlError};
 pub struct Node {
     /// Where the node starts; for an empty value, where it would.
     pub span: Span,
+    /// Where it ends: behind its last character; for a map or sequence, where its last scalar does.
+    pub end: Span,
     /// What it is.
     pub kind: Kind,
 }
@@ -63,7 +65,7 @@ impl Spanned {
     pub fn node(&self, path: &str) -> Option<&Node> {
         let mut node = &self.root;
         for step in steps(path) {
-            node = node.child(&step)?.1;
+            node = node.child(&step)?.2;
         }
         Some(node)
     }
@@ -71,12 +73,33 @@ impl Spanned {
     /// The best place to point at for a path: the key (or, in a sequence, the item) if it exists, else the nearest
     /// ancestor that does.
     pub fn span(&self, path: &str) -> Span {
-        let (mut node, mut span) = (&self.root, self.root.span);
-        for step in steps(path) {
-            let Some((at, child)) = node.child(&step) else { break };
-            (node, span) = (child, at);
+        self.way(path).last().map_or(self.root.span, |(at, _, _)| *at)
+    }
+
+    /// What to mark for a path: from the place of [`Spanned::span`] to the end of the value, or of the key where that is on another line.
+    pub fn region(&self, path: &str) -> (Span, Span) {
+        let Some((start, key, node)) = self.way(path).pop() else { return (self.root.span, self.root.span) };
+        if node.end.line == start.line {
+            return (start, node.end);
         }
-        span
+        (start, Span { line: start.line, column: start.column + key.map_or(1, |key| key.chars().count()) })
+    }
+
+    /// The lines on which a path's keys stand, from the root's on.
+    pub fn lines(&self, path: &str) -> impl Iterator<Item = usize> {
+        let deeper = self.way(path).into_iter().map(|(at, _, _)| at.line);
+        std::iter::once(self.root.span.line).chain(deeper)
+    }
+
+    /// What a path leads through as far as it goes: place, key (none in a sequence), node.
+    fn way(&self, path: &str) -> Vec<(Span, Option<&str>, &Node)> {
+        let (mut node, mut way) = (&self.root, Vec::new());
+        for step in steps(path) {
+            let Some((at, key, child)) = node.child(&step) else { break };
+            way.push((at, key, child));
+            node = child;
+        }
+        way
     }
 }
 
@@ -96,20 +119,20 @@ impl Node {
 
     /// The value of a key, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entry(key).map(|(_, node)| node)
+        self.entry(key).map(|(_, _, node)| node)
     }
 
-    fn entry(&self, key: &str) -> Option<(Span, &Self)> {
+    fn entry(&self, key: &str) -> Option<(Span, Option<&str>, &Self)> {
         let Kind::Map(entries) = &self.kind else { return None };
-        entries.iter().find(|(k, _)| k.text == key).map(|(k, node)| (k.span, node))
+        entries.iter().find(|(k, _)| k.text == key).map(|(k, node)| (k.span, Some(k.text.as_str()), node))
     }
 
-    fn child(&self, step: &Step<'_>) -> Option<(Span, &Self)> {
+    fn child(&self, step: &Step<'_>) -> Option<(Span, Option<&str>, &Self)> {
         match step {
             Step::Key(key) => self.entry(key),
             Step::Index(index) => {
                 let Kind::Seq(items) = &self.kind else { return None };
-                items.get(*index).map(|item| (item.span, item))
+                items.get(*index).map(|item| (item.span, None, item))
             }
         }
     }
@@ -164,16 +187,17 @@ impl<'a> Build<'a> for SpannedTree {
     type Node = Node;
     type Map = Entries<Key, Node>;
 
-    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span) -> Result<Node, String> {
-        to_value(resolved, text).map(|value| Node { span, kind: Kind::Scalar(value) })
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span, end: Span) -> Result<Node, String> {
+        to_value(resolved, text).map(|value| Node { span, end, kind: Kind::Scalar(value) })
     }
 
     fn sequence(items: Vec<Node>, span: Span) -> Node {
-        Node { span, kind: Kind::Seq(items) }
+        Node { span, end: items.last().map_or(span, |item| item.end), kind: Kind::Seq(items) }
     }
 
     fn map(map: Self::Map, span: Span) -> Node {
-        Node { span, kind: Kind::Map(map.into_list()) }
+        let entries = map.into_list();
+        Node { span, end: entries.last().map_or(span, |(_, value)| value.end), kind: Kind::Map(entries) }
     }
 
     fn insert(map: &mut Self::Map, text: Cow<'a, str>, span: Span, value: Node) -> Result<(), Cow<'a, str>> {

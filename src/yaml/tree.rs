@@ -154,7 +154,7 @@ impl<'a> Build<'a> for TreeBuild {
     type Map = Entries<Cow<'a, str>, Tree<'a>>;
 
     #[inline]
-    fn scalar(resolved: Scalar, text: Cow<'a, str>, _: Span) -> Result<Tree<'a>, String> {
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, _: Span, _: Span) -> Result<Tree<'a>, String> {
         Ok(Tree::Leaf(match resolved {
             Scalar::Text => Leaf::Text(text),
             Scalar::Decoded(text) => Leaf::Text(text.into()),

@@ -24,7 +24,7 @@ impl<'a> Build<'a> for JsonTree {
     type Map = Map<String, Value>;
 
     #[inline]
-    fn scalar(resolved: Scalar, text: Cow<'a, str>, _: Span) -> Result<Value, String> {
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, _: Span, _: Span) -> Result<Value, String> {
         to_value(resolved, text)
     }
 

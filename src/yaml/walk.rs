@@ -25,8 +25,8 @@ pub(super) trait Build<'a> {
     type Node: Clone;
     type Map: Default;
 
-    /// A scalar; `text` is what it says, for [`Scalar::Text`] its value. `Err` for what JSON cannot hold.
-    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span) -> Result<Self::Node, String>;
+    /// A scalar from `span` up to `end`; `text` is what it says, for [`Scalar::Text`] its value. `Err` for what JSON cannot hold.
+    fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span, end: Span) -> Result<Self::Node, String>;
     fn sequence(items: Vec<Self::Node>, span: Span) -> Self::Node;
     fn map(map: Self::Map, span: Span) -> Self::Node;
     /// Sets a key, in the place it has or at the end. `Err` is the key, if it was there already.
@@ -66,6 +66,8 @@ struct Walker<'input, T: Build<'input>> {
     parser: Parser<'input, StrInput<'input>>,
     /// Added to the parser's lines, which start at 1.
     line_offset: usize,
+    /// Where the last event ended.
+    end: Span,
     /// Anchors whose node is complete.
     anchors: HashMap<usize, Anchored<T::Node>>,
     /// All nodes and text so far, copies included.
@@ -88,6 +90,7 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
         Self {
             parser: Parser::new_from_str_with_options(text, options),
             line_offset: first_line.saturating_sub(1),
+            end: Span { line: first_line, column: 1 },
             anchors: HashMap::new(),
             size: Size::default(),
             copied: 0,
@@ -99,7 +102,10 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
     #[inline]
     fn next(&mut self) -> Result<(Event<'input>, Span), YamlError> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, self.span(&span.start))),
+            Some(Ok((event, span))) => {
+                self.end = self.span(&span.end);
+                Ok((event, self.span(&span.start)))
+            }
             Some(Err(error)) => Err(YamlError::at(self.span(error.marker()), error.info())),
             None => Err(YamlError::at(Span { line: self.line_offset + 1, column: 1 }, "the document ends early")),
         }
@@ -127,11 +133,11 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
                 _ => return Err(YamlError::at(span, "unexpected content")),
             }
         }
-        match root {
-            Some(node) => Ok(node),
-            None => T::scalar(Scalar::Null, Cow::Borrowed(""), Span { line: self.line_offset + 1, column: 1 })
-                .map_err(|message| YamlError::at(Span { line: self.line_offset + 1, column: 1 }, message)),
+        if let Some(node) = root {
+            return Ok(node);
         }
+        let start = Span { line: self.line_offset + 1, column: 1 };
+        T::scalar(Scalar::Null, Cow::Borrowed(""), start, start).map_err(|message| YamlError::at(start, message))
     }
 
     // Events are large: the way of an ordinary one is kept free of calls that would move it.
@@ -203,7 +209,7 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
             Event::Scalar(text, style, _, tag) => {
                 self.charge(Size { nodes: 1, text: text.len() }, span)?;
                 let resolved = resolve_scalar(&text, style, tag.as_deref(), span)?;
-                T::scalar(resolved, text, span).map_err(|message| YamlError::at(span, message))
+                T::scalar(resolved, text, span, self.end).map_err(|message| YamlError::at(span, message))
             }
             Event::SequenceStart(..) => {
                 self.open(span, depth)?;

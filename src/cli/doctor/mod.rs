@@ -117,10 +117,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Output::Table => render::table(&report, palette, &mut text)?,
         Output::Json => render::json(&report, &mut text)?,
     }
-    match io::stdout().write_all(&text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error).context("cannot write to stdout"),
-        _ => {}
-    }
+    super::written(io::stdout().write_all(&text))?;
     let tally = report.tally();
     if output == Output::Table {
         let _ = writeln!(anstream::stderr(), "\n{}", render::summary(tally));

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 
 use super::palette::{Colour, Palette, harmless};
 use super::pipeline::ordered;
+use super::written;
 use crate::suite::coverage::Coverage;
 use crate::suite::load::{self, Loaded};
 use crate::suite::{Outcome, run as suite_run};
@@ -88,9 +89,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         failed += tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
         // A part of the cases says nothing of all rules.
         thin |= args.filter.is_none() && tried.percent() < usize::from(least);
-        report.suite(&tried).context("cannot write to stdout")?;
+        written(report.suite(&tried))?;
     }
-    report.end().context("cannot write to stdout")?;
+    written(report.end())?;
     if cases == 0 && !bad {
         let why = if args.filter.is_some() {
             "no case has such a name"

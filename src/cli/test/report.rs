@@ -7,6 +7,7 @@ use serde_json::json;
 use similar::TextDiff;
 
 use super::Format;
+use crate::cli::github;
 use crate::cli::palette::{Palette, Tone, harmless};
 use crate::cli::xml::escaped;
 use crate::suite::coverage::Coverage;
@@ -145,13 +146,11 @@ impl<O: Write> Report<O> {
         writeln!(self.out, "  </testsuite>")
     }
 
-    /// `::error file=...,line=...,title=...::message` (GitHub's workflow commands).
     fn github(&mut self, tried: &Tried) -> io::Result<()> {
-        let file = property(&tried.file.display().to_string());
+        let file = tried.file.display().to_string();
         for outcome in tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()) {
             let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
-            let (line, title) = (outcome.line, property(&outcome.case));
-            writeln!(self.out, "::error file={file},line={line},title={title}::{}", data(&text))?;
+            writeln!(self.out, "{}", github::annotation("error", &file, outcome.line, &outcome.case, &text))?;
         }
         Ok(())
     }
@@ -166,12 +165,4 @@ fn lines(failure: &Failure) -> Vec<String> {
     let diff = TextDiff::from_lines(expected.as_str(), found.as_str());
     let text = diff.unified_diff().context_radius(3).header("expected", "found").to_string();
     std::iter::once(format!("{what}:")).chain(text.lines().map(str::to_owned)).collect()
-}
-
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -7,7 +7,7 @@ use super::bounds::{LOOPS, Meter};
 use super::error::EvalError;
 use super::functions;
 use super::scope::Scope;
-use super::tree::{Loop, LoopKind, Node, Operator, Pair};
+use super::tree::{Function, Loop, LoopKind, Node, Operator, Pair};
 use super::value::Item;
 
 /// Evaluates a whole expression.
@@ -282,7 +282,7 @@ fn no_such_key(of: &Node, key: &Item<'_>) -> EvalError {
 }
 
 /// An expression like the one a look-up was made on, for a message.
-fn path(node: &Node) -> String {
+pub(super) fn path(node: &Node) -> String {
     match node {
         Node::Variable(variable) => variable.name().to_owned(),
         Node::Slot(_, name) => name.to_string(),
@@ -292,11 +292,12 @@ fn path(node: &Node) -> String {
             Node::Int(index) => format!("{}[{index}]", path(&pair.left)),
             _ => format!("{}[...]", path(&pair.left)),
         },
+        Node::Call(Function::OrValue, arguments) => arguments.first().map_or_else(|| "...".to_owned(), path),
         _ => "...".to_owned(),
     }
 }
 
-fn is_plain_name(text: &str) -> bool {
+pub(super) fn is_plain_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -28,6 +28,7 @@ mod bounds;
 mod error;
 mod eval;
 mod functions;
+mod known;
 mod lower;
 mod names;
 mod parse;
@@ -73,6 +74,16 @@ impl Expression {
     /// What it reads of a Workflow and of a step's inputs, for whoever has to make pods carry it.
     pub fn references(&self) -> References {
         References::of(&self.0.root)
+    }
+
+    /// Why the condition can be true on no pod of Argo, as it is admitted; `None` where it may be.
+    pub fn never_true(&self) -> Option<String> {
+        known::never_true(&self.0.root)
+    }
+
+    /// Look-ups that fail on a pod without the key, each with how to write it so that the key may be absent.
+    pub fn unguarded(&self) -> Vec<(String, String)> {
+        known::unguarded(&self.0.root)
     }
 
     /// Evaluates a condition.

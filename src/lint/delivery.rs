@@ -1,0 +1,73 @@
+//! Where spans go, who sets the variables, and what keeps a pod from starting.
+
+use serde_json::Value;
+
+use super::Found;
+use super::rule::{BARE_HOST, CONTAINER_SCOPE, FAIL_CLOSED, PROTOCOL_PORT};
+use crate::policy::load::Written;
+use crate::policy::spec::{Otlp, Protocol, Scope};
+use crate::yaml::{Node, Spanned};
+
+pub(super) fn check(one: &Written, found: &mut Found<'_>) {
+    let spec = &one.policy.spec;
+    endpoint(&spec.otlp, found);
+    for (i, header) in spec.otlp.headers_from.iter().flatten().enumerate() {
+        if header.optional == Some(false) {
+            let name = &header.secret_key_ref.name;
+            let message =
+                format!("in a namespace without the Secret `{name}` no step starts (CreateContainerConfigError)");
+            let hint = "leave `optional` out: spans then go without the header";
+            found.add(&FAIL_CLOSED, &format!("spec.otlp.headersFrom[{i}].optional"), message, hint);
+        }
+    }
+    if spec.env.scope == Some(Scope::Container) {
+        let message = "from Argo 4.1 on the executor takes OTEL_EXPORTER_OTLP_ENDPOINT for its own: it traces itself, and its exit waits \
+                       for the Collector";
+        let hint = "leave `scope` out: `auto` has the shim set them from 4.1 on";
+        found.add(&CONTAINER_SCOPE, "spec.env.scope", message, hint);
+    }
+}
+
+fn endpoint(otlp: &Otlp, found: &mut Found<'_>) {
+    let Some(endpoint) = &otlp.endpoint else { return };
+    let authority = endpoint.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if !host.is_empty() && !host.contains(['.', '[']) && host != "localhost" {
+        let message = format!("`{host}` resolves only where the step's own namespace has a Service of that name");
+        let hint = format!("for one Collector of the cluster write {host}.<namespace>.svc");
+        found.add(&BARE_HOST, "spec.otlp.endpoint", message, hint);
+    }
+    let protocol = otlp.protocol.unwrap_or(Protocol::Grpc);
+    let other = match (protocol, port) {
+        (Protocol::Grpc, Some("4318")) => "4318 is the port of OTLP/HTTP, and the protocol is grpc",
+        (Protocol::HttpProtobuf, Some("4317")) => "4317 is the port of OTLP/gRPC, and the protocol is http/protobuf",
+        _ => return,
+    };
+    found.add(&PROTOCOL_PORT, "spec.otlp.endpoint", other, "change the port, or `protocol`");
+}
+
+/// Whether a document is a configuration that registers our webhooks.
+pub(super) fn is_webhooks(place: &Spanned) -> bool {
+    let kind = place.root.get("kind").map(Node::to_value);
+    kind.is_some_and(|kind| kind == "MutatingWebhookConfiguration")
+}
+
+/// `failurePolicy: Fail` on one of our webhooks.
+pub(super) fn check_webhooks(place: &Spanned, found: &mut Found<'_>) {
+    if !is_webhooks(place) {
+        return;
+    }
+    let document = place.to_value();
+    for (i, webhook) in document["webhooks"].as_array().into_iter().flatten().enumerate() {
+        let ours = webhook["name"].as_str().is_some_and(|name| name.ends_with(".stepspan.dev"));
+        // What is left out is `Fail` (admissionregistration.k8s.io/v1).
+        let fails = webhook.get("failurePolicy").and_then(Value::as_str).unwrap_or("Fail") == "Fail";
+        if ours && fails {
+            let message = "no step starts while the webhook can't be reached";
+            found.add(&FAIL_CLOSED, &format!("webhooks[{i}].failurePolicy"), message, "write `failurePolicy: Ignore`");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which pods a policy takes: none, or all.
+
+use super::Found;
+use super::overlap::covers;
+use super::rule::{INVALID_LABEL, MATCH_ALL, UNREACHABLE_POLICY};
+use crate::argo::names;
+use crate::policy::load::Written;
+use crate::policy::spec::{Globs, LabelSelector, Match, Operator};
+use crate::policy::syntax;
+
+pub(super) fn check(one: &Written, found: &mut Found<'_>) {
+    let of = &one.policy.spec.r#match;
+    unreachable(of, found);
+    selector_values(of, found);
+    match_all(of, found);
+}
+
+/// Sets of names and labels without a member.
+fn unreachable(of: &Match, found: &mut Found<'_>) {
+    let Globs { include, exclude } = &of.namespaces;
+    let excluded = |glob: &String| exclude.iter().flatten().any(|other| covers(other, glob));
+    match include.as_deref() {
+        Some([]) => found.add(
+            &UNREACHABLE_POLICY,
+            "spec.match.namespaces.include",
+            "an empty list takes no namespace",
+            "leave it out to take all",
+        ),
+        Some(globs) if globs.iter().all(excluded) => found.add(
+            &UNREACHABLE_POLICY,
+            "spec.match.namespaces.exclude",
+            "every namespace that is included is excluded too",
+            "",
+        ),
+        Some(globs) if !globs.iter().any(|glob| may_be_namespace(glob)) => found.add(
+            &UNREACHABLE_POLICY,
+            "spec.match.namespaces.include",
+            "no namespace can have such a name",
+            "namespaces are named with lower-case letters, digits and -, at most 63 characters",
+        ),
+        None if excluded(&"*".to_owned()) => {
+            found.add(&UNREACHABLE_POLICY, "spec.match.namespaces.exclude", "every namespace is excluded", "");
+        }
+        _ => {}
+    }
+    for (field, selector) in selectors(of) {
+        if let Some((key, why)) = contradiction(selector) {
+            let hint = "all that a selector says must hold at once";
+            found.add(&UNREACHABLE_POLICY, &format!("spec.match.{field}"), format!("label `{key}` {why}"), hint);
+        }
+    }
+    if let Some(selector) = &of.pod_selector
+        && requirements(selector)
+            .any(|(key, operator, _)| key == names::WORKFLOW_LABEL && operator == Operator::DoesNotExist)
+    {
+        let message = format!("every pod of Argo has the label `{}`", names::WORKFLOW_LABEL);
+        found.add(&UNREACHABLE_POLICY, "spec.match.podSelector", message, "");
+    }
+}
+
+fn selectors(of: &Match) -> impl Iterator<Item = (&'static str, &LabelSelector)> {
+    let both = [("namespaceSelector", &of.namespace_selector), ("podSelector", &of.pod_selector)];
+    both.into_iter().filter_map(|(field, selector)| Some((field, selector.as_ref()?)))
+}
+
+/// All that a selector says, as requirements.
+pub(super) fn requirements(selector: &LabelSelector) -> impl Iterator<Item = (&str, Operator, Vec<&str>)> {
+    let equal = selector.match_labels.iter().map(|(key, value)| (key.as_str(), Operator::In, vec![value.as_str()]));
+    let others = selector.match_expressions.iter();
+    equal.chain(others.map(|r| (r.key.as_str(), r.operator, r.values.iter().map(String::as_str).collect())))
+}
+
+/// A label of which a selector says what can't hold together.
+pub(super) fn contradiction(selector: &LabelSelector) -> Option<(&str, String)> {
+    let all: Vec<_> = requirements(selector).collect();
+    for (i, (key, operator, values)) in all.iter().enumerate() {
+        for (other_key, other, other_values) in &all[..i] {
+            if key != other_key {
+                continue;
+            }
+            let (there, not_there) = (Operator::Exists, Operator::DoesNotExist);
+            let none_left = match (*operator, *other) {
+                (Operator::In, Operator::In) => !values.iter().any(|value| other_values.contains(value)),
+                (Operator::In, Operator::NotIn) => values.iter().all(|value| other_values.contains(value)),
+                (Operator::NotIn, Operator::In) => other_values.iter().all(|value| values.contains(value)),
+                (a, b) => {
+                    let wants = |o: Operator| o == there || o == Operator::In;
+                    (a == not_there && wants(b)) || (b == not_there && wants(a))
+                }
+            };
+            if none_left {
+                return Some((key, "would have to be there and not be there, or have two values".to_owned()));
+            }
+        }
+    }
+    None
+}
+
+/// Values that no label has.
+fn selector_values(of: &Match, found: &mut Found<'_>) {
+    let hint = "at most 63 letters, digits, - _ ., alphanumeric at both ends";
+    for (field, selector) in selectors(of) {
+        for (key, value) in &selector.match_labels {
+            if !syntax::is_label_value(value) {
+                let path = format!("spec.match.{field}.matchLabels{}", super::conditions::segment(key));
+                found.add(&INVALID_LABEL, &path, format!("no label has the value {value:?}"), hint);
+            }
+        }
+        for (i, requirement) in selector.match_expressions.iter().enumerate() {
+            for (j, value) in requirement.values.iter().enumerate().filter(|(_, v)| !syntax::is_label_value(v)) {
+                let path = format!("spec.match.{field}.matchExpressions[{i}].values[{j}]");
+                found.add(&INVALID_LABEL, &path, format!("no label has the value {value:?}"), hint);
+            }
+        }
+    }
+}
+
+fn match_all(of: &Match, found: &mut Found<'_>) {
+    let Match { namespaces, namespace_selector, pod_selector, templates, when } = of;
+    let all_namespaces = namespaces.include.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob == "*"));
+    let none_left_out = namespaces.exclude.as_ref().is_none_or(Vec::is_empty);
+    let empty = |selector: &Option<LabelSelector>| {
+        let mut all = selector.iter().flat_map(requirements);
+        all.all(|(key, operator, _)| key == names::WORKFLOW_LABEL && operator == Operator::Exists)
+    };
+    let all_templates = templates.is_empty() || templates.iter().any(|glob| glob == "*");
+    let anything = all_namespaces && none_left_out && empty(namespace_selector) && empty(pod_selector);
+    if anything && all_templates && when.is_empty() {
+        let hint = "such as `match: {namespaces: {exclude: [\"kube-*\"]}}`; or say why all are meant: `# stepspan-lint: allow(match-all) ...`";
+        found.add(&MATCH_ALL, "spec.match", "it takes every step of every namespace, and leaves nothing out", hint);
+    }
+}
+
+fn may_be_namespace(glob: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'*' | b'?');
+    glob.len() <= 63 && glob.bytes().all(fits) && !glob.is_empty()
+}
