@@ -84,8 +84,7 @@ impl Expect {
             }
         };
         bounded("operations", self.operations, reviewed.patch.len());
-        let size = |pod: &Value| pod.to_string().len();
-        bounded("growth", self.growth, size(&looked.after).saturating_sub(size(&looked.before)));
+        bounded("growth", self.growth, looked.growth());
     }
 
     fn values(&self, looked: &Looked, all: &mut Vec<Failure>) {

@@ -30,6 +30,15 @@ pub struct Loaded {
     pub cases: Vec<(usize, Case)>,
 }
 
+/// Whether each case has to expect something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    /// It has to.
+    Something,
+    /// What it expects is still to be written.
+    Anything,
+}
+
 /// A mistake in a suite, or in what it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {message}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
@@ -71,7 +80,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
 ///
 /// # Errors
 /// Every mistake of the suite, or of its policies.
-pub fn load(file: &Path) -> Result<Loaded, Vec<Mistake>> {
+pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
     let wrong = |line: Option<usize>, message: String| vec![Mistake { file: file.to_owned(), line, message }];
     let text = fs::read_to_string(file).map_err(|error| vec![unreadable(file, &error)])?;
     let read = Spanned::read(&text, 1).map_err(|error| wrong(Some(error.line), error.message))?;
@@ -102,7 +111,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Mistake>> {
         other => return Err(wrong(None, format!("argo: {other:?} is none of 3.7, 4.1, 4.1-initless"))),
     };
     let settings = Settings::new(version, library.controller_config()).map_err(|why| wrong(None, why))?;
-    let (cases, mistakes) = cases(file, &read, suite.cases);
+    let (cases, mistakes) = cases(file, &read, suite.cases, expects);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -144,7 +153,7 @@ pub(super) fn manifests(file: &Path) -> Result<Vec<Value>, Mistake> {
     yaml::documents(BufReader::new(opened)).map(read).collect()
 }
 
-fn cases(file: &Path, read: &Spanned, cases: Vec<Value>) -> (Vec<(usize, Case)>, Vec<Mistake>) {
+fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (Vec<(usize, Case)>, Vec<Mistake>) {
     let lines: Vec<usize> = match read.node("cases").map(|node| &node.kind) {
         Some(Kind::Seq(nodes)) => nodes.iter().map(|node| node.span.line).collect(),
         _ => Vec::new(),
@@ -158,7 +167,12 @@ fn cases(file: &Path, read: &Spanned, cases: Vec<Value>) -> (Vec<(usize, Case)>,
             Ok(case) if all.iter().any(|(_, known)| known.name == case.name) => {
                 wrong(format!("cases[{at}]: another case has the name {:?}", case.name));
             }
-            Ok(case) if case.expect.is_empty() => wrong(format!("cases[{at}]: {:?} expects nothing", case.name)),
+            Ok(case) if expects == Expects::Something && case.expect.is_empty() => {
+                wrong(format!(
+                    "cases[{at}]: {:?} expects nothing (`stepspan test --update` writes what is)",
+                    case.name
+                ));
+            }
             Ok(case) => all.push((line, case)),
         }
     }

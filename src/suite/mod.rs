@@ -1,7 +1,8 @@
 //! Policy suites: cases of a step, and what has to become of it.
 //!
 //! `tests.yaml` beside a policy -> [`load`] (files, places of mistakes) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
-//! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried.
+//! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried, [`update`]
+//! what expectations would have to be.
 
 pub mod coverage;
 mod expect;
@@ -11,6 +12,7 @@ pub mod run;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod update;
 
 /// What became of a case.
 #[derive(Debug)]

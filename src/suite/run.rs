@@ -32,6 +32,12 @@ pub struct Looked {
 }
 
 impl Looked {
+    /// Bytes by which the pod's JSON grows.
+    pub(super) fn growth(&self) -> usize {
+        let size = |pod: &Value| pod.to_string().len();
+        size(&self.after).saturating_sub(size(&self.before))
+    }
+
     /// A variable of the patched pod, as the kubelet takes it: the last of several.
     pub(super) fn variable(&self, container: &str, name: &str) -> Option<String> {
         let containers = self.after["spec"]["containers"].as_array()?;

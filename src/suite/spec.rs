@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -45,7 +45,13 @@ pub struct Case {
     #[serde(default)]
     pub context: Option<Context>,
     /// What has to be.
+    #[serde(default, deserialize_with = "or_nothing")]
     pub expect: Expect,
+}
+
+/// A key without a value says nothing.
+fn or_nothing<'d, D: Deserializer<'d>>(from: D) -> Result<Expect, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// A step: a Pod, an AdmissionReview, or a Workflow and the step it is about.

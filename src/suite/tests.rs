@@ -2,8 +2,8 @@ use std::fs;
 use std::path::Path;
 
 use super::coverage::Coverage;
-use super::load::{self, Loaded};
-use super::{Failure, Outcome, run};
+use super::load::{self, Expects, Loaded};
+use super::{Failure, Outcome, run, update};
 
 const POLICY: &str = "apiVersion: stepspan.dev/v1alpha1
 kind: InjectionPolicy
@@ -34,7 +34,7 @@ fn suite(folder: &Path, cases: &str) -> Result<Loaded, Vec<String>> {
     let shown = |mistakes: Vec<load::Mistake>| {
         mistakes.iter().map(|mistake| mistake.to_string().replace(&format!("{}/", folder.display()), "")).collect()
     };
-    load::load(&folder.join("tests.yaml")).map_err(shown)
+    load::load(&folder.join("tests.yaml"), Expects::Something).map_err(shown)
 }
 
 fn outcomes(cases: &str) -> (Vec<Outcome>, Coverage) {
@@ -72,35 +72,38 @@ fn what_holds_passes() {
     }
 }
 
+/// Expectations that fail: what is told of each, what was expected, what was found.
+const WRONG: &[(&str, &str, &str, &str)] = &[
+    ("{outcome: skipped}", "outcome", "skipped", "injected"),
+    ("{reason: no-policy}", "reason", "no-policy", "none"),
+    ("{policies: [other]}", "policies", "other", "tried"),
+    ("{containers: {main: sidecar}}", "containers.main", "sidecar", "injected"),
+    ("{containers: {other: injected}}", "containers.other", "injected", "no such container"),
+    ("{values: {repo: other}}", "values.repo", "other", "shop"),
+    ("{values: {repo: null}}", "values.repo", "none", "shop"),
+    ("{values: {repo: {source: label/repo}}}", "values.repo.source", "label/repo", "parameter/repo"),
+    ("{values: {pr: '1'}}", "values.pr", "a value", "no policy that matches has this key"),
+    ("{env: {main: {OTEL_SERVICE_NAME: x}}}", "env.main.OTEL_SERVICE_NAME", "x", "agent-steps"),
+    ("{env: {main: {OTEL_SERVICE_NAME: {decision: kept}}}}", "env.main.OTEL_SERVICE_NAME", "kept", "added"),
+    ("{contains: {metadata: {labels: {repo: x}}}}", "contains.metadata.labels.repo", "x\n", "shop\n"),
+    (
+        "{contains: {spec: {containers: [{name: gone}]}}}",
+        "contains.spec.containers[gone]",
+        "name: gone\n",
+        "no such element",
+    ),
+    ("{absent: [/metadata/labels/repo]}", "absent /metadata/labels/repo", "nothing", "shop\n"),
+    ("{growth: {max: 10}}", "growth", "at most 10", ""),
+    ("{warnings: [x]}", "warnings", "x", ""),
+];
+
 #[test]
 fn what_does_not_hold_is_told() {
-    for (expect, what, expected, found) in [
-        ("{outcome: skipped}", "outcome", "skipped", "injected"),
-        ("{reason: no-policy}", "reason", "no-policy", "none"),
-        ("{policies: [other]}", "policies", "other", "tried"),
-        ("{containers: {main: sidecar}}", "containers.main", "sidecar", "injected"),
-        ("{containers: {other: injected}}", "containers.other", "injected", "no such container"),
-        ("{values: {repo: other}}", "values.repo", "other", "shop"),
-        ("{values: {repo: null}}", "values.repo", "none", "shop"),
-        ("{values: {repo: {source: label/repo}}}", "values.repo.source", "label/repo", "parameter/repo"),
-        ("{values: {pr: '1'}}", "values.pr", "a value", "no policy that matches has this key"),
-        ("{env: {main: {OTEL_SERVICE_NAME: x}}}", "env.main.OTEL_SERVICE_NAME", "x", "agent-steps"),
-        ("{env: {main: {OTEL_SERVICE_NAME: {decision: kept}}}}", "env.main.OTEL_SERVICE_NAME", "kept", "added"),
-        ("{contains: {metadata: {labels: {repo: x}}}}", "contains.metadata.labels.repo", "x\n", "shop\n"),
-        (
-            "{contains: {spec: {containers: [{name: gone}]}}}",
-            "contains.spec.containers[gone]",
-            "name: gone\n",
-            "no such element",
-        ),
-        ("{absent: [/metadata/labels/repo]}", "absent /metadata/labels/repo", "nothing", "shop\n"),
-        ("{growth: {max: 10}}", "growth", "at most 10", ""),
-        ("{warnings: [x]}", "warnings", "x", ""),
-    ] {
+    for (expect, what, expected, found) in WRONG {
         let all = failures(expect);
         assert_eq!(all.len(), 1, "{expect}: {all:?}");
-        assert_eq!((all[0].what.as_str(), all[0].expected.as_str()), (what, expected), "{expect}");
-        assert!(found.is_empty() || all[0].found == found, "{expect}: {all:?}");
+        assert_eq!((all[0].what.as_str(), all[0].expected.as_str()), (*what, *expected), "{expect}");
+        assert!(found.is_empty() || all[0].found == *found, "{expect}: {all:?}");
     }
     let pod = failures("{pod: {apiVersion: v1}}");
     assert!(pod[0].expected == "apiVersion: v1\n" && pod[0].found.contains("kind: Pod"));
@@ -127,11 +130,11 @@ fn mistakes_of_a_suite_have_their_place() {
     let said = of(
         "- {name: a, input: {}, expect: {}}\n- {name: b, input: {}, expect: {outcom: x}}\n- {name: c, input: {}, expect: {reason: x}}\n- {name: c, input: {}, expect: {reason: z}}\n",
     );
-    assert_eq!(said[0], "tests.yaml:4: cases[0]: \"a\" expects nothing");
+    assert_eq!(said[0], "tests.yaml:4: cases[0]: \"a\" expects nothing (`stepspan test --update` writes what is)");
     assert!(said[1].starts_with("tests.yaml:5: cases[1]: unknown field `outcom`"), "{said:?}");
     assert_eq!(said[2], "tests.yaml:7: cases[3]: another case has the name \"c\"");
     fs::write(folder.path().join("other.yaml"), "kind: Pod\n").unwrap();
-    assert!(load::load(&folder.path().join("other.yaml")).is_err());
+    assert!(load::load(&folder.path().join("other.yaml"), Expects::Something).is_err());
 }
 
 #[test]
@@ -158,4 +161,48 @@ fn laws_are_looked_at_without_asking() {
         .map(|failure| failure.what)
         .collect();
     assert_eq!(what, ["law: idempotent", "law: prefix of \"main\"", "law: label kept"].map(str::to_owned));
+}
+
+/// The text of a suite after an update, and what then does not hold.
+fn updated(cases: &str) -> (String, Vec<Failure>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tests.yaml");
+    drop(suite(folder.path(), cases));
+    let before = fs::read_to_string(&path).unwrap();
+    let loaded = load::load(&path, Expects::Anything).unwrap();
+    let looked =
+        loaded.cases.iter().enumerate().filter_map(|(at, (line, case))| Some((at, run::case(&loaded, *line, case).1?)));
+    let (after, _) = update::rewrite(&before, &looked.collect::<Vec<_>>()).unwrap();
+    fs::write(&path, &after).unwrap();
+    let loaded = load::load(&path, Expects::Something).unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{after}"));
+    let failures = loaded.cases.iter().flat_map(|(line, case)| run::case(&loaded, *line, case).0.failures).collect();
+    (after, failures)
+}
+
+#[test]
+fn an_update_makes_every_expectation_hold_and_keeps_what_stood_beside_it() {
+    for (expect, ..) in WRONG.iter().chain([&("{pod: {apiVersion: v1}}", "", "", "")]) {
+        let (text, failures) = updated(&format!(
+            "- name: x  # a comment\n  input: {{file: ci.yaml, step: a}}\n  expect: {expect}  # why\n"
+        ));
+        assert_eq!(failures, [], "{text}");
+        assert!(text.contains("x  # a comment") && text.contains("# why"), "{text}");
+    }
+    let (text, _) = updated(
+        "- name: x\n  input: {file: ci.yaml, step: a}\n  expect:\n    outcome: skipped  # not yet\n    values:\n      repo: wrong\n",
+    );
+    assert!(text.ends_with("  expect:\n    outcome: injected  # not yet\n    values:\n      repo: shop\n"), "{text}");
+}
+
+#[test]
+fn an_update_writes_what_a_case_does_not_say_yet() {
+    for case in [
+        "- name: x\n  input: {file: ci.yaml, step: a}\n",
+        "- name: x\n  expect:\n  input: {file: ci.yaml, step: a}\n",
+        "- {name: x, input: {file: ci.yaml, step: a}}\n",
+    ] {
+        let (text, failures) = updated(case);
+        assert_eq!(failures, [], "{text}");
+        assert!(text.contains("outcome: injected") && text.contains("source: parameter/repo"), "{text}");
+    }
 }

@@ -34,6 +34,7 @@
 
 mod comments;
 mod documents;
+mod edit;
 mod entries;
 mod error;
 mod json_scan;
@@ -49,6 +50,7 @@ mod write;
 
 pub use comments::{Comment, comments};
 pub use documents::{Document, DocumentError, Documents, Format, MAX_DOCUMENT, documents, documents_up_to};
+pub use edit::{Edit, EditError, edit};
 pub use error::{Span, YamlError};
 pub use spanned::{Key, Kind, Node, Spanned};
 pub use tree::{Leaf, Tree};

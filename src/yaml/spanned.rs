@@ -17,7 +17,7 @@ use super::{Span, YamlError};
 pub struct Node {
     /// Where the node starts; for an empty value, where it would.
     pub span: Span,
-    /// Where it ends: behind its last character; for a map or sequence, where its last scalar does.
+    /// Where it ends: behind its last character; for a map or sequence without brackets, where its last node does.
     pub end: Span,
     /// What it is.
     pub kind: Kind,
@@ -92,7 +92,7 @@ impl Spanned {
     }
 
     /// What a path leads through as far as it goes: place, key (none in a sequence), node.
-    fn way(&self, path: &str) -> Vec<(Span, Option<&str>, &Node)> {
+    pub(super) fn way(&self, path: &str) -> Vec<(Span, Option<&str>, &Node)> {
         let (mut node, mut way) = (&self.root, Vec::new());
         for step in steps(path) {
             let Some((at, key, child)) = node.child(&step) else { break };
@@ -138,13 +138,13 @@ impl Node {
     }
 }
 
-enum Step<'a> {
+pub(super) enum Step<'a> {
     Key(Cow<'a, str>),
     Index(usize),
 }
 
 /// Splits `a.b[0]["c.d"]` into its steps. What is not well-formed becomes a key that is not there.
-fn steps(path: &str) -> Vec<Step<'_>> {
+pub(super) fn steps(path: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
@@ -191,13 +191,15 @@ impl<'a> Build<'a> for SpannedTree {
         to_value(resolved, text).map(|value| Node { span, end, kind: Kind::Scalar(value) })
     }
 
-    fn sequence(items: Vec<Node>, span: Span) -> Node {
-        Node { span, end: items.last().map_or(span, |item| item.end), kind: Kind::Seq(items) }
+    fn sequence(items: Vec<Node>, span: Span, closed: Option<Span>) -> Node {
+        let end = closed.or(items.last().map(|item| item.end)).unwrap_or(span);
+        Node { span, end, kind: Kind::Seq(items) }
     }
 
-    fn map(map: Self::Map, span: Span) -> Node {
+    fn map(map: Self::Map, span: Span, closed: Option<Span>) -> Node {
         let entries = map.into_list();
-        Node { span, end: entries.last().map_or(span, |(_, value)| value.end), kind: Kind::Map(entries) }
+        let end = closed.or(entries.last().map(|(_, value)| value.end)).unwrap_or(span);
+        Node { span, end, kind: Kind::Map(entries) }
     }
 
     fn insert(map: &mut Self::Map, text: Cow<'a, str>, span: Span, value: Node) -> Result<(), Cow<'a, str>> {

@@ -166,11 +166,11 @@ impl<'a> Build<'a> for TreeBuild {
         }))
     }
 
-    fn sequence(items: Vec<Tree<'a>>, _: Span) -> Tree<'a> {
+    fn sequence(items: Vec<Tree<'a>>, _: Span, _: Option<Span>) -> Tree<'a> {
         Tree::Sequence(items)
     }
 
-    fn map(map: Self::Map, _: Span) -> Tree<'a> {
+    fn map(map: Self::Map, _: Span, _: Option<Span>) -> Tree<'a> {
         Tree::Map(map.into_list())
     }
 

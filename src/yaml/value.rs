@@ -28,11 +28,11 @@ impl<'a> Build<'a> for JsonTree {
         to_value(resolved, text)
     }
 
-    fn sequence(items: Vec<Value>, _: Span) -> Value {
+    fn sequence(items: Vec<Value>, _: Span, _: Option<Span>) -> Value {
         Value::Array(items)
     }
 
-    fn map(map: Self::Map, _: Span) -> Value {
+    fn map(map: Self::Map, _: Span, _: Option<Span>) -> Value {
         Value::Object(map)
     }
 

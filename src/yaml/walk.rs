@@ -27,8 +27,9 @@ pub(super) trait Build<'a> {
 
     /// A scalar from `span` up to `end`; `text` is what it says, for [`Scalar::Text`] its value. `Err` for what JSON cannot hold.
     fn scalar(resolved: Scalar, text: Cow<'a, str>, span: Span, end: Span) -> Result<Self::Node, String>;
-    fn sequence(items: Vec<Self::Node>, span: Span) -> Self::Node;
-    fn map(map: Self::Map, span: Span) -> Self::Node;
+    /// `closed` is where a sequence or map in brackets ends; one in block style ends with its last node.
+    fn sequence(items: Vec<Self::Node>, span: Span, closed: Option<Span>) -> Self::Node;
+    fn map(map: Self::Map, span: Span, closed: Option<Span>) -> Self::Node;
     /// Sets a key, in the place it has or at the end. `Err` is the key, if it was there already.
     fn insert(map: &mut Self::Map, key: Cow<'a, str>, span: Span, value: Self::Node) -> Result<(), Cow<'a, str>>;
     /// The place of a key among the keys.
@@ -68,6 +69,8 @@ struct Walker<'input, T: Build<'input>> {
     line_offset: usize,
     /// Where the last event ended.
     end: Span,
+    /// The same, where that was a closing bracket.
+    closed: Option<Span>,
     /// Anchors whose node is complete.
     anchors: HashMap<usize, Anchored<T::Node>>,
     /// All nodes and text so far, copies included.
@@ -91,6 +94,7 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
             parser: Parser::new_from_str_with_options(text, options),
             line_offset: first_line.saturating_sub(1),
             end: Span { line: first_line, column: 1 },
+            closed: None,
             anchors: HashMap::new(),
             size: Size::default(),
             copied: 0,
@@ -214,11 +218,12 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
             Event::SequenceStart(..) => {
                 self.open(span, depth)?;
                 let items = self.sequence(depth + 1)?;
-                Ok(T::sequence(items, span))
+                Ok(T::sequence(items, span, self.closed))
             }
             Event::MappingStart(..) => {
                 self.open(span, depth)?;
-                Ok(T::map(self.map(depth + 1)?, span))
+                let map = self.map(depth + 1)?;
+                Ok(T::map(map, span, self.closed))
             }
             _ => Err(YamlError::at(span, "a value is expected here")),
         }
@@ -237,6 +242,7 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
         loop {
             let (event, at) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
+                self.closed = Some(self.end).filter(|end| *end != at);
                 return Ok(items);
             }
             items.push(self.node(event, at, depth)?);
@@ -250,6 +256,7 @@ impl<'input, T: Build<'input>> Walker<'input, T> {
         loop {
             let (event, at) = self.next()?;
             if matches!(event, Event::MappingEnd) {
+                self.closed = Some(self.end).filter(|end| *end != at);
                 self.key_lines.truncate(base);
                 return Ok(map);
             }

@@ -1,5 +1,6 @@
 //! `stepspan test`: policy suites.
 
+use std::fs;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -13,10 +14,11 @@ use clap::ValueEnum;
 
 use super::palette::{Colour, Palette, harmless};
 use super::pipeline::ordered;
-use super::written;
+use super::{counted, written};
 use crate::suite::coverage::Coverage;
-use crate::suite::load::{self, Loaded};
-use crate::suite::{Outcome, run as suite_run};
+use crate::suite::load::{self, Expects, Loaded};
+use crate::suite::run::Looked;
+use crate::suite::{Outcome, run as suite_run, update};
 
 mod report;
 
@@ -44,6 +46,9 @@ pub(super) struct Args {
     /// Fail where less of a suite's rules is tried, in percent
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
+    /// Rewrite expectations that do not hold, and write those of cases that expect nothing yet; read the diff afterwards
+    #[arg(long)]
+    update: bool,
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Colour,
@@ -68,23 +73,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paths = if args.paths.is_empty() { vec![PathBuf::from(".")] } else { args.paths };
     // Nobody is left to tell if stderr is closed; so for all that is written there.
     let mut tell = |text: String| drop(writeln!(stderr, "{}", harmless(&text)));
-    let (mut suites, mut bad) = (Vec::new(), false);
-    for file in load::find(&paths)? {
-        match load::load(&file) {
-            Ok(suite) => suites.push(suite),
-            Err(mistakes) => {
-                bad = true;
-                for mistake in mistakes {
-                    tell(format!("error: {mistake}"));
-                }
-            }
-        }
+    let files = load::find(&paths)?;
+    let filter = args.filter.as_deref();
+    if args.update {
+        update_all(&files, filter, &mut tell)?;
     }
+    let (suites, bad) = load_all(&files, Expects::Something, &mut tell);
     let mut report = Report::new(io::stdout().lock(), args.output, Palette::of(args.color));
     let least = args.min_coverage.unwrap_or(0);
     let (mut cases, mut failed, mut thin) = (0, 0, false);
     for suite in suites {
-        let tried = try_all(suite, args.filter.as_deref())?;
+        let (tried, _) = try_all(suite, filter)?;
         cases += tried.outcomes.len();
         failed += tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
         // A part of the cases says nothing of all rules.
@@ -112,13 +111,47 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// Runs the cases of a suite on all cores.
-fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<Tried> {
+/// The suites that can be read; whether some cannot.
+fn load_all(files: &[PathBuf], expects: Expects, tell: &mut dyn FnMut(String)) -> (Vec<Loaded>, bool) {
+    let (mut suites, mut bad) = (Vec::new(), false);
+    for file in files {
+        match load::load(file, expects) {
+            Ok(suite) => suites.push(suite),
+            Err(mistakes) => {
+                bad = true;
+                mistakes.iter().for_each(|mistake| tell(format!("error: {mistake}")));
+            }
+        }
+    }
+    (suites, bad)
+}
+
+/// Writes what the chosen cases of all suites would have to expect. What cannot be read is told by the run that follows.
+fn update_all(files: &[PathBuf], filter: Option<&str>, tell: &mut dyn FnMut(String)) -> anyhow::Result<()> {
+    let (suites, _) = load_all(files, Expects::Anything, &mut |_| ());
+    for suite in suites {
+        let file = suite.file.clone();
+        let what = || format!("cannot update {}", file.display());
+        let (_, looked) = try_all(suite, filter)?;
+        let before = fs::read_to_string(&file).with_context(what)?;
+        let (after, changed) = update::rewrite(&before, &looked).with_context(what)?;
+        if changed > 0 {
+            fs::write(&file, after).with_context(what)?;
+            let expectations = counted(changed, "expectation", "expectations");
+            tell(format!("{}: {expectations} written", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Runs the cases of a suite on all cores; the reviews of those that fail come along, by the cases' numbers.
+fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<(Tried, Vec<(usize, Looked)>)> {
     let mut coverage = Coverage::of(&suite.policies);
     let file = suite.file.clone();
     let chosen = |case: &crate::suite::spec::Case| filter.is_none_or(|part| case.name.contains(part));
     let numbers: Vec<usize> =
         suite.cases.iter().enumerate().filter(|(_, (_, case))| chosen(case)).map(|(number, _)| number).collect();
+    let of_outcome = numbers.clone();
     let names: Vec<String> = numbers.iter().map(|number| suite.cases[*number].1.name.clone()).collect();
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let suite = Arc::new(suite);
@@ -126,11 +159,14 @@ fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<Tried> {
         let (line, case) = &suite.cases[number];
         suite_run::case(&suite, *line, case)
     };
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    let (mut outcomes, mut failing): (Vec<Outcome>, _) = (Vec::new(), Vec::new());
     let done = ordered(numbers.into_iter(), workers, work, |done| {
         if let Some((outcome, looked)) = done {
             if let Some(looked) = looked {
                 coverage.add(&looked);
+                if let Some(number) = of_outcome.get(outcomes.len()) {
+                    failing.push((*number, looked));
+                }
             }
             outcomes.push(outcome);
         } else {
@@ -140,5 +176,5 @@ fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<Tried> {
         ControlFlow::<()>::Continue(())
     });
     let _ = done.context("cannot start threads")?;
-    Ok(Tried { file, outcomes, coverage })
+    Ok((Tried { file, outcomes, coverage }, failing))
 }

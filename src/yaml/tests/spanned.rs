@@ -41,7 +41,7 @@ fn a_path_has_a_region_on_its_line_and_comments_stand_beside() {
     let tree = Spanned::read(text, 1).unwrap();
     assert_eq!(tree.region("spec.a"), (at(3, 3), at(3, 13)));
     assert_eq!(tree.region("spec.list[1]"), (at(7, 13), at(7, 15)));
-    assert_eq!(tree.region("spec.list"), (at(7, 3), at(7, 15)));
+    assert_eq!(tree.region("spec.list"), (at(7, 3), at(7, 16)));
     assert_eq!(tree.region("spec"), (at(2, 1), at(2, 5)));
     assert_eq!(tree.region("spec.block"), (at(4, 3), at(4, 8)));
     assert_eq!(tree.lines("spec.list[1]").collect::<Vec<_>>(), [2, 2, 7, 7]);

@@ -1,0 +1,179 @@
+//! Expectations as they would have to be: what `stepspan test --update` writes.
+//!
+//! Only expectations that do not hold change, and only as far as a person asked: a case that looks at two variables still looks at two. A case that expects
+//! nothing yet is given what a reader of a review would look at first.
+
+use serde_json::{Map, Value, json};
+
+use super::run::Looked;
+use super::spec::{Bound, Range};
+use crate::yaml::{self, Edit, EditError};
+
+/// A suite's text with the expectations of some cases, by their numbers, as they would have to be; and how many were changed.
+///
+/// # Errors
+/// An expectation that an alias brought in.
+pub fn rewrite(text: &str, cases: &[(usize, Looked)]) -> Result<(String, usize), EditError> {
+    let written = yaml::read(text, 1)?;
+    let all = cases.iter().flat_map(|(number, looked)| edits(*number, written["cases"][*number].get("expect"), looked));
+    let all: Vec<Edit> = all.collect();
+    Ok((yaml::edit(text, &all)?, all.len()))
+}
+
+/// The edits of case `number`, whose `expect` is `written`, that make its expectations hold.
+fn edits(number: usize, written: Option<&Value>, looked: &Looked) -> Vec<Edit> {
+    let at = format!("cases[{number}].expect");
+    let fields = written.and_then(Value::as_object).cloned().unwrap_or_default();
+    let updated = |(field, expected): (&String, &Value)| {
+        let found = update(field, expected, looked).unwrap_or_else(|| expected.clone());
+        (field.clone(), found)
+    };
+    let fresh: Map<String, Value> = fields.iter().map(updated).collect();
+    // Nothing was expected, or nothing of it is there any more.
+    if fresh.values().all(is_empty) {
+        return vec![Edit { path: at, value: first(looked) }];
+    }
+    let changed = fresh.into_iter().filter(|(field, found)| fields.get(field) != Some(found));
+    changed.map(|(field, value)| Edit { path: format!("{at}.{field}"), value }).collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// What a case is given that expects nothing.
+fn first(looked: &Looked) -> Value {
+    let mut expect = Map::new();
+    let decision = &looked.reviewed.decision;
+    expect.insert("outcome".into(), looked.reviewed.outcome.label().into());
+    if let Some(reason) = &looked.reviewed.reason {
+        expect.insert("reason".into(), reason.to_string().into());
+    }
+    if !decision.policies.is_empty() {
+        expect.insert("policies".into(), decision.policies.clone().into());
+    }
+    let values = decision.values.iter().map(|value| (value.key.clone(), correlated(looked, &value.key)));
+    let values: Map<String, Value> = values.collect();
+    if !values.is_empty() {
+        expect.insert("values".into(), values.into());
+    }
+    if !looked.reviewed.warnings.is_empty() {
+        expect.insert("warnings".into(), looked.reviewed.warnings.clone().into());
+    }
+    expect.into()
+}
+
+/// A value with its source; null where there is none.
+fn correlated(looked: &Looked, key: &str) -> Value {
+    let found = looked.reviewed.decision.values.iter().find(|value| value.key == key);
+    match found.and_then(|found| Some((found.value.as_ref()?, found.source.as_ref()?))) {
+        Some((value, source)) => json!({"value": value, "source": source}),
+        None => Value::Null,
+    }
+}
+
+/// What a field of `expect` would have to be.
+fn update(field: &str, expected: &Value, looked: &Looked) -> Option<Value> {
+    let reviewed = &looked.reviewed;
+    Some(match field {
+        "outcome" => reviewed.outcome.label().into(),
+        "reason" => reviewed.reason.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string).into(),
+        "policies" => reviewed.decision.policies.clone().into(),
+        "containers" => each(expected, |name, _| {
+            let found = reviewed.decision.containers.iter().find(|container| container.name == name)?;
+            Some(found.skipped.as_ref().map_or_else(|| "injected".to_owned(), ToString::to_string).into())
+        }),
+        "values" => each(expected, |key, expected| value(key, expected, looked)),
+        "env" => each(expected, |container, variables| {
+            Some(each(variables, |name, expected| variable(container, name, expected, looked)))
+        }),
+        "pod" => looked.after.clone(),
+        "contains" => part(expected, &looked.after)?,
+        "absent" => {
+            let absent = |pointer: &&Value| pointer.as_str().is_some_and(|at| looked.after.pointer(at).is_none());
+            expected.as_array()?.iter().filter(absent).cloned().collect()
+        }
+        "operations" => bound(expected, reviewed.patch.len()),
+        "growth" => bound(expected, looked.growth()),
+        "warnings" => {
+            let written = expected.as_array()?;
+            let fits = |(found, part): (&String, &Value)| part.as_str().is_some_and(|part| found.contains(part));
+            if written.len() == reviewed.warnings.len() && reviewed.warnings.iter().zip(written).all(fits) {
+                return None;
+            }
+            reviewed.warnings.clone().into()
+        }
+        _ => return None,
+    })
+}
+
+/// A map, each value anew; a key whose value is `None` is left out.
+fn each(expected: &Value, of: impl Fn(&str, &Value) -> Option<Value>) -> Value {
+    let fields = expected.as_object().into_iter().flatten();
+    fields.filter_map(|(key, value)| Some((key.clone(), of(key, value)?))).collect::<Map<_, _>>().into()
+}
+
+/// In the form it was written: the value alone, or what it was asked of value and source.
+fn value(key: &str, expected: &Value, looked: &Looked) -> Option<Value> {
+    let found = looked.reviewed.decision.values.iter().find(|value| value.key == key)?;
+    let Some(asked) = expected.as_object() else { return Some(found.value.clone().into()) };
+    let mut fresh = Map::new();
+    for (field, now) in [("value", &found.value), ("source", &found.source)] {
+        if let (true, Some(now)) = (asked.contains_key(field), now) {
+            fresh.insert(field.to_owned(), now.clone().into());
+        }
+    }
+    Some(if fresh.is_empty() { Value::Null } else { fresh.into() })
+}
+
+fn variable(container: &str, name: &str, expected: &Value, looked: &Looked) -> Option<Value> {
+    let Some(asked) = expected.as_object() else { return Some(looked.variable(container, name).into()) };
+    let of = looked.explanation.containers.iter().find(|of| of.container == container)?;
+    let found = of.variables.iter().find(|variable| variable.name == name)?;
+    let mut fresh = Map::from_iter([("decision".to_owned(), Value::from(found.decision))]);
+    if asked.contains_key("value") {
+        fresh.insert("value".to_owned(), found.value.clone().into());
+    }
+    Some(fresh.into())
+}
+
+/// The part of a whole that has the shape of another part; `None` where nothing of it is left.
+fn part(expected: &Value, whole: &Value) -> Option<Value> {
+    match (expected, whole) {
+        (Value::Object(expected), Value::Object(whole)) => {
+            let kept = expected.iter().filter_map(|(key, one)| Some((key.clone(), part(one, whole.get(key)?)?)));
+            let kept: Map<String, Value> = kept.collect();
+            (expected.is_empty() || !kept.is_empty()).then(|| kept.into())
+        }
+        (Value::Array(expected), Value::Array(whole)) => {
+            let kept = expected.iter().filter_map(|one| {
+                let key = ["name", "mountPath"].into_iter().find(|key| one[key].is_string());
+                match key {
+                    Some(key) => part(one, whole.iter().find(|found| found[key] == one[key])?),
+                    None => whole.contains(one).then(|| one.clone()),
+                }
+            });
+            Some(kept.collect())
+        }
+        (_, found) => Some(found.clone()),
+    }
+}
+
+/// A number, or the range stretched to it.
+fn bound(expected: &Value, number: usize) -> Value {
+    match serde_json::from_value::<Bound>(expected.clone()) {
+        Ok(bound) if bound.refuses(number).is_none() => expected.clone(),
+        Ok(Bound::Range(Range { min, max })) => {
+            let mut range = Map::new();
+            let ends = [("min", min.map(|min| min.min(number))), ("max", max.map(|max| max.max(number)))];
+            range.extend(ends.into_iter().filter_map(|(end, at)| Some((end.to_owned(), at?.into()))));
+            range.into()
+        }
+        _ => number.into(),
+    }
+}
