@@ -16,6 +16,7 @@ mod dry_run;
 mod explain;
 mod facts;
 mod github;
+mod init;
 mod lint;
 mod palette;
 mod pipeline;
@@ -43,6 +44,7 @@ enum Command {
     Doctor(Box<doctor::Args>),
     DryRun(Box<dry_run::Args>),
     Explain(Box<explain::Args>),
+    Init(init::Args),
     Lint(lint::Args),
     Schema(schema::Args),
     Test(Box<test::Args>),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(*args),
         Command::DryRun(args) => dry_run::run(*args),
         Command::Explain(args) => explain::run(*args),
+        Command::Init(args) => init::run(&args),
         Command::Lint(args) => lint::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(*args),

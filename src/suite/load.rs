@@ -144,7 +144,7 @@ fn with(folder: &Path, paths: &[PathBuf], mut context: Context) -> Result<(Conte
 ///
 /// # Errors
 /// It cannot be read, or is no YAML.
-pub(super) fn manifests(file: &Path) -> Result<Vec<Value>, Mistake> {
+pub(crate) fn manifests(file: &Path) -> Result<Vec<Value>, Mistake> {
     let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
     let wrong = |message: String| Mistake { file: file.to_owned(), line: None, message };
     let read = |document: Result<yaml::Document, yaml::DocumentError>| {

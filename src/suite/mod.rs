@@ -2,13 +2,14 @@
 //!
 //! `tests.yaml` beside a policy -> [`load`] (files, places of mistakes) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
 //! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried, [`update`]
-//! what expectations would have to be.
+//! what expectations would have to be; [`scaffold`] makes a first policy and suite.
 
 pub mod coverage;
 mod expect;
 mod laws;
 pub mod load;
 pub mod run;
+pub mod scaffold;
 pub mod spec;
 #[cfg(test)]
 mod tests;

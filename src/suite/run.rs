@@ -78,6 +78,8 @@ struct Subject {
     review: Vec<u8>,
     pod: Value,
     unresolved: Vec<String>,
+    /// Nobody has submitted it: it is what would be made of a template.
+    of_template: bool,
 }
 
 /// The step that an input is about.
@@ -105,12 +107,14 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
                     review: pod_review(own, manifest),
                     pod: manifest.clone(),
                     unresolved: Vec::new(),
+                    of_template: false,
                 });
             }
             (admission::API_VERSION, "AdmissionReview") => steps.push(Subject {
                 review: manifest.to_string().into_bytes(),
                 pod: manifest["request"]["object"].clone(),
                 unresolved: Vec::new(),
+                of_template: false,
             }),
             (version, kind) if source::is_source(version, kind) => {
                 let found = expander.pods(manifest, namespace, &suite.policies, context);
@@ -123,6 +127,7 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
                         review: pod_review(own, &expanded.pod),
                         pod: expanded.pod,
                         unresolved: expanded.unresolved,
+                        of_template: source::is_template(kind),
                     }
                 }));
             }
@@ -132,8 +137,11 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
     chosen(steps, input.step.as_deref())
 }
 
-/// The step with that name; the only one where none is asked for.
-fn chosen(steps: Vec<Subject>, wanted: Option<&str>) -> Result<Subject, String> {
+/// The step with that name; the only one where none is asked for. Steps of templates count only where there is nothing else.
+fn chosen(mut steps: Vec<Subject>, wanted: Option<&str>) -> Result<Subject, String> {
+    if steps.iter().any(|step| !step.of_template) {
+        steps.retain(|step| !step.of_template);
+    }
     let names: Vec<[String; 3]> = steps.iter().map(|step| names(&step.pod)).collect();
     let listed = || names.iter().map(|[_, node, _]| node.as_str()).collect::<Vec<_>>().join(", ");
     let fits: Vec<usize> = match wanted {

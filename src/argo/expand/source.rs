@@ -21,9 +21,14 @@ pub(super) fn is_of_template(workflow: &Value) -> bool {
 /// Marks Workflows that stand for whatever is submitted from a template.
 const MADE_OF_TEMPLATE: &str = "stepspan.dev/made-of-template";
 
+/// Whether a kind is of templates that Workflows refer to.
+pub fn is_template(kind: &str) -> bool {
+    matches!(kind, "WorkflowTemplate" | "ClusterWorkflowTemplate")
+}
+
 /// Whether a manifest only holds templates for others to refer to.
 pub fn is_library(manifest: &Value) -> bool {
-    matches!(text(manifest, "kind"), "WorkflowTemplate" | "ClusterWorkflowTemplate")
+    is_template(text(manifest, "kind"))
         && text(&manifest["spec"], "entrypoint").is_empty()
         && kept(&manifest["spec"], "workflowTemplateRef").is_none()
 }

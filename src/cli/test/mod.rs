@@ -119,7 +119,9 @@ fn load_all(files: &[PathBuf], expects: Expects, tell: &mut dyn FnMut(String)) -
             Ok(suite) => suites.push(suite),
             Err(mistakes) => {
                 bad = true;
-                mistakes.iter().for_each(|mistake| tell(format!("error: {mistake}")));
+                for mistake in mistakes {
+                    tell(format!("error: {mistake}"));
+                }
             }
         }
     }
@@ -127,7 +129,7 @@ fn load_all(files: &[PathBuf], expects: Expects, tell: &mut dyn FnMut(String)) -
 }
 
 /// Writes what the chosen cases of all suites would have to expect. What cannot be read is told by the run that follows.
-fn update_all(files: &[PathBuf], filter: Option<&str>, tell: &mut dyn FnMut(String)) -> anyhow::Result<()> {
+pub(super) fn update_all(files: &[PathBuf], filter: Option<&str>, tell: &mut dyn FnMut(String)) -> anyhow::Result<()> {
     let (suites, _) = load_all(files, Expects::Anything, &mut |_| ());
     for suite in suites {
         let file = suite.file.clone();
