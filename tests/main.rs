@@ -10,6 +10,8 @@
 mod cases;
 /// The chart, as Helm renders it.
 mod chart;
+/// What CI systems, shells and kubectl are given: the action, completions, man pages.
+mod ci;
 /// What a person types and sees: `tests/cmd/*.trycmd`.
 mod cmd;
 /// The documentation against the code.
@@ -18,5 +20,5 @@ mod docs;
 mod dry_run;
 /// What `make image` says is in its programs, against Cargo.
 mod sbom;
-
+/// Suites of policies, as `test`, `test --update` and `init` treat them.
 mod suites;

@@ -2,13 +2,15 @@
 
 use std::{
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod completions;
 mod diff;
 #[cfg(feature = "webhook")]
 mod doctor;
@@ -39,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Completions(completions::Args),
     Diff(Box<diff::Args>),
     #[cfg(feature = "webhook")]
     Doctor(Box<doctor::Args>),
@@ -46,10 +49,20 @@ enum Command {
     Explain(Box<explain::Args>),
     Init(init::Args),
     Lint(lint::Args),
+    Man(completions::ManArgs),
     Schema(schema::Args),
     Test(Box<test::Args>),
     #[cfg(feature = "webhook")]
     Webhook(Box<webhook::Args>),
+}
+
+/// The arguments; under the name of a kubectl plugin, usage says so.
+fn parse() -> Cli {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let plugin = Path::new(&program).file_stem().is_some_and(|name| name == "kubectl-stepspan");
+    let command = Cli::command();
+    let command = if plugin { command.bin_name("kubectl stepspan") } else { command };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// That nobody reads stdout any more is no mistake: the exit code still says what was found.
@@ -67,7 +80,8 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 
 /// Reads the arguments, does what they say, and gives the exit code.
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match parse().command {
+        Command::Completions(args) => completions::run(&args),
         Command::Diff(args) => diff::run(*args),
         #[cfg(feature = "webhook")]
         Command::Doctor(args) => doctor::run(*args),
@@ -75,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(*args),
         Command::Init(args) => init::run(&args),
         Command::Lint(args) => lint::run(args),
+        Command::Man(args) => completions::man(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(*args),
         #[cfg(feature = "webhook")]

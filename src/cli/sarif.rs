@@ -17,6 +17,7 @@ pub(super) struct Rule {
 }
 
 /// One result.
+#[derive(Debug)]
 pub(super) struct Result {
     /// The rule's index.
     pub rule: usize,

@@ -272,8 +272,8 @@ fn quoted(json: &str) -> String {
     json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
         match u32::from(c) {
             code if c.is_ascii() && code != 0x7f || c.is_alphanumeric() => out.push(c),
-            code @ ..=0xffff => out.push_str(&format!("\\u{code:04x}")),
-            code => out.push_str(&format!("\\U{code:08x}")),
+            code @ ..=0xffff => out.extend(format!("\\u{code:04x}").chars()),
+            code => out.extend(format!("\\U{code:08x}").chars()),
         }
         out
     })

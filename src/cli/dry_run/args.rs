@@ -84,6 +84,10 @@ pub(crate) enum Output {
     Patch,
     /// JUnit XML: a test case for each step container
     Junit,
+    /// SARIF 2.1.0: steps that could not be injected, and documents that are no input
+    Sarif,
+    /// The same as annotations of GitHub's checks
+    Github,
     /// Of `explain`: tables
     #[value(skip)]
     Explain,

@@ -11,6 +11,7 @@ use super::splice;
 use super::step::Step;
 use crate::admission::Reviewed;
 use crate::cli::palette::{Palette, harmless};
+use crate::cli::sarif;
 use crate::offline::Expanded;
 use crate::patch::Op;
 use crate::yaml::Tree;
@@ -19,6 +20,7 @@ use stepspan_contract::names;
 mod decisions;
 mod diff;
 mod explain;
+mod finding;
 mod junit;
 mod place;
 mod row;
@@ -41,6 +43,8 @@ pub(super) enum Piece {
     Text(Vec<u8>),
     /// A JUnit test case.
     Case(Case),
+    /// A result of SARIF.
+    Found(sarif::Result),
     /// For stderr.
     Problem(String),
 }
@@ -66,6 +70,7 @@ pub(super) fn step(step: Step<'_>, output: Option<Output>, palette: Palette, pie
         }),
         Some(Output::Patch) => text(pieces, |out| decisions::write(&step, out)),
         Some(Output::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
+        Some(output @ (Output::Sarif | Output::Github)) => finding::step(&step, output, pieces),
         // Written by [`changed`].
         Some(Output::Compare | Output::CompareJson) => {}
         Some(Output::Explain) => text(pieces, |out| explain::write(&step, palette, out)),
@@ -139,8 +144,10 @@ pub(super) fn json_text(object: &str, patch: &[Op], pieces: &mut Vec<Piece>) -> 
 
 /// Tells of a document that is no input.
 pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, pieces: &mut Vec<Piece>) {
-    if output == Some(Output::Junit) {
-        pieces.push(Piece::Case(Case::of_refusal(file, refusal)));
+    match output {
+        Some(Output::Junit) => pieces.push(Piece::Case(Case::of_refusal(file, refusal))),
+        Some(output @ (Output::Sarif | Output::Github)) => finding::refusal(file, refusal, output, pieces),
+        _ => {}
     }
     let mut text = format!("error: {}", harmless(file));
     // Writing to a String cannot fail.

@@ -6,8 +6,9 @@ use super::super::args::Output;
 use super::super::progress::Progress;
 use super::super::step::{Done, Tally};
 use super::junit::{Case, Suite};
-use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR};
+use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR, finding};
 use crate::cli::palette::{Palette, Tone};
+use crate::cli::sarif;
 
 /// The output.
 pub(crate) struct Sheet<O, E> {
@@ -18,6 +19,7 @@ pub(crate) struct Sheet<O, E> {
     progress: Progress,
     widths: [usize; 3],
     suite: Option<Suite>,
+    found: Vec<sarif::Result>,
     /// Nothing has been written yet.
     fresh: bool,
     tally: Tally,
@@ -27,8 +29,8 @@ pub(crate) struct Sheet<O, E> {
 impl<O: Write, E: Write> Sheet<O, E> {
     /// An empty sheet.
     pub fn new(out: O, err: E, output: Option<Output>, palette: Palette, progress: Progress) -> Self {
-        let (suite, tally, buffer) = (None, Tally::default(), Vec::new());
-        Self { out, err, output, palette, progress, widths: [0; 3], suite, fresh: true, tally, buffer }
+        let (suite, found, tally, buffer) = (None, Vec::new(), Tally::default(), Vec::new());
+        Self { out, err, output, palette, progress, widths: [0; 3], suite, found, fresh: true, tally, buffer }
     }
 
     /// Writes the next batch; `None` stands for one that was lost to a panic.
@@ -51,6 +53,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
                 Piece::Row(row) => row.write(self.widths, self.palette, &mut self.buffer),
                 Piece::Text(text) => self.text(text),
                 Piece::Case(case) => self.case(&case),
+                Piece::Found(result) => self.found.push(result),
                 Piece::Problem(text) => {
                     self.flush()?;
                     self.problem(&text);
@@ -80,6 +83,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
                 }
                 super::line(&mut self.buffer, "</testsuites>");
             }
+            Some(Output::Sarif) => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
             _ => {}
         }
         self.flush()?;
