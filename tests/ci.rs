@@ -120,8 +120,7 @@ fn the_action_hands_on_every_input_to_a_script_that_is_there() {
     for (input, described) in action["inputs"].as_object().unwrap() {
         assert!(all.contains(&format!("inputs.{input}")) && described["description"].is_string(), "{input}");
     }
-    let script =
-        steps.iter().filter_map(|step| step["run"].as_str()?.strip_prefix("\"$GITHUB_ACTION_PATH/")).next().unwrap();
+    let script = steps.iter().find_map(|step| step["run"].as_str()?.strip_prefix("\"$GITHUB_ACTION_PATH/")).unwrap();
     let text = fs::read_to_string(Path::new(ROOT).join(script.trim_end_matches('"'))).unwrap();
     for (variable, _) in steps.last().unwrap()["env"].as_object().unwrap() {
         assert!(text.contains(&format!("{variable}:-")) || text.contains(&format!("{variable}-}}")), "{variable}");

@@ -18,6 +18,8 @@ mod cmd;
 mod docs;
 /// `dry-run` as a program: streams, exit codes, broken pipes, order, types.
 mod dry_run;
+/// Files that nobody means well with, at every command that takes one.
+mod hostile;
 /// What `make image` says is in its programs, against Cargo.
 mod sbom;
 /// Suites of policies, as `test`, `test --update` and `init` treat them.

@@ -55,7 +55,7 @@ impl Facts {
         }
         context.allow_env.extend(self.allow_env.iter().cloned());
         for path in &self.with {
-            for file in files::expand(path)? {
+            for file in files::expand(path).with_context(|| format!("--with {}", path.display()))? {
                 read_with(&file, &mut |value, path| {
                     if !library.take(value, namespace) {
                         take_with(value, path, &mut context, note);

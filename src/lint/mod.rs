@@ -74,11 +74,11 @@ pub fn lint(files: &[PolicyFile], rules: &Rules) -> Report {
     for one in &written {
         let mut found = Found { file: &one.file, place: &one.place, findings: &mut findings };
         matching::check(one, &mut found);
-        overlap::check(one, &order, &mut found);
         conditions::check(one, &mut found);
         values::check(one, &order, &mut found);
         delivery::check(one, &mut found);
     }
+    overlap::check(&order, &mut findings);
     for Other { file, place } in &others {
         delivery::check_webhooks(place, &mut Found { file, place, findings: &mut findings });
     }

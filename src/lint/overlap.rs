@@ -1,31 +1,75 @@
 //! Policies that meet: one that leaves nothing for another to say, and two that contradict each other.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
 use super::matching::{contradiction, requirements};
 use super::rule::{EQUAL_PRIORITY, SHADOWED_POLICY};
-use super::{Found, turn};
+use super::{Finding, Found, turn};
 use crate::policy::load::Written;
-use crate::policy::merge::merge;
+use crate::policy::merge::leaves;
 use crate::policy::selector::glob_matches;
 use crate::policy::spec::{LabelSelector, Requirement};
 
-pub(super) fn check(one: &Written, order: &[&Written], found: &mut Found<'_>) {
-    shadowed(one, order, found);
-    equal_priority(one, order, found);
+/// A policy, and what it writes.
+struct Layer<'w> {
+    written: &'w Written,
+    leaves: BTreeMap<String, Value>,
+}
+
+/// Looks at each policy beside those that come before it; `order` is the order in which they take turns.
+pub(super) fn check(order: &[&Written], findings: &mut Vec<Finding>) {
+    // A spec that was read can be written.
+    let layer = |written: &&'_ Written| leaves(&written.policy.spec).unwrap_or_default();
+    let layers: Vec<Layer<'_>> = order.iter().map(|written| Layer { written, leaves: layer(written) }).collect();
+    for (at, one) in layers.iter().enumerate() {
+        let before = layers.get(..at).unwrap_or_default();
+        let Written { file, place, .. } = one.written;
+        let mut found = Found { file, place, findings };
+        shadowed(one, before, &mut found);
+        equal_priority(one, before, &mut found);
+    }
 }
 
 /// Whether those before it say everything it says, wherever it matches.
-fn shadowed(one: &Written, order: &[&Written], found: &mut Found<'_>) {
-    let before = order.iter().take_while(|other| turn(other) < turn(one));
-    let covering: Vec<&&Written> = before.filter(|other| takes_all_of(other, one)).collect();
-    let layers = covering.iter().copied().copied().chain(std::iter::once(one));
-    let Ok(merged) = merge(layers.map(|w| (w.policy.metadata.name.as_str(), &w.policy.spec))) else { return };
-    let name = &one.policy.metadata.name;
-    if covering.is_empty() || merged.writers.values().any(|writer| writer.policy == *name) {
-        return;
+fn shadowed(one: &Layer<'_>, before: &[Layer<'_>], found: &mut Found<'_>) {
+    let covering: Vec<&Layer<'_>> = before.iter().filter(|other| takes_all_of(other.written, one.written)).collect();
+    let said = |path: &String| covering.iter().find(|other| other.leaves.contains_key(path));
+    let Some(sayers) = one.leaves.keys().map(said).collect::<Option<Vec<_>>>() else { return };
+    let names: BTreeSet<&str> = match covering.first() {
+        // It says nothing at all.
+        Some(first) if sayers.is_empty() => BTreeSet::from([name(first)]),
+        _ => sayers.into_iter().map(|other| name(other)).collect(),
+    };
+    if !names.is_empty() {
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let message = format!("all it says is said before it by {names}, wherever it matches");
+        found.add(&SHADOWED_POLICY, "metadata.name", message, "give it a higher priority, or take it out");
     }
-    let names: Vec<&str> = covering.iter().map(|w| w.policy.metadata.name.as_str()).collect();
-    let message = format!("all it says is said before it by {}, wherever it matches", names.join(", "));
-    found.add(&SHADOWED_POLICY, "metadata.name", message, "give it a higher priority, or take it out");
+}
+
+fn name<'l>(layer: &'l Layer<'_>) -> &'l str {
+    &layer.written.policy.metadata.name
+}
+
+/// Two of one priority that write different values where both may match: the first such is told.
+fn equal_priority(one: &Layer<'_>, before: &[Layer<'_>], found: &mut Found<'_>) {
+    let same = |other: &&Layer<'_>| turn(other.written).0 == turn(one.written).0;
+    let lost = |other: &Layer<'_>| -> Vec<String> {
+        let both = other.leaves.iter().filter(|(path, value)| one.leaves.get(*path).is_some_and(|own| own != *value));
+        both.map(|(path, _)| path.clone()).collect()
+    };
+    for other in before.iter().rev().take_while(same) {
+        let lost = lost(other);
+        if let Some(first) = lost.first().filter(|_| may_meet(other.written, one.written)) {
+            let more = if lost.len() > 1 { format!(" and {} more", lost.len() - 1) } else { String::new() };
+            let name = name(other);
+            let message =
+                format!("`{name}` has the same priority and writes another `{first}`{more}: it wins by its name");
+            return found.add(&EQUAL_PRIORITY, "metadata.name", message, "give one of them a higher `spec.priority`");
+        }
+    }
 }
 
 /// Whether `other` takes every pod that `one` takes, as far as that can be told from what they say.
@@ -59,24 +103,6 @@ pub(super) fn covers(wide: &str, narrow: &str) -> bool {
     }
     let prefix = wide.strip_suffix('*').filter(|prefix| !prefix.contains(['*', '?']));
     wide == narrow || prefix.is_some_and(|prefix| narrow.starts_with(prefix))
-}
-
-/// Two of one priority that write different values where both may match.
-fn equal_priority(one: &Written, order: &[&Written], found: &mut Found<'_>) {
-    let same = |other: &&&Written| turn(other).0 == turn(one).0 && turn(other) < turn(one);
-    for other in order.iter().filter(same).filter(|other| may_meet(other, one)) {
-        let layers = [*other, one].map(|w| (w.policy.metadata.name.as_str(), &w.policy.spec));
-        let Ok(merged) = merge(layers.into_iter()) else { continue };
-        let lost: Vec<&str> =
-            merged.writers.iter().filter(|(_, w)| !w.over.is_empty()).map(|(path, _)| path.as_str()).collect();
-        if let Some(first) = lost.first() {
-            let name = &other.policy.metadata.name;
-            let more = if lost.len() > 1 { format!(" and {} more", lost.len() - 1) } else { String::new() };
-            let message =
-                format!("`{name}` has the same priority and writes another `{first}`{more}: it wins by its name");
-            found.add(&EQUAL_PRIORITY, "metadata.name", message, "give one of them a higher `spec.priority`");
-        }
-    }
 }
 
 /// Whether two policies may take one pod: not where what they include has nothing in common.

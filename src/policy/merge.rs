@@ -36,16 +36,39 @@ pub fn merge<'a>(layers: impl Iterator<Item = (&'a str, &'a Spec)>) -> Result<Me
     let mut merged = Map::new();
     let mut writers = BTreeMap::new();
     for (name, spec) in layers {
-        if let Value::Object(mut layer) = serde_json::to_value(spec)? {
-            for own in ["match", "priority", "optOut"] {
-                layer.remove(own);
-            }
-            name_list(&mut layer);
-            merge_object(&mut merged, layer, name, "", &mut writers);
-        }
+        merge_object(&mut merged, layer(spec)?, name, "", &mut writers);
     }
     unname_list(&mut merged);
     Ok(Merged { spec: serde_json::from_value(Value::Object(merged))?, writers })
+}
+
+/// What a policy writes: each leaf by its field path.
+///
+/// # Errors
+/// Never for a spec that was read from a policy.
+pub fn leaves(spec: &Spec) -> Result<BTreeMap<String, Value>, serde_json::Error> {
+    fn flat(fields: Map<String, Value>, at: &str, into: &mut BTreeMap<String, Value>) {
+        for (key, value) in fields {
+            let path = if at.is_empty() { key } else { format!("{at}.{key}") };
+            match value {
+                Value::Object(fields) => flat(fields, &path, into),
+                leaf => drop(into.insert(path, leaf)),
+            }
+        }
+    }
+    let mut into = BTreeMap::new();
+    flat(layer(spec)?, "", &mut into);
+    Ok(into)
+}
+
+/// A spec without what belongs to its policy alone.
+fn layer(spec: &Spec) -> Result<Map<String, Value>, serde_json::Error> {
+    let Value::Object(mut layer) = serde_json::to_value(spec)? else { return Ok(Map::new()) };
+    for own in ["match", "priority", "optOut"] {
+        layer.remove(own);
+    }
+    name_list(&mut layer);
+    Ok(layer)
 }
 
 fn merge_object(

@@ -1,5 +1,6 @@
 //! Policies from files and folders.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -31,7 +32,7 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
                 // Suites stand beside policies.
                 let is_suite = |file: &Path| file != path && file.file_name().is_some_and(|name| name == SUITE);
                 for file in found.into_iter().filter(|file| !is_suite(file)) {
-                    match fs::read_to_string(&file) {
+                    match read(&file) {
                         Ok(text) => files.push(PolicyFile { name: file.display().to_string(), text }),
                         Err(error) => errors.push(cannot_read(&file, &error)),
                     }
@@ -70,10 +71,25 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Largest file that is read into memory whole.
-pub const MAX_FILE: u64 = 64 << 20;
+/// Largest file that is read into memory whole: policies and suites.
+const MAX_FILE: u64 = 16 << 20;
 /// Deepest folder that is looked into.
 const MAX_DEPTH: usize = 16;
+
+/// The text of a file, or of stdin by `-`.
+///
+/// # Errors
+/// It cannot be read, is not UTF-8, or is over [`MAX_FILE`].
+pub fn read(file: &Path) -> io::Result<String> {
+    let source: Box<dyn Read> =
+        if file.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
+    let mut bytes = Vec::new();
+    source.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {} MiB", MAX_FILE >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
 
 /// The file itself, or the manifests of a folder as [`expand`] takes them, at any depth; suites beside policies are left out.
 ///
@@ -123,6 +139,7 @@ pub fn explain(error: &io::Error) -> (String, &'static str) {
         io::ErrorKind::PermissionDenied => {
             ("permission denied".to_owned(), "make it readable for this user (chmod +r)")
         }
+        io::ErrorKind::FileTooLarge => (error.to_string(), "split it"),
         io::ErrorKind::InvalidData => ("not UTF-8 text".to_owned(), "save it as UTF-8"),
         _ => (error.to_string(), "check the path and its permissions"),
     }

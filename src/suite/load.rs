@@ -1,6 +1,6 @@
 //! Suites from files.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
 /// Every mistake of the suite, or of its policies.
 pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
     let wrong = |line: Option<usize>, message: String| vec![Mistake { file: file.to_owned(), line, message }];
-    let text = fs::read_to_string(file).map_err(|error| vec![unreadable(file, &error)])?;
+    let text = files::read(file).map_err(|error| vec![unreadable(file, &error)])?;
     let read = Spanned::read(&text, 1).map_err(|error| wrong(Some(error.line), error.message))?;
     let suite: Suite = serde_json::from_value(read.to_value()).map_err(|error| wrong(None, error.to_string()))?;
     if (suite.api_version.as_str(), suite.kind.as_str()) != (API_VERSION, KIND) {

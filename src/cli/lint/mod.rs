@@ -1,6 +1,6 @@
 //! `stepspan lint`: what is likely wrong with policies.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -134,7 +134,7 @@ fn gather(paths: &[PathBuf], tell: &mut dyn FnMut(String)) -> (Vec<PolicyFile>, 
         match listed {
             Ok(files) => {
                 for file in files {
-                    match text_of(&file) {
+                    match files::read(&file) {
                         Ok(text) => found.push(PolicyFile { name: file.display().to_string(), text }),
                         Err(error) => wrong(&file, &error),
                     }
@@ -144,17 +144,4 @@ fn gather(paths: &[PathBuf], tell: &mut dyn FnMut(String)) -> (Vec<PolicyFile>, 
         }
     }
     (found, bad)
-}
-
-fn text_of(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    if file.as_os_str() == "-" {
-        io::stdin().take(files::MAX_FILE + 1).read_to_string(&mut text)?;
-    } else {
-        std::fs::File::open(file)?.take(files::MAX_FILE + 1).read_to_string(&mut text)?;
-    }
-    if text.len() as u64 > files::MAX_FILE {
-        return Err(io::Error::other(format!("over {} MiB", files::MAX_FILE >> 20)));
-    }
-    Ok(text)
 }
