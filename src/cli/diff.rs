@@ -3,43 +3,28 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, ValueEnum};
+use clap::ValueEnum;
 
-use super::dry_run::{self, Argo, Output};
+use super::dry_run::{self, Input, Job, Output};
 use super::facts::Facts;
-use super::palette::Colour;
 
 /// Show what a policy change does to each pod of given manifests
 ///
 /// Takes what dry-run takes, and evaluates it under two policy sets. Pods for which nothing changes are only counted.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("input").required(true).multiple(true).args(["files", "filenames"])))]
 #[command(after_help = "Exit status: 0 nothing changes; 1 something does; 2 bad input.")]
 pub(super) struct Args {
-    /// Manifests: files, folders (one level), or - for stdin
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The same, in kubectl's manner
-    #[arg(short = 'f', long = "filename", value_name = "FILE")]
-    filenames: Vec<PathBuf>,
+    #[command(flatten)]
+    input: Input,
     /// Policy file or folder as it was [default: the built-in agent-steps policy]
-    #[arg(long = "policy", value_name = "PATH")]
+    #[arg(long = "policy", value_name = "PATH", display_order = 1)]
     policies: Vec<PathBuf>,
     /// Policy file or folder as it is to be
-    #[arg(long = "policy-new", value_name = "PATH", required = true)]
+    #[arg(long = "policy-new", value_name = "PATH", required = true, display_order = 1)]
     newer: Vec<PathBuf>,
     /// How to print it
-    #[arg(short, long, value_name = "FORMAT", default_value = "diff")]
+    #[arg(short, long, display_order = 1, value_name = "FORMAT", default_value = "diff")]
     output: Format,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: Colour,
-    /// Namespace of manifests that name none
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
-    namespace: String,
-    /// Version of Argo whose pods Workflows become
-    #[arg(long, value_name = "VERSION", default_value = "3.7")]
-    argo: Argo,
     #[command(flatten)]
     facts: Facts,
 }
@@ -55,20 +40,10 @@ enum Format {
 
 /// Compares everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let output = match args.output {
+    let Args { input, policies, newer, output, facts } = args;
+    let output = match output {
         Format::Diff => Output::Compare,
         Format::Json => Output::CompareJson,
     };
-    let common = dry_run::Args {
-        files: args.files,
-        filenames: args.filenames,
-        policies: args.policies,
-        output: Some(output),
-        color: args.color,
-        namespace: args.namespace,
-        argo: args.argo,
-        expand_only: false,
-        facts: args.facts,
-    };
-    dry_run::run_with(common, Some(&args.newer))
+    dry_run::work(Job { input, facts, policies, newer: Some(newer), output, expand_only: false })
 }

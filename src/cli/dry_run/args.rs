@@ -14,35 +14,42 @@ use crate::cli::palette::Colour;
 /// expands to the pods that Argo would create; as YAML or JSON. Each pod goes through the webhook's own evaluator.
 /// Data goes to stdout, everything else to stderr.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("input").required(true).multiple(true).args(["files", "filenames"])))]
 #[command(after_help = "Exit status: 0 done; 1 a step could not be injected; 2 bad input.", after_long_help = EXAMPLES)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub input: Input,
+    /// Policy file or folder [default: the built-in agent-steps policy]
+    #[arg(long = "policy", value_name = "PATH", display_order = 1)]
+    pub policies: Vec<PathBuf>,
+    /// What to print [default: a line for each step, then its diff]
+    #[arg(short, long, display_order = 1, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// Print the pods of Workflows as Argo creates them, without injection
+    #[arg(long)]
+    pub expand_only: bool,
+    #[command(flatten)]
+    pub facts: Facts,
+}
+
+/// The manifests that are looked at, and how. Policies and formats stand before `--color` in the help: `display_order`.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("manifests").required(true).multiple(true).args(["files", "filenames"])))]
+pub(crate) struct Input {
     /// Manifests: files, folders (one level), or - for stdin
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The same, in kubectl's manner
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub filenames: Vec<PathBuf>,
-    /// Policy file or folder [default: the built-in agent-steps policy]
-    #[arg(long = "policy", value_name = "PATH")]
-    pub policies: Vec<PathBuf>,
-    /// What to print [default: a line for each step, then its diff]
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Output>,
     /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", display_order = 10)]
     pub color: Colour,
     /// Namespace of manifests that name none
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    #[arg(short, long, value_name = "NAME", default_value = "default", display_order = 10)]
     pub namespace: String,
     /// Version of Argo whose pods Workflows become
-    #[arg(long, value_name = "VERSION", default_value = "3.7")]
+    #[arg(long, value_name = "VERSION", default_value = "3.7", display_order = 10)]
     pub argo: Argo,
-    /// Print the pods of Workflows as Argo creates them, without injection
-    #[arg(long)]
-    pub expand_only: bool,
-    #[command(flatten)]
-    pub facts: Facts,
 }
 
 /// How Argo lays out its pods.
@@ -69,9 +76,9 @@ impl From<Argo> for Version {
     }
 }
 
-/// What is printed.
+/// What is printed, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum Format {
     /// A line for each step
     Summary,
     /// What changes, as a unified diff of YAML
@@ -88,18 +95,62 @@ pub(crate) enum Output {
     Sarif,
     /// The same as annotations of GitHub's checks
     Github,
-    /// Of `explain`: tables
-    #[value(skip)]
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// A line for each step, then its diff.
+    Both,
+    /// As [`Format`] says.
+    Summary,
+    Diff,
+    Yaml,
+    Json,
+    Patch,
+    Junit,
+    Sarif,
+    Github,
+    /// Of `explain`: tables.
     Explain,
-    /// Of `explain`: a JSON object a line
-    #[value(skip)]
+    /// Of `explain`: a JSON object a line.
     ExplainJson,
-    /// Of `diff`: unified diffs
-    #[value(skip)]
+    /// Of `diff`: unified diffs.
     Compare,
-    /// Of `diff`: a JSON object a line
-    #[value(skip)]
+    /// Of `diff`: a JSON object a line.
     CompareJson,
+}
+
+impl From<Format> for Output {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Summary => Self::Summary,
+            Format::Diff => Self::Diff,
+            Format::Yaml => Self::Yaml,
+            Format::Json => Self::Json,
+            Format::Patch => Self::Patch,
+            Format::Junit => Self::Junit,
+            Format::Sarif => Self::Sarif,
+            Format::Github => Self::Github,
+        }
+    }
+}
+
+/// What is to be done: `dry-run`, `explain` and `diff` differ in nothing else.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The manifests.
+    pub input: Input,
+    /// What is known besides.
+    pub facts: Facts,
+    /// Policies; the embedded one where there are none.
+    pub policies: Vec<PathBuf>,
+    /// What to compare them with.
+    pub newer: Option<Vec<PathBuf>>,
+    /// What to print.
+    pub output: Output,
+    /// Pods of Workflows without injection.
+    pub expand_only: bool,
 }
 
 const EXAMPLES: &str = "\

@@ -35,7 +35,7 @@ mod render;
 mod splice;
 mod step;
 
-pub(super) use args::{Argo, Args, Output};
+pub(super) use args::{Args, Input, Job, Output};
 
 use self::progress::Progress;
 use self::render::sheet::Sheet;
@@ -50,35 +50,38 @@ use crate::source::files;
 
 /// Reviews everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    run_with(args, None)
+    let Args { input, policies, output, expand_only, facts } = args;
+    let output = output.map_or(Output::Both, Output::from);
+    work(Job { input, facts, policies, newer: None, output, expand_only })
 }
 
-/// The same; with `newer` policies, compared with what those make of it.
-pub(super) fn run_with(args: Args, newer: Option<&[PathBuf]>) -> anyhow::Result<ExitCode> {
+/// Does what `dry-run`, `explain` and `diff` have in common.
+pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
+    let Job { input: Input { files, filenames, color, namespace, argo }, facts, output, .. } = job;
     let mut stderr = anstream::stderr();
     // Nobody is left to tell if stderr is closed; so for all that is written there.
-    let (context, mut library) = args.facts.gather(&args.namespace, &mut |note| drop(writeln!(stderr, "{note}")))?;
+    let (context, mut library) = facts.gather(&namespace, &mut |note| drop(writeln!(stderr, "{note}")))?;
     let rules = Rules { allow_env: context.allow_env.clone() };
     let mut load = |paths: &[PathBuf]| {
         let told = |errors: LoadErrors| errors.0.iter().for_each(|error| drop(writeln!(stderr, "error: {error}")));
         files::load(paths, &rules).map_err(told).ok()
     };
-    let (Some(policies), Some(newer)) = (load(&args.policies), newer.map_or(Some(None), |paths| load(paths).map(Some)))
-    else {
+    let older = load(&job.policies);
+    let newer = job.newer.map_or(Some(None), |paths| load(&paths).map(Some));
+    let (Some(policies), Some(newer)) = (older, newer) else {
         return Ok(ExitCode::from(2));
     };
-    let paths: Vec<_> = args.files.into_iter().chain(args.filenames).collect();
-    let stdin = references::collect(&paths, &args.namespace, &mut library);
+    let paths: Vec<_> = files.into_iter().chain(filenames).collect();
+    let stdin = references::collect(&paths, &namespace, &mut library);
     let (inputs, total) = input::inputs(&paths, stdin)?;
-    let palette = Palette::of(args.color);
-    let settings = Settings::new(args.argo.into(), library.controller_config()).map_err(anyhow::Error::msg)?;
-    let expander = Expander { library, settings, only: args.expand_only };
-    let reviewer =
-        Reviewer { policies, context, namespace: args.namespace, output: args.output, palette, expander, newer };
+    let palette = Palette::of(color);
+    let settings = Settings::new(argo.into(), library.controller_config()).map_err(anyhow::Error::msg)?;
+    let expander = Expander { library, settings, only: job.expand_only };
+    let reviewer = Reviewer { policies, context, namespace, output, palette, expander, newer };
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let progress = Progress::new(total, io::stdout().is_terminal());
-    let mut sheet = Sheet::new(io::stdout().lock(), stderr, args.output, palette, progress);
+    let mut sheet = Sheet::new(io::stdout().lock(), stderr, output, palette, progress);
     let done = ordered(
         inputs,
         workers,

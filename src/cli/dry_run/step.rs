@@ -26,7 +26,7 @@ pub(super) struct Reviewer {
     pub context: Context,
     /// Namespace of Pods that name none.
     pub namespace: String,
-    pub output: Option<Output>,
+    pub output: Output,
     pub palette: Palette,
     pub expander: Expander,
     /// Policies to compare with.
@@ -176,7 +176,7 @@ impl Reviewer {
         }
         done.tally.count(&reviewed);
         // Most of the time goes into trees of values: where text is asked for and given, none is built.
-        if let (Some(Output::Json), Object::Text(text)) = (self.output, &object)
+        if let (Output::Json, Object::Text(text)) = (self.output, &object)
             && render::json_text(text, &reviewed.patch, &mut done.pieces).is_some()
         {
             return;
@@ -194,7 +194,7 @@ impl Reviewer {
         }
         let conditions = origin.expanded.map(|expanded| expanded.conditions.clone()).unwrap_or_default();
         let explanation = match self.output {
-            Some(Output::Explain | Output::ExplainJson) => explain(bytes, &self.policies, context, &reviewed),
+            Output::Explain | Output::ExplainJson => explain(bytes, &self.policies, context, &reviewed),
             _ => Explanation::default(),
         };
         let step = Step { file: file.clone(), line, before, reviewed, conditions, explanation };
@@ -202,7 +202,7 @@ impl Reviewer {
     }
 }
 
-fn refuse(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, done: &mut Done) {
+fn refuse(file: &Arc<str>, refusal: &Refusal, output: Output, done: &mut Done) {
     done.tally.bad += 1;
     render::refusal(file, refusal, output, &mut done.pieces);
 }

@@ -50,42 +50,42 @@ pub(super) enum Piece {
 }
 
 /// Writes what is asked for of a step.
-pub(super) fn step(step: Step<'_>, output: Option<Output>, palette: Palette, pieces: &mut Vec<Piece>) {
+pub(super) fn step(step: Step<'_>, output: Output, palette: Palette, pieces: &mut Vec<Piece>) {
     match output {
-        None => {
+        Output::Both => {
             let row = Row::new(&step);
             pieces.push(Piece::Row(row));
             text(pieces, |out| diff::write(step, palette, false, out));
         }
-        Some(Output::Summary) => pieces.push(Piece::Row(Row::new(&step))),
-        Some(Output::Diff) => text(pieces, |out| diff::write(step, palette, true, out)),
-        Some(Output::Yaml) => text(pieces, |out| {
+        Output::Summary => pieces.push(Piece::Row(Row::new(&step))),
+        Output::Diff => text(pieces, |out| diff::write(step, palette, true, out)),
+        Output::Yaml => text(pieces, |out| {
             out.extend_from_slice(YAML_SEPARATOR);
             patched(step.before, &step.reviewed.patch).append_to(out);
         }),
-        Some(Output::Json) => text(pieces, |out| {
+        Output::Json => text(pieces, |out| {
             out.extend_from_slice(JSON_SEPARATOR);
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(out, &patched(step.before, &step.reviewed.patch));
         }),
-        Some(Output::Patch) => text(pieces, |out| decisions::write(&step, out)),
-        Some(Output::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
-        Some(output @ (Output::Sarif | Output::Github)) => finding::step(&step, output, pieces),
+        Output::Patch => text(pieces, |out| decisions::write(&step, out)),
+        Output::Junit => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
+        output @ (Output::Sarif | Output::Github) => finding::step(&step, output, pieces),
         // Written by [`changed`].
-        Some(Output::Compare | Output::CompareJson) => {}
-        Some(Output::Explain) => text(pieces, |out| explain::write(&step, palette, out)),
-        Some(Output::ExplainJson) => text(pieces, |out| decisions::explain(&step, out)),
+        Output::Compare | Output::CompareJson => {}
+        Output::Explain => text(pieces, |out| explain::write(&step, palette, out)),
+        Output::ExplainJson => text(pieces, |out| decisions::explain(&step, out)),
     }
 }
 
 /// Writes a pod as the controller creates it.
-pub(super) fn expanded(expanded: &Expanded, output: Option<Output>, pieces: &mut Vec<Piece>) {
+pub(super) fn expanded(expanded: &Expanded, output: Output, pieces: &mut Vec<Piece>) {
     let mut pod = expanded.pod.clone();
     if !expanded.unresolved.is_empty() {
         pod["metadata"]["annotations"][names::DYNAMIC_ANNOTATION] = expanded.unresolved.join(",").into();
     }
     text(pieces, |out| {
-        if output == Some(Output::Json) {
+        if output == Output::Json {
             out.extend_from_slice(JSON_SEPARATOR);
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(out, &pod);
@@ -109,12 +109,12 @@ pub(super) fn changed(
     file: &Arc<str>,
     at: usize,
     sides: [(&str, &Reviewed); 2],
-    output: Option<Output>,
+    output: Output,
     palette: Palette,
     pieces: &mut Vec<Piece>,
 ) {
     text(pieces, |out| match output {
-        Some(Output::CompareJson) => decisions::changed(file, at, sides.map(|(_, reviewed)| reviewed), out),
+        Output::CompareJson => decisions::changed(file, at, sides.map(|(_, reviewed)| reviewed), out),
         _ => diff::changed(file, at, sides, palette, out),
     });
 }
@@ -143,10 +143,10 @@ pub(super) fn json_text(object: &str, patch: &[Op], pieces: &mut Vec<Piece>) -> 
 }
 
 /// Tells of a document that is no input.
-pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Option<Output>, pieces: &mut Vec<Piece>) {
+pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Output, pieces: &mut Vec<Piece>) {
     match output {
-        Some(Output::Junit) => pieces.push(Piece::Case(Case::of_refusal(file, refusal))),
-        Some(output @ (Output::Sarif | Output::Github)) => finding::refusal(file, refusal, output, pieces),
+        Output::Junit => pieces.push(Piece::Case(Case::of_refusal(file, refusal))),
+        output @ (Output::Sarif | Output::Github) => finding::refusal(file, refusal, output, pieces),
         _ => {}
     }
     let mut text = format!("error: {}", harmless(file));

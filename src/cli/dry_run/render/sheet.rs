@@ -14,7 +14,7 @@ use crate::cli::sarif;
 pub(crate) struct Sheet<O, E> {
     out: O,
     err: E,
-    output: Option<Output>,
+    output: Output,
     palette: Palette,
     progress: Progress,
     widths: [usize; 3],
@@ -28,7 +28,7 @@ pub(crate) struct Sheet<O, E> {
 
 impl<O: Write, E: Write> Sheet<O, E> {
     /// An empty sheet.
-    pub fn new(out: O, err: E, output: Option<Output>, palette: Palette, progress: Progress) -> Self {
+    pub fn new(out: O, err: E, output: Output, palette: Palette, progress: Progress) -> Self {
         let (suite, found, tally, buffer) = (None, Vec::new(), Tally::default(), Vec::new());
         Self { out, err, output, palette, progress, widths: [0; 3], suite, found, fresh: true, tally, buffer }
     }
@@ -72,27 +72,27 @@ impl<O: Write, E: Write> Sheet<O, E> {
     /// stdout's.
     pub fn end(mut self) -> io::Result<u8> {
         match self.output {
-            Some(Output::Json) => {
+            Output::Json => {
                 self.begin();
                 self.buffer.extend_from_slice(if self.fresh { b"]}\n" } else { b"\n]}\n" });
             }
-            Some(Output::Junit) => {
+            Output::Junit => {
                 self.begin();
                 if let Some(suite) = self.suite.take() {
                     suite.write(&mut self.buffer);
                 }
                 super::line(&mut self.buffer, "</testsuites>");
             }
-            Some(Output::Sarif) => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
+            Output::Sarif => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
             _ => {}
         }
         self.flush()?;
         self.progress.end();
-        if matches!(self.output, None | Some(Output::Summary | Output::Compare)) {
+        if matches!(self.output, Output::Both | Output::Summary | Output::Compare) {
             let text = self.tally.to_string();
             self.problem(&text);
         }
-        let explained = matches!(self.output, Some(Output::Explain | Output::ExplainJson));
+        let explained = matches!(self.output, Output::Explain | Output::ExplainJson);
         // What is explained is no failure.
         Ok(self.tally.exit_code()).map(|code| if explained && code == 1 { 0 } else { code })
     }
@@ -103,10 +103,10 @@ impl<O: Write, E: Write> Sheet<O, E> {
             return;
         }
         match self.output {
-            Some(Output::Json) => {
+            Output::Json => {
                 self.buffer.extend_from_slice(br#"{"apiVersion":"v1","kind":"List","metadata":{},"items":["#);
             }
-            Some(Output::Junit) => {
+            Output::Junit => {
                 super::line(&mut self.buffer, r#"<?xml version="1.0" encoding="UTF-8"?>"#);
                 super::line(&mut self.buffer, r#"<testsuites name="stepspan dry-run">"#);
             }
@@ -118,11 +118,11 @@ impl<O: Write, E: Write> Sheet<O, E> {
         if self.fresh {
             self.begin();
             match self.output {
-                Some(Output::Yaml) | None if text.starts_with(YAML_SEPARATOR) => {
+                Output::Yaml | Output::Both if text.starts_with(YAML_SEPARATOR) => {
                     drop(text.drain(..YAML_SEPARATOR.len()));
                 }
                 // The first item stands on a line of its own, as all do.
-                Some(Output::Json) if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
+                Output::Json if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
                 _ => {}
             }
         }
