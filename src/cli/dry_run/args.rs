@@ -102,15 +102,8 @@ pub(crate) enum Format {
 pub(crate) enum Output {
     /// A line for each step, then its diff.
     Both,
-    /// As [`Format`] says.
-    Summary,
-    Diff,
-    Yaml,
-    Json,
-    Patch,
-    Junit,
-    Sarif,
-    Github,
+    /// As `dry-run` is asked.
+    Of(Format),
     /// Of `explain`: tables.
     Explain,
     /// Of `explain`: a JSON object a line.
@@ -119,21 +112,6 @@ pub(crate) enum Output {
     Compare,
     /// Of `diff`: a JSON object a line.
     CompareJson,
-}
-
-impl From<Format> for Output {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Summary => Self::Summary,
-            Format::Diff => Self::Diff,
-            Format::Yaml => Self::Yaml,
-            Format::Json => Self::Json,
-            Format::Patch => Self::Patch,
-            Format::Junit => Self::Junit,
-            Format::Sarif => Self::Sarif,
-            Format::Github => Self::Github,
-        }
-    }
 }
 
 /// What is to be done: `dry-run`, `explain` and `diff` differ in nothing else.

@@ -51,7 +51,7 @@ use crate::source::files;
 /// Reviews everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { input, policies, output, expand_only, facts } = args;
-    let output = output.map_or(Output::Both, Output::from);
+    let output = output.map_or(Output::Both, Output::Of);
     work(Job { input, facts, policies, newer: None, output, expand_only })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::args::Output;
+use super::args::{Format, Output};
 use super::compare::Pair;
 use super::input::{Batch, Item};
 use super::manifest::{self, Finder, Object, Refusal, Subject, metadata};
@@ -176,7 +176,7 @@ impl Reviewer {
         }
         done.tally.count(&reviewed);
         // Most of the time goes into trees of values: where text is asked for and given, none is built.
-        if let (Output::Json, Object::Text(text)) = (self.output, &object)
+        if let (Output::Of(Format::Json), Object::Text(text)) = (self.output, &object)
             && render::json_text(text, &reviewed.patch, &mut done.pieces).is_some()
         {
             return;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::args::Output;
+use super::super::args::Format;
 use super::super::manifest::Refusal;
 use super::super::step::Step;
 use super::Piece;
@@ -26,19 +26,19 @@ enum Kind {
 }
 
 /// Adds the finding of a step, where it is one.
-pub(super) fn step(step: &Step<'_>, output: Output, pieces: &mut Vec<Piece>) {
+pub(super) fn step(step: &Step<'_>, format: Format, pieces: &mut Vec<Piece>) {
     let Some(reason) = step.failure() else { return };
     let said = step.reviewed.warnings.first().map(|warning| format!(" ({warning})")).unwrap_or_default();
     let place = format!("{} {}", step.name(), step.step_name());
     let message = format!("{}: {reason}{said}", place.trim_end());
-    add(Kind::NotInjected, &step.file, (step.line, None), place.trim_end(), message, output, pieces);
+    add(Kind::NotInjected, &step.file, (step.line, None), place.trim_end(), message, format, pieces);
 }
 
 /// Adds the finding of a document that is no input.
-pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Output, pieces: &mut Vec<Piece>) {
+pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, format: Format, pieces: &mut Vec<Piece>) {
     let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     let message = format!("{}{hint}", refusal.message);
-    add(Kind::BadInput, file, (refusal.line, refusal.column), "", message, output, pieces);
+    add(Kind::BadInput, file, (refusal.line, refusal.column), "", message, format, pieces);
 }
 
 fn add(
@@ -47,12 +47,12 @@ fn add(
     (line, column): (usize, Option<usize>),
     place: &str,
     message: String,
-    output: Output,
+    format: Format,
     pieces: &mut Vec<Piece>,
 ) {
     let rule = kind as usize;
     let (id, level) = RULES.get(rule).map_or(("", "error"), |rule| (rule.id, rule.level));
-    if output == Output::Github {
+    if format == Format::Github {
         let annotation = github::annotation(level, file, line, &format!("stepspan {id}"), &message);
         return super::text(pieces, |out| super::line(out, &annotation));
     }

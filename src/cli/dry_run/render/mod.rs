@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::apply::apply;
-use super::args::Output;
+use super::args::{Format, Output};
 use super::manifest::Refusal;
 use super::splice;
 use super::step::Step;
@@ -57,20 +57,20 @@ pub(super) fn step(step: Step<'_>, output: Output, palette: Palette, pieces: &mu
             pieces.push(Piece::Row(row));
             text(pieces, |out| diff::write(step, palette, false, out));
         }
-        Output::Summary => pieces.push(Piece::Row(Row::new(&step))),
-        Output::Diff => text(pieces, |out| diff::write(step, palette, true, out)),
-        Output::Yaml => text(pieces, |out| {
+        Output::Of(Format::Summary) => pieces.push(Piece::Row(Row::new(&step))),
+        Output::Of(Format::Diff) => text(pieces, |out| diff::write(step, palette, true, out)),
+        Output::Of(Format::Yaml) => text(pieces, |out| {
             out.extend_from_slice(YAML_SEPARATOR);
             patched(step.before, &step.reviewed.patch).append_to(out);
         }),
-        Output::Json => text(pieces, |out| {
+        Output::Of(Format::Json) => text(pieces, |out| {
             out.extend_from_slice(JSON_SEPARATOR);
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(out, &patched(step.before, &step.reviewed.patch));
         }),
-        Output::Patch => text(pieces, |out| decisions::write(&step, out)),
-        Output::Junit => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
-        output @ (Output::Sarif | Output::Github) => finding::step(&step, output, pieces),
+        Output::Of(Format::Patch) => text(pieces, |out| decisions::write(&step, out)),
+        Output::Of(Format::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
+        Output::Of(format @ (Format::Sarif | Format::Github)) => finding::step(&step, format, pieces),
         // Written by [`changed`].
         Output::Compare | Output::CompareJson => {}
         Output::Explain => text(pieces, |out| explain::write(&step, palette, out)),
@@ -85,7 +85,7 @@ pub(super) fn expanded(expanded: &Expanded, output: Output, pieces: &mut Vec<Pie
         pod["metadata"]["annotations"][names::DYNAMIC_ANNOTATION] = expanded.unresolved.join(",").into();
     }
     text(pieces, |out| {
-        if output == Output::Json {
+        if output == Output::Of(Format::Json) {
             out.extend_from_slice(JSON_SEPARATOR);
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(out, &pod);
@@ -145,8 +145,8 @@ pub(super) fn json_text(object: &str, patch: &[Op], pieces: &mut Vec<Piece>) -> 
 /// Tells of a document that is no input.
 pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Output, pieces: &mut Vec<Piece>) {
     match output {
-        Output::Junit => pieces.push(Piece::Case(Case::of_refusal(file, refusal))),
-        output @ (Output::Sarif | Output::Github) => finding::refusal(file, refusal, output, pieces),
+        Output::Of(Format::Junit) => pieces.push(Piece::Case(Case::of_refusal(file, refusal))),
+        Output::Of(format @ (Format::Sarif | Format::Github)) => finding::refusal(file, refusal, format, pieces),
         _ => {}
     }
     let mut text = format!("error: {}", harmless(file));

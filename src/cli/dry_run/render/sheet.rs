@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::super::args::Output;
+use super::super::args::{Format, Output};
 use super::super::progress::Progress;
 use super::super::step::{Done, Tally};
 use super::junit::{Case, Suite};
@@ -72,23 +72,23 @@ impl<O: Write, E: Write> Sheet<O, E> {
     /// stdout's.
     pub fn end(mut self) -> io::Result<u8> {
         match self.output {
-            Output::Json => {
+            Output::Of(Format::Json) => {
                 self.begin();
                 self.buffer.extend_from_slice(if self.fresh { b"]}\n" } else { b"\n]}\n" });
             }
-            Output::Junit => {
+            Output::Of(Format::Junit) => {
                 self.begin();
                 if let Some(suite) = self.suite.take() {
                     suite.write(&mut self.buffer);
                 }
                 super::line(&mut self.buffer, "</testsuites>");
             }
-            Output::Sarif => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
+            Output::Of(Format::Sarif) => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
             _ => {}
         }
         self.flush()?;
         self.progress.end();
-        if matches!(self.output, Output::Both | Output::Summary | Output::Compare) {
+        if matches!(self.output, Output::Both | Output::Of(Format::Summary) | Output::Compare) {
             let text = self.tally.to_string();
             self.problem(&text);
         }
@@ -103,10 +103,10 @@ impl<O: Write, E: Write> Sheet<O, E> {
             return;
         }
         match self.output {
-            Output::Json => {
+            Output::Of(Format::Json) => {
                 self.buffer.extend_from_slice(br#"{"apiVersion":"v1","kind":"List","metadata":{},"items":["#);
             }
-            Output::Junit => {
+            Output::Of(Format::Junit) => {
                 super::line(&mut self.buffer, r#"<?xml version="1.0" encoding="UTF-8"?>"#);
                 super::line(&mut self.buffer, r#"<testsuites name="stepspan dry-run">"#);
             }
@@ -118,11 +118,11 @@ impl<O: Write, E: Write> Sheet<O, E> {
         if self.fresh {
             self.begin();
             match self.output {
-                Output::Yaml | Output::Both if text.starts_with(YAML_SEPARATOR) => {
+                Output::Of(Format::Yaml) | Output::Both if text.starts_with(YAML_SEPARATOR) => {
                     drop(text.drain(..YAML_SEPARATOR.len()));
                 }
                 // The first item stands on a line of its own, as all do.
-                Output::Json if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
+                Output::Of(Format::Json) if text.starts_with(&JSON_SEPARATOR[..1]) => drop(text.drain(..1)),
                 _ => {}
             }
         }
