@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::target::{Protocol, Target};
-use super::{Signal, Verdict, answer};
+use super::{Signal, Verdict, answer, connect};
 
 /// A longer answer is none (an answer is a few bytes; a page of errors may be more).
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -104,7 +104,9 @@ fn cause(error: &hyper::Error) -> String {
     if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
         return LOST.to_owned();
     }
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<h2::Error>()?.get_io()).or_else(|| source?.downcast_ref());
+    io.map_or_else(|| source.map_or_else(|| error.to_string(), ToString::to_string), connect::plain)
 }
 
 async fn read(response: Response<Incoming>, protocol: Protocol) -> Result<Verdict, String> {

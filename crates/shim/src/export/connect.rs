@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Verdict;
-use super::client::Client;
+use super::client::{Client, LOST};
 use super::target::Target;
 use super::tls;
 use crate::dns;
@@ -25,7 +28,7 @@ const ONE_ADDRESS: Duration = Duration::from_millis(150);
 pub async fn connect(target: &Target) -> Result<Client, Verdict> {
     let later = |why| Verdict::Later(why, None);
     let tls = if target.tls { Some(tls(target).map_err(Verdict::Refused)?) } else { None };
-    let stream = tcp(target).await.map_err(later)?;
+    let stream = Listening(tcp(target).await.map_err(later)?);
     let Some((connector, name)) = tls else { return Client::over(stream, target.protocol).await.map_err(later) };
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(|error| later(format!("{}: TLS: {}", target.authority(), plain(&error))))?;
@@ -71,11 +74,40 @@ pub async fn tcp(target: &Target) -> Result<TcpStream, String> {
 }
 
 /// An error without the system's number.
-fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::TimedOut => "timed out".to_owned(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => "connection lost".to_owned(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => LOST.to_owned(),
         _ => error.to_string(),
+    }
+}
+
+/// A stream whose other side is gone is read to its end before it is given up: why it went (a TLS alert, an HTTP answer) was
+/// sent before, and a failed write alone would hide it. After it, a read gives that or the end.
+struct Listening(TcpStream);
+
+impl AsyncRead for Listening {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Listening {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes).map(|written| match written {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                Ok(bytes.len())
+            }
+            other => other,
+        })
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -230,15 +230,14 @@ fn tls_needs_the_right_authority_name_and_client_certificate() {
     };
     for protocol in ["grpc", "http/protobuf"] {
         assert_eq!(export(protocol, "localhost", &all), "", "{protocol}");
-        let dropped = |host: &str, env: &[(&str, &str)], why: &[&str]| {
+        let dropped = |host: &str, env: &[(&str, &str)], why: &str| {
             let said = export(protocol, host, env);
-            let named = why.iter().any(|why| said.contains(why));
-            assert!(said.lines().count() == 1 && named, "{protocol} {host} {why:?}: {said}");
+            assert!(said.lines().count() == 1 && said.contains(why), "{protocol} {host} {why}: {said}");
         };
-        dropped("localhost", &all[1..], &["certificate"]);
-        // The server says so after the handshake (RFC 8446, section 4.4.2.4), and may be gone before it is heard.
-        dropped("localhost", &all[..1], &["CertificateRequired", "connection lost"]);
-        dropped("127.0.0.1", &all, &["certificate"]);
+        dropped("localhost", &all[1..], "certificate");
+        // The server says so after the handshake (RFC 8446, section 4.4.2.4), and may be gone before the request is written.
+        dropped("localhost", &all[..1], "CertificateRequired");
+        dropped("127.0.0.1", &all, "certificate");
     }
     assert_eq!(otelcol.requests(2).len(), 2);
 }
