@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use crate::breaker::Settings;
 use crate::telemetry::events::{Level, Target};
+use crate::telemetry::rotate::Kept;
 
 /// Everything `stepspan webhook` can be told.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub level: Level,
     /// Where it is logged.
     pub log: Target,
+    /// Where reviews are recorded; `None` is off.
+    pub record: Option<Kept>,
     /// Own traces; `None` is off.
     pub trace: Option<Trace>,
 }
@@ -64,6 +67,7 @@ impl Default for Config {
             drain: Drain::default(),
             level: Level::Info,
             log: Target::Stderr,
+            record: None,
             trace: None,
         }
     }

@@ -24,6 +24,7 @@ pub mod lint;
 pub mod offline;
 pub mod patch;
 pub mod policy;
+pub mod record;
 pub mod source;
 pub mod suite;
 #[cfg(feature = "webhook")]

@@ -181,6 +181,27 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     reviewed
 }
 
+/// A step's pod, and what came with it.
+#[derive(Debug)]
+pub struct WholePod<'a> {
+    /// `request.uid`.
+    pub uid: String,
+    /// `request.namespace`.
+    pub namespace: String,
+    /// `request.object`, without `managedFields`.
+    pub pod: Json<'a>,
+}
+
+/// The pod of a review that [`review`] would look at; `None` for any other.
+pub fn whole_pod(body: &[u8]) -> Option<WholePod<'_>> {
+    let request = Review::read(body).ok()?.request?;
+    let creates = request.operation == "CREATE" && request.sub_resource.is_empty();
+    let pod = request.kind.group.is_empty() && request.kind.kind == "Pod" && creates;
+    let known = pod && StepPod::read(&request.object.0, &request.namespace).is_some();
+    let (uid, namespace) = (request.uid.into_owned(), request.namespace.into_owned());
+    known.then_some(WholePod { uid, namespace, pod: request.object.0 })
+}
+
 /// Reviews a pod until nothing is left to do. One look is enough for a pod that gets the shim, which the next look knows by its structure; a
 /// pod that gets labels only can be seen otherwise by a policy that reads a label of another's (law 3).
 fn settled_pod(request: &mut Request<'_>, policies: &PolicySet, context: &Context, clock: &mut Clock) -> Reviewed {

@@ -2,8 +2,8 @@
 
 pub mod expand;
 pub mod names;
-mod node_name;
-mod step;
-mod template;
+pub mod node_name;
+pub mod step;
+pub mod template;
 
 pub use step::{Container, Layout, PodKind, Role, StepPod};

@@ -202,7 +202,7 @@ fn containers<'a>(spec: &'a Json<'a>, template_text: Option<&str>, template: &Te
 /// Proves `[/var/run/argo/argoexec | /argo-bin/bin/argoexec, emissary, flags..., --, ...]` and gives the index after `--`.
 ///
 /// Every word between `emissary` and `--` must be a flag or a flag's value, so that a `--` of the user's own is never taken.
-fn user_argv(command: &[Json<'_>]) -> Option<usize> {
+pub(crate) fn user_argv(command: &[Json<'_>]) -> Option<usize> {
     let mut words = command.iter().map(Json::as_str);
     let executor = words.next()??;
     if !matches!(executor, "/var/run/argo/argoexec" | "/argo-bin/bin/argoexec") || words.next()?? != "emissary" {

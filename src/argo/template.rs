@@ -41,7 +41,12 @@ struct Member<'a> {
 impl ContainerSet<'_> {
     /// Whether the set has a member of that name.
     pub fn contains(&self, name: &str) -> bool {
-        self.containers.iter().any(|m| m.name == name)
+        self.names().any(|member| member == name)
+    }
+
+    /// The names of its members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.containers.iter().map(|member| &*member.name)
     }
 }
 

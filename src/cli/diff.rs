@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::dry_run::{self, Input, Job, Output};
+use super::dry_run::{self, Input, Job, Output, Policies};
 use super::facts::Facts;
 
 /// Show what a policy change does to each pod of given manifests
@@ -45,5 +45,5 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Diff => Output::Compare,
         Format::Json => Output::CompareJson,
     };
-    dry_run::work(Job { input, facts, policies, newer: Some(newer), output, expand_only: false })
+    dry_run::work(Job { newer: Some(newer), output, ..Job::new(input, facts, Policies::At(policies)) })
 }

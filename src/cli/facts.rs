@@ -37,18 +37,24 @@ impl Facts {
     /// A file that cannot be read, or holds what it should not.
     #[cfg(feature = "webhook")]
     pub(crate) fn context(&self, note: &mut dyn FnMut(String)) -> anyhow::Result<Context> {
-        self.gather("default", note).map(|(context, _)| context)
+        self.gather(Context::default(), "default", note).map(|(context, _)| context)
     }
 
-    /// Gathers the facts, and what Workflows may refer to; `namespace` is that of manifests that name none.
+    /// Gathers the facts, beside those that are `known` where no file has all of them, and what Workflows may refer to; `namespace` is that of
+    /// manifests that name none.
     ///
     /// # Errors
     /// A file that cannot be read, or holds what it should not.
-    pub(crate) fn gather(&self, namespace: &str, note: &mut dyn FnMut(String)) -> anyhow::Result<(Context, Library)> {
+    pub(crate) fn gather(
+        &self,
+        known: Context,
+        namespace: &str,
+        note: &mut dyn FnMut(String),
+    ) -> anyhow::Result<(Context, Library)> {
         let mut library = Library::default();
         let mut context = match &self.context {
             Some(path) => read_context(path)?,
-            None => Context::default(),
+            None => known,
         };
         if let Some(image) = &self.image {
             context.injector.image.clone_from(image);

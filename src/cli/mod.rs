@@ -2,14 +2,19 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::policy::compile::Rules;
+use crate::policy::{LoadErrors, PolicySet};
+use crate::source::files;
+
+#[cfg(feature = "webhook")]
+mod cluster;
 mod completions;
 mod diff;
 #[cfg(feature = "webhook")]
@@ -22,6 +27,8 @@ mod init;
 mod lint;
 mod palette;
 mod pipeline;
+mod progress;
+mod replay;
 mod sarif;
 mod schema;
 mod test;
@@ -50,6 +57,7 @@ enum Command {
     Init(init::Args),
     Lint(lint::Args),
     Man(completions::ManArgs),
+    Replay(replay::Args),
     Schema(schema::Args),
     Test(Box<test::Args>),
     #[cfg(feature = "webhook")]
@@ -73,6 +81,15 @@ fn written(result: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
+/// The policies at some paths, the embedded one where there is none; `None` where something is wrong with them, which is told.
+fn policies(paths: &[PathBuf], rules: &Rules) -> Option<PolicySet> {
+    let told = |errors: LoadErrors| {
+        // Nobody is left to tell if stderr is closed.
+        errors.0.iter().for_each(|error| drop(writeln!(anstream::stderr(), "error: {error}")));
+    };
+    files::load(paths, rules).map_err(told).ok()
+}
+
 /// How many there are, with the word for it.
 fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -90,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Lint(args) => lint::run(args),
         Command::Man(args) => completions::man(&args),
+        Command::Replay(args) => replay::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(*args),
         #[cfg(feature = "webhook")]

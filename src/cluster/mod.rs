@@ -3,6 +3,8 @@
 //! Nothing of this is on the path of a review: watches fill the same stores that files fill ([`crate::source::store`],
 //! [`crate::webhook::tls`]), and the request path only reads those.
 //!
+//! [`ask`] is for a person's questions (`doctor`, `explain`), [`step`] for one of them: how was this pod when Argo made it?
+//!
 //! [`keys`] and [`lease`] decide (no clock, no network of their own); [`certificate`] and [`registration`] watch and write.
 //!
 //! Invariants:
@@ -11,6 +13,7 @@
 //!   says the whole wanted value): the [`lease`] only keeps replicas from doing the same work.
 //! - Each request for an object names it, so that rights can be given for that name alone.
 
+pub mod ask;
 pub mod breaker;
 pub mod certificate;
 pub mod client;
@@ -19,6 +22,7 @@ pub mod lease;
 pub mod namespaces;
 pub mod policies;
 pub mod registration;
+pub mod step;
 
 use std::{fmt, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! Checks a cluster before and after install: what [`stepspan doctor`](crate::cli) prints.
 //!
-//! [`survey`] asks what is the same for all namespaces, `namespace` what is each one's own; both only fetch, through [`ask`]. What
+//! [`survey`] asks what is the same for all namespaces, `namespace` what is each one's own; both only fetch, through [`ask`](crate::cluster::ask). What
 //! an answer means is said by functions from plain JSON to [`report::Finding`]s: [`server`], [`argo`], [`install`],
 //! [`certificates`], [`breaker`], [`policies`], [`limits`], [`trial`] (of a [`pod`]), [`endpoint`], [`others`]. [`run`] is the one
 //! that changes the cluster, and only where it is asked to.
@@ -12,7 +12,6 @@
 //! - Of a Secret only the certificate and the names of keys are looked at; no value of one is in any text.
 
 pub mod argo;
-pub mod ask;
 pub mod breaker;
 pub mod certificates;
 pub mod egress;
@@ -32,11 +31,12 @@ pub mod trial;
 
 use std::future::Future;
 
+use crate::cluster::ask;
+use ask::Asker;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    ask::Asker,
     namespace::Examined,
     policies::Policies,
     report::{Group, Report, State, Subject},

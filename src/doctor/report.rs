@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cluster::ask::Refusal;
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +63,21 @@ impl Finding {
     /// Was not looked at.
     pub fn skip(check: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { state: State::Skip, check, found: found.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl Refusal {
+    /// What a check says that got no answer.
+    pub fn finding(&self, check: &'static str) -> Finding {
+        match self {
+            Self::Forbidden(right) => {
+                Finding::skip(check, self.to_string(), format!("look again as somebody who may {right}"))
+            }
+            Self::Absent => Finding::skip(check, self.to_string(), "nothing to look at"),
+            Self::Unauthorized(_) | Self::Failed(_) => {
+                Finding::fail(check, self.to_string(), "try again, or see its log")
+            }
+        }
     }
 }
 

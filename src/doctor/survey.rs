@@ -79,18 +79,9 @@ impl Survey {
         );
         let controllers = deployments.map(|all| argo::controllers(&all));
         let named = controllers.iter().flatten().find_map(|controller| controller.executor.clone());
-        let of = |configuration| Install::of(configuration, options.release.as_deref());
-        let installs: Vec<_> = configurations.iter().flatten().filter_map(of).collect();
-        let release = options.release.or_else(|| installs.iter().find_map(|i| i.service.clone()).map(|(ns, _)| ns));
-
-        let config_maps = async {
-            match &release {
-                Some(release) => ask.list(Kind::CONFIG_MAPS, Some(release), install::LABEL, ALL).await,
-                None => Ok(Vec::new()),
-            }
-        };
-        let (config_maps, breakers) = tokio::join!(config_maps, breakers(ask, &installs));
-        let mut context = config_maps.as_ref().ok().and_then(|maps| install::context_of(maps)).unwrap_or_default();
+        let (installs, release) = installs(&configurations, options.release.as_deref());
+        let (config_maps, breakers) = tokio::join!(config_maps(ask, release.as_deref()), breakers(ask, &installs));
+        let mut context = context(&config_maps);
         if let Some(image) = options.image {
             context.injector.image = image;
         }
@@ -192,6 +183,52 @@ impl Survey {
         findings.extend(self.about_policies.iter().cloned());
         findings
     }
+}
+
+/// The policies in force, and what goes into pods besides.
+#[derive(Debug)]
+pub struct InForce {
+    /// The policies.
+    pub policies: Policies,
+    /// What goes into pods besides.
+    pub context: Context,
+    /// What is wrong with them, or could not be read.
+    pub findings: Vec<Finding>,
+}
+
+impl InForce {
+    /// Asks for nothing else.
+    pub async fn ask(ask: &Asker) -> Self {
+        let (configurations, resources) =
+            tokio::join!(ask.list(Kind::WEBHOOKS, None, "", ALL), ask.list(Kind::POLICIES, None, "", ALL));
+        let (_, release) = installs(&configurations, None);
+        let config_maps = config_maps(ask, release.as_deref()).await;
+        let context = context(&config_maps);
+        let rules = Rules { allow_env: context.allow_env.clone() };
+        let (policies, findings) = in_force(None, config_maps, resources, &rules);
+        Self { policies, context, findings }
+    }
+}
+
+/// Our installs, and the namespace of the release.
+fn installs(configurations: &Answer<Vec<Value>>, release: Option<&str>) -> (Vec<Install>, Option<String>) {
+    let of = |configuration| Install::of(configuration, release);
+    let installs: Vec<_> = configurations.iter().flatten().filter_map(of).collect();
+    let served = || installs.iter().find_map(|install| install.service.clone()).map(|(namespace, _)| namespace);
+    let release = release.map(str::to_owned).or_else(served);
+    (installs, release)
+}
+
+/// The release's ConfigMaps.
+async fn config_maps(ask: &Asker, release: Option<&str>) -> Answer<Vec<Value>> {
+    match release {
+        Some(release) => ask.list(Kind::CONFIG_MAPS, Some(release), install::LABEL, ALL).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+fn context(config_maps: &Answer<Vec<Value>>) -> Context {
+    config_maps.as_ref().ok().and_then(|maps| install::context_of(maps)).unwrap_or_default()
 }
 
 /// What each install's circuit breaker has written; no other namespace's ConfigMaps are looked at.

@@ -21,7 +21,7 @@ use crate::policy::syntax::{is_label_value, is_parameter};
 use stepspan_contract::names::ANNOTATION_PREFIX;
 
 /// Longest value carried, in bytes.
-const MAX_CARRIED: usize = 1024;
+pub const MAX_CARRIED: usize = 1024;
 /// Most entries added to one Workflow.
 const MAX_ENTRIES: usize = 64;
 /// Most bytes of annotations a Workflow gives its pods with ours: half of what a pod may have, the rest is the template's and Argo's.
@@ -44,6 +44,16 @@ pub enum Kind {
 
 impl Kind {
     const ALL: [Self; 4] = [Self::Parameter, Self::Input, Self::Label, Self::Annotation];
+
+    /// The source that asks for it, as policies name it.
+    pub fn source(self) -> &'static str {
+        match self {
+            Self::Parameter => "parameter",
+            Self::Input => "input",
+            Self::Label => "workflowLabel",
+            Self::Annotation => "workflowAnnotation",
+        }
+    }
 
     fn prefix(self) -> &'static str {
         match self {
@@ -211,8 +221,19 @@ fn read_value(kind: Kind, text: &str) -> Option<String> {
 }
 
 fn is_expression(kind: Kind, text: &str) -> bool {
-    let name = text.split('\'').nth(1);
-    name.is_some_and(|name| text == expression(kind, name))
+    named_by(kind, text).is_some()
+}
+
+/// The name in an expression of ours.
+fn named_by(kind: Kind, text: &str) -> Option<&str> {
+    text.split('\'').nth(1).filter(|name| text == expression(kind, name))
+}
+
+/// What the controller resolves in a carrier of a Workflow; `None` where the text is the value.
+pub fn resolves<'t>(annotation: &str, text: &'t str) -> Option<(Kind, &'t str)> {
+    let rest = annotation.strip_prefix(ANNOTATION_PREFIX)?;
+    let mut kinds = [Kind::Parameter, Kind::Input].into_iter().filter(|kind| rest.starts_with(kind.prefix()));
+    kinds.find_map(|kind| Some((kind, named_by(kind, text)?)))
 }
 
 fn escape(text: &str) -> String {

@@ -192,7 +192,7 @@ fn from_env(values: &[Correlated]) -> Vec<(String, String)> {
 }
 
 /// Whether something stands where our mounts would, or below. The kubelet makes paths absolute and clean.
-fn in_our_way(path: &str) -> bool {
+pub fn in_our_way(path: &str) -> bool {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {

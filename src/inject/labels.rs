@@ -39,7 +39,7 @@ impl Metadata {
                 metadata.annotations.insert(format!("{}{}", names::ANNOTATION_PREFIX, key.name), value.clone());
             }
         }
-        let mut dynamic: Vec<&str> = values.iter().filter(|v| v.dynamic).map(|v| v.key.as_str()).collect();
+        let mut dynamic: Vec<&str> = values.iter().filter(|v| v.awaits.is_some()).map(|v| v.key.as_str()).collect();
         // Trace and span ids are made of the Workflow's UID.
         if context.unresolved.iter().any(|source| source == UID_SOURCE) {
             dynamic.push("trace");

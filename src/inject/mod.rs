@@ -5,13 +5,14 @@
 //! look at the result plans nothing.
 
 pub mod carrier;
-mod entrypoint;
+pub(crate) mod entrypoint;
 pub(crate) mod env;
 pub(crate) mod init_container;
 mod labels;
-mod placement;
+pub(crate) mod placement;
 pub mod plan;
 pub(crate) mod quantity;
 pub mod reason;
 mod trace;
+pub mod undo;
 pub mod verify;

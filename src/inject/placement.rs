@@ -1,7 +1,7 @@
 //! Where a pod may run, as far as our image must run there too.
 
 use super::reason::SkipReason;
-use crate::json::Json;
+use crate::json::{Json, Object};
 
 const ARCH: [&str; 2] = ["kubernetes.io/arch", "beta.kubernetes.io/arch"];
 const OS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
@@ -17,6 +17,30 @@ pub fn refuses(pod: &Json<'_>, architectures: &[String]) -> Option<SkipReason> {
         return Some(SkipReason::Windows);
     }
     (!stays_on(spec, &ARCH, architectures)).then_some(SkipReason::Architecture)
+}
+
+/// The fields of `spec` that [`refuses`] reads, with nothing else in them.
+pub fn said<'a>(spec: &'a Json<'a>) -> Vec<(&'static str, Json<'a>)> {
+    let spoken = |label: &str| ARCH.contains(&label) || OS.contains(&label);
+    let labels = spec["nodeSelector"].as_object().into_iter().flat_map(Object::iter);
+    let labels = labels.filter(|(label, _)| spoken(label)).map(|(label, value)| (label.into(), value.clone()));
+    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
+    let requirements = terms.flat_map(|term| term["matchExpressions"].as_array().into_iter().flatten());
+    let requirements = requirements.filter(|r| r["key"].as_str().is_some_and(spoken)).cloned().collect::<Vec<_>>();
+    let labels: Object<'_> = labels.collect();
+    let mut said = Vec::new();
+    if !labels.is_empty() {
+        said.push(("nodeSelector", Json::Object(labels)));
+    }
+    if !requirements.is_empty() {
+        let terms = vec![Json::object([("matchExpressions", requirements.into())])];
+        let required = Json::object([("nodeSelectorTerms", terms.into())]);
+        let affinity = Json::object([("requiredDuringSchedulingIgnoredDuringExecution", required)]);
+        said.push(("affinity", Json::object([("nodeAffinity", affinity)])));
+    }
+    said.extend(spec["os"].get("name").map(|name| ("os", Json::object([("name", name.clone())]))));
+    said
 }
 
 /// Whether all the pod says of the labels keeps it on nodes with one of the values.

@@ -55,7 +55,7 @@ pub fn plan(
 ) -> InjectionPlan {
     let mut plan = InjectionPlan::default();
     let missing =
-        policy.correlation.iter().zip(values).find(|(key, v)| key.required && v.value.is_none() && !v.dynamic);
+        policy.correlation.iter().zip(values).find(|(key, v)| key.required && v.value.is_none() && v.awaits.is_none());
     if let Some((key, _)) = missing {
         return refused(pod, policy, SkipReason::Missing(key.name.clone()), plan);
     }

@@ -292,7 +292,8 @@ fn check_env(spec: &Spec, rules: &Rules, found: &mut Found<'_>) {
     }
 }
 
-fn may_set(name: &str, rules: &Rules) -> bool {
+/// Whether `env.set` may name a variable.
+pub fn may_set(name: &str, rules: &Rules) -> bool {
     let never = name.starts_with("ARGO_")
         || name.starts_with("LD_")
         || name == "PATH"

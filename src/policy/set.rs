@@ -138,6 +138,11 @@ impl PolicySet {
         &self.policies
     }
 
+    /// A compiled expression, by its text.
+    pub fn expression(&self, source: &str) -> Option<&Expression> {
+        self.expressions.get(source)
+    }
+
     /// Which policies are for a pod, and their merge.
     pub fn select(&self, pod: &StepPod<'_>, scope: &Scope<'_>) -> Selection {
         let mut matching = Vec::new();

@@ -21,8 +21,8 @@ pub struct Value {
     pub variables: Vec<String>,
     /// Sources that could not be asked, with the reason.
     pub failed: Vec<(String, String)>,
-    /// A source is named in [`Context::unresolved`]: the value is known at run time only.
-    pub dynamic: bool,
+    /// The source, of those that [`Context::unresolved`] names, that would have been asked next: the value is known at run time only.
+    pub awaits: Option<String>,
 }
 
 /// What sources are asked of.
@@ -72,7 +72,7 @@ impl<'a> Asked<'a> {
             value: Some(on_pod.to_owned()),
             source: Some(format!("label/{label}")),
             variables: Vec::new(),
-            dynamic: false,
+            awaits: None,
             ..found
         }
     }
@@ -85,15 +85,17 @@ impl<'a> Asked<'a> {
             source: None,
             variables: Vec::new(),
             failed: Vec::new(),
-            dynamic: false,
+            awaits: None,
         };
         for source in &key.from {
             if matches!(source, CompiledSource::Plain(Source::Label(label)) if Some(label) == own_label) {
                 continue;
             }
-            if !self.context.unresolved.is_empty() && self.context.unresolved.contains(&name(source)) {
-                found.dynamic = true;
-                return found;
+            if !self.context.unresolved.is_empty() {
+                found.awaits = Some(name(source)).filter(|name| self.context.unresolved.contains(name));
+                if found.awaits.is_some() {
+                    return found;
+                }
             }
             match self.ask(source) {
                 Answer::Value(value) => {

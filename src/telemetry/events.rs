@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::telemetry::rotate::RotatingFile;
+use crate::telemetry::rotate::{Kept, RotatingFile};
 
 const QUEUE: usize = 4096;
 /// How long a line waits for others.
@@ -44,14 +44,7 @@ pub enum Target {
     /// Standard error.
     Stderr,
     /// A file that rotates by size.
-    File {
-        /// The newest file; older ones get `.1`, `.2`, ...
-        path: PathBuf,
-        /// Size at which a new file starts.
-        max_bytes: u64,
-        /// How many old files stay.
-        keep: usize,
-    },
+    File(Kept),
 }
 
 /// One event.
@@ -118,12 +111,10 @@ impl EventLog {
         let fail = |path: &Path, why| OpenError { path: path.to_owned(), why };
         let sink = match target {
             Target::Stderr => Sink::Stderr,
-            Target::File { path, max_bytes, keep } => {
-                Sink::File(RotatingFile::open(path, *max_bytes, *keep).map_err(|e| fail(path, e))?)
-            }
+            Target::File(kept) => Sink::File(RotatingFile::open(kept).map_err(|e| fail(&kept.path, e))?),
         };
         let (queue, inbox) = mpsc::sync_channel(QUEUE);
-        let path = if let Target::File { path, .. } = target { path.as_path() } else { Path::new("stderr") };
+        let path = if let Target::File(kept) = target { kept.path.as_path() } else { Path::new("stderr") };
         let lost = dropped.clone();
         thread::Builder::new()
             .name("events".into())
@@ -243,7 +234,7 @@ mod tests {
     fn a_line_has_the_six_fields_and_levels_are_kept_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let target = Target::File { path: path.clone(), max_bytes: 1 << 20, keep: 1 };
+        let target = Target::File(Kept { path: path.clone(), max_bytes: 1 << 20, keep: 1 });
         let log = EventLog::open(&target, Level::Info, Counter::default()).unwrap();
         log.emit(&Event { level: Level::Debug, ..Event::info("unseen", json!({})) });
         let latency = Some(Duration::from_micros(1234));
@@ -271,7 +262,7 @@ mod tests {
 
     #[test]
     fn an_unwritable_path_is_named_with_a_way_out() {
-        let target = Target::File { path: "/nonexistent/x.log".into(), max_bytes: 1, keep: 1 };
+        let target = Target::File(Kept { path: "/nonexistent/x.log".into(), max_bytes: 1, keep: 1 });
         let error = EventLog::open(&target, Level::Info, Counter::default()).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/x.log") && error.contains("writable"), "{error}");
     }

@@ -164,6 +164,10 @@ pub struct Metrics {
     pub rejected: Counter,
     /// Event lines lost because the writer fell behind.
     pub events_dropped: Counter,
+    /// Reviews recorded for replay.
+    pub records_written: Counter,
+    /// Reviews that could not be recorded.
+    pub records_dropped: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -196,6 +200,8 @@ impl Default for Metrics {
             connections: Gauge::default(),
             rejected: Counter::default(),
             events_dropped: Counter::default(),
+            records_written: Counter::default(),
+            records_dropped: Counter::default(),
         };
         metrics.register_admission();
         metrics.register_state();
@@ -262,6 +268,8 @@ impl Metrics {
         r.register("leader", "1 while this replica holds the Lease", self.leads.clone());
         r.register("cluster_errors", "Failed reads and writes of the Kubernetes API", self.cluster_errors.clone());
         r.register("events_dropped", "Event lines lost because the writer fell behind", self.events_dropped.clone());
+        r.register("records", "Reviews recorded for replay", self.records_written.clone());
+        r.register("records_dropped", "Reviews that could not be recorded", self.records_dropped.clone());
         r.register("build", "Version of this server", Info::new(version));
     }
 

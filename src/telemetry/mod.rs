@@ -7,5 +7,5 @@
 
 pub mod events;
 pub mod metrics;
-mod rotate;
+pub mod rotate;
 pub mod trace;

@@ -2,7 +2,8 @@
 //!
 //! A connection goes [`server`] (accept, limit, TLS) -> `connection` (timeouts, drain) -> `mutate` (one request) ->
 //! `body` (bounded read) -> [`crate::admission::review`] -> `answer`. Beside it: [`tls`] (the certificate), `health`
-//! and `probe` (readiness), `keeper` (what changes while it runs), `ops` (the plain HTTP port), [`run`] (puts it together).
+//! and `probe` (readiness), `keeper` (what changes while it runs), `recorder` (what is kept for replay), `ops` (the plain HTTP port),
+//! [`run`] (puts it together).
 //!
 //! Invariants:
 //! - **Fail open.** Whatever a request holds, the answer is `allowed: true` where a uid can be read, else 400 or 413.
@@ -20,6 +21,7 @@ pub mod kept;
 mod mutate;
 mod ops;
 mod probe;
+mod recorder;
 pub mod run;
 pub mod server;
 pub mod tls;

@@ -37,6 +37,7 @@ use crate::{
         answer,
         body::{self, Budget, Received},
         kept::Kept,
+        recorder::Recorder,
         server::Peer,
     },
 };
@@ -53,6 +54,7 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Arc<EventLog>,
     pub(super) tracer: Option<Arc<Tracer>>,
+    pub(super) recorder: Option<Arc<Recorder>>,
     pub(super) limits: Limits,
     pub(super) budget: Arc<Budget>,
     pub(super) needs_client: bool,
@@ -143,6 +145,10 @@ impl App {
         let done = catch_unwind(AssertUnwindSafe(|| {
             let reviewed = (self.reviewer)(&received.bytes, &policies.set, &context);
             let body = reviewed.response();
+            // What was decided, whether or not the breaker lets it through.
+            if let Some(recorder) = &self.recorder {
+                recorder.record(&received.bytes, &reviewed, &policies, &context);
+            }
             (reviewed, body)
         }));
         match done {

@@ -40,6 +40,7 @@ use crate::{
         kept::Kept,
         mutate::{self, App},
         ops,
+        recorder::{Counters, RecordError, Recorder},
         server::{self, BindError, Server, Service, Transport},
         tls::{self, TlsError, TlsStore},
     },
@@ -71,6 +72,9 @@ pub enum StartError {
     /// The event log.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// The records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The policies.
     #[error(transparent)]
     Policies(#[from] LoadError),
@@ -101,6 +105,7 @@ pub struct Webhook {
     health: Arc<Health>,
     events: Arc<EventLog>,
     tracer: Option<Arc<Tracer>>,
+    recorder: Option<Arc<Recorder>>,
     drain: Drain,
 }
 
@@ -139,6 +144,9 @@ impl Webhook {
         let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
         let kept = Kept::open(&config, &seams)?;
         let tracer = config.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
+        let counters = Counters { written: metrics.records_written.clone(), dropped: metrics.records_dropped.clone() };
+        let recorder = config.record.as_ref().map(|kept| Recorder::open(kept, counters, Arc::clone(&events)));
+        let recorder = recorder.transpose()?.map(Arc::new);
         let client = match &config.cluster {
             Some(_) => Some(cluster::client::client().await?),
             None => None,
@@ -159,6 +167,7 @@ impl Webhook {
             metrics: Arc::clone(&metrics),
             events: Arc::clone(&events),
             tracer: tracer.clone(),
+            recorder: recorder.clone(),
             limits: config.limits,
             budget: Budget::new(config.limits.body_memory),
             needs_client: config.client_ca.is_some(),
@@ -172,7 +181,7 @@ impl Webhook {
         let cluster = cluster.map(|(client, config)| cluster::connect(client, config, &kept, &listener));
         let registration = cluster.as_ref().map(|connected| connected.registration.clone());
         let keepers = keeper.start(&config, seams.reviewer, https.address(), registration);
-        let webhook = Self { https, ops, keepers, cluster, health, events, tracer, drain: config.drain };
+        let webhook = Self { https, ops, keepers, cluster, health, events, tracer, recorder, drain: config.drain };
         webhook.announce();
         Ok(webhook)
     }
@@ -209,6 +218,9 @@ impl Webhook {
         if let Some(tracer) = self.tracer {
             // A collector that is away must not hold up the end for long.
             let _ = tokio::task::spawn_blocking(move || tracer.shutdown(LAST_WORDS)).await;
+        }
+        if let Some(recorder) = self.recorder {
+            let _ = tokio::task::spawn_blocking(move || recorder.flush(LAST_WORDS)).await;
         }
         self.events.emit(&Event::info("stop", json!({"connections_cut_off": cut_off})));
         let events = Arc::clone(&self.events);

@@ -7,6 +7,7 @@
 //! - `reload`: policies and the pause switch
 //! - `drain`: the end
 //! - `ops`: health, metrics, event log, traces
+//! - `records`: reviews recorded for replay
 //! - `process`: the binary: signals, messages, memory
 
 #![allow(
@@ -22,6 +23,7 @@ mod drain;
 mod hostile;
 mod ops;
 mod process;
+mod records;
 mod reload;
 mod rig;
 mod tls;

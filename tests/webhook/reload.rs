@@ -13,7 +13,10 @@ use crate::rig::{Rig, config, review, seams, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_policy_is_in_force_and_a_broken_one_is_not() {
     let rig = Rig::with(|config| {
-        let stepspan::telemetry::events::Target::File { path, .. } = &config.log else { unreachable!() };
+        let stepspan::telemetry::events::Target::File(stepspan::telemetry::rotate::Kept { path, .. }) = &config.log
+        else {
+            unreachable!()
+        };
         let policy = path.with_file_name("policy.yaml");
         fs::write(&policy, "one").unwrap();
         config.policies = vec![policy];
@@ -66,7 +69,10 @@ async fn policies_broken_at_the_start_keep_the_server_from_starting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_flag_file_exists_nothing_is_reviewed() {
     let rig = Rig::with(|config| {
-        let stepspan::telemetry::events::Target::File { path, .. } = &config.log else { unreachable!() };
+        let stepspan::telemetry::events::Target::File(stepspan::telemetry::rotate::Kept { path, .. }) = &config.log
+        else {
+            unreachable!()
+        };
         config.pause_file = Some(path.with_file_name("paused"));
     })
     .await;

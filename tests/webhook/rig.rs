@@ -19,7 +19,7 @@ use stepspan::{
     config::{Config, Drain, Limits, TlsSource},
     context::Context,
     policy::PolicySet,
-    telemetry::{events::Level, events::Target, metrics::Cause},
+    telemetry::{events::Level, events::Target, metrics::Cause, rotate::Kept},
     webhook::run::{Seams, Webhook},
 };
 use tempfile::TempDir;
@@ -63,7 +63,7 @@ pub fn config(dir: &Path) -> Config {
         limits: limits(),
         drain: Drain { delay: Duration::from_millis(300), timeout: Duration::from_secs(2) },
         level: Level::Debug,
-        log: Target::File { path: dir.join("events.log"), max_bytes: 1 << 20, keep: 1 },
+        log: Target::File(Kept { path: dir.join("events.log"), max_bytes: 1 << 20, keep: 1 }),
         ..Config::default()
     }
 }

@@ -30,7 +30,7 @@ async fn rig_with_files(year: i32, change: impl FnOnce(&mut Config)) -> (Rig, Au
 
 fn config_dir(config: &Config) -> std::path::PathBuf {
     match &config.log {
-        stepspan::telemetry::events::Target::File { path, .. } => path.parent().unwrap().to_owned(),
+        stepspan::telemetry::events::Target::File(kept) => kept.path.parent().unwrap().to_owned(),
         stepspan::telemetry::events::Target::Stderr => unreachable!("the rig logs to a file"),
     }
 }

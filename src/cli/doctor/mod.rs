@@ -11,10 +11,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
+use super::cluster::{Cluster, unreachable};
 use super::palette::{Colour, Palette, Tone, harmless};
 use crate::{
-    cluster::client::{self, Chosen},
-    doctor::{self, Error, Options, ask::Asker, policies::Policies},
+    cluster::ask::Asker,
+    cluster::client,
+    doctor::{self, Error, Options, policies::Policies},
     policy::{compile::Rules, syntax::is_dns_subdomain},
     source::files,
 };
@@ -51,12 +53,11 @@ pub(super) struct Args {
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Colour,
-    /// Kubeconfig [default: `$KUBECONFIG`, or `~/.kube/config`; in a pod its service account]
-    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", alias = "context", help_heading = "Cluster")]
-    context_name: Option<String>,
+    /// Context of the kubeconfig, under kubectl's name for it
+    #[arg(long = "context", value_name = "NAME", hide = true)]
+    context: Option<String>,
+    #[command(flatten)]
+    cluster: Cluster,
 }
 
 /// What is printed.
@@ -90,7 +91,8 @@ const INTERRUPTED: u8 = 130;
 /// Examines the cluster.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (output, palette) = (args.output, Palette::of(args.color));
-    let chosen = Chosen { kubeconfig: args.kubeconfig.clone(), context: args.context_name.clone() };
+    let Args { context, cluster, .. } = &args;
+    let chosen = cluster.chosen(context.as_ref());
     let Some(options) = options(args)? else { return Ok(ExitCode::from(2)) };
     // Questions wait more than they work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
@@ -107,9 +109,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         Err((Error::Unreachable(why), url)) => {
-            bail!(
-                "cannot ask the API server at {url}: {why}\n  hint: check --kubeconfig and --context-name; `kubectl version` asks the same server"
-            )
+            bail!(unreachable(&url, &why))
         }
     };
     let mut text = Vec::new();

@@ -7,6 +7,10 @@ use clap::{ArgGroup, ValueEnum};
 use crate::argo::expand::Version;
 use crate::cli::facts::Facts;
 use crate::cli::palette::Colour;
+use crate::context::Context;
+use crate::policy::PolicySet;
+
+use super::input::Given;
 
 /// Show what the webhook does to step pods, without a cluster
 ///
@@ -44,9 +48,9 @@ pub(crate) struct Input {
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", display_order = 10)]
     pub color: Colour,
-    /// Namespace of manifests that name none
-    #[arg(short, long, value_name = "NAME", default_value = "default", display_order = 10)]
-    pub namespace: String,
+    /// Namespace of manifests that name none [default: default]
+    #[arg(short, long, value_name = "NAME", display_order = 10)]
+    pub namespace: Option<String>,
     /// Version of Argo whose pods Workflows become
     #[arg(long, value_name = "VERSION", default_value = "3.7", display_order = 10)]
     pub argo: Argo,
@@ -114,21 +118,42 @@ pub(crate) enum Output {
     CompareJson,
 }
 
+/// The policies of a job.
+#[derive(Debug)]
+pub(crate) enum Policies {
+    /// Files and folders; the embedded one where there are none.
+    At(Vec<PathBuf>),
+    /// Known already.
+    Loaded(PolicySet),
+}
+
 /// What is to be done: `dry-run`, `explain` and `diff` differ in nothing else.
 #[derive(Debug)]
 pub(crate) struct Job {
     /// The manifests.
     pub input: Input,
+    /// Manifests besides those that are named.
+    pub given: Vec<Given>,
     /// What is known besides.
     pub facts: Facts,
-    /// Policies; the embedded one where there are none.
-    pub policies: Vec<PathBuf>,
+    /// What is known before that.
+    pub context: Context,
+    /// The policies.
+    pub policies: Policies,
     /// What to compare them with.
     pub newer: Option<Vec<PathBuf>>,
     /// What to print.
     pub output: Output,
     /// Pods of Workflows without injection.
     pub expand_only: bool,
+}
+
+impl Job {
+    /// Of what most have.
+    pub fn new(input: Input, facts: Facts, policies: Policies) -> Self {
+        let (given, context, output) = (Vec::new(), Context::default(), Output::Both);
+        Self { input, given, facts, context, policies, newer: None, output, expand_only: false }
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -47,9 +47,24 @@ pub(super) struct Batch {
     pub bytes: usize,
 }
 
+/// A text that is input as a file would be.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    /// Its name in messages.
+    pub name: String,
+    /// Documents.
+    pub text: String,
+}
+
+/// Where documents come from.
+enum Origin {
+    Path(PathBuf),
+    Given(Given),
+}
+
 /// All inputs, in order.
 pub(super) struct Inputs {
-    origins: std::vec::IntoIter<PathBuf>,
+    origins: std::vec::IntoIter<Origin>,
     current: Option<(Arc<str>, Open)>,
     size: usize,
     /// What was read of stdin already.
@@ -58,20 +73,21 @@ pub(super) struct Inputs {
 
 type Open = Entries<Box<dyn BufRead + Send>>;
 
-/// The inputs that the arguments name: `-` is stdin, of which a part was read already; a folder is its manifests.
+/// The inputs that the arguments name, then those that are given: `-` is stdin, of which a part was read already; a folder is its manifests.
 ///
 /// # Errors
 /// stdin is named twice, or a folder has no manifest.
-pub(super) fn inputs(paths: &[PathBuf], stdin: Vec<u8>) -> anyhow::Result<(Inputs, Option<u64>)> {
+pub(super) fn inputs(paths: &[PathBuf], given: Vec<Given>, stdin: Vec<u8>) -> anyhow::Result<(Inputs, Option<u64>)> {
     if paths.iter().filter(|p| is_stdin(p)).count() > 1 {
         bail!("stdin (-) is named twice: it can be read once");
     }
-    let mut origins = Vec::new();
+    let mut files = Vec::new();
     for path in paths {
-        if is_stdin(path) { origins.push(path.clone()) } else { origins.extend(expand(path)?) }
+        if is_stdin(path) { files.push(path.clone()) } else { files.extend(expand(path)?) }
     }
     let length = |path: &PathBuf| (!is_stdin(path)).then(|| std::fs::metadata(path).map_or(0, |m| m.len()));
-    let total = origins.iter().map(length).sum();
+    let total = files.iter().map(length).sum();
+    let origins: Vec<_> = files.into_iter().map(Origin::Path).chain(given.into_iter().map(Origin::Given)).collect();
     Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH, stdin }, total))
 }
 
@@ -128,15 +144,17 @@ impl Inputs {
                 }
                 self.current = None;
             }
-            let path = self.origins.next()?;
-            let stdin = is_stdin(&path);
-            let source: Arc<str> = if stdin { "stdin".into() } else { path.display().to_string().into() };
-            let reader: Box<dyn Read + Send> = if stdin {
-                Box::new(Cursor::new(std::mem::take(&mut self.stdin)).chain(io::stdin()))
-            } else {
-                match File::open(&path) {
-                    Ok(file) => Box::new(file),
-                    Err(error) => return Some(Entry { source, item: unreadable(&error) }),
+            let (source, reader): (Arc<str>, Box<dyn Read + Send>) = match self.origins.next()? {
+                Origin::Given(Given { name, text }) => (name.into(), Box::new(Cursor::new(text))),
+                Origin::Path(path) if is_stdin(&path) => {
+                    ("stdin".into(), Box::new(Cursor::new(std::mem::take(&mut self.stdin)).chain(io::stdin())))
+                }
+                Origin::Path(path) => {
+                    let source = path.display().to_string().into();
+                    match File::open(&path) {
+                        Ok(file) => (source, Box::new(file)),
+                        Err(error) => return Some(Entry { source, item: unreadable(&error) }),
+                    }
                 }
             };
             self.current = Some((source, Entries::new(Box::new(BufReader::with_capacity(READ, reader)))));

@@ -29,58 +29,58 @@ mod compare;
 mod input;
 mod list;
 mod manifest;
-mod progress;
 mod references;
 mod render;
 mod splice;
 mod step;
 
-pub(super) use args::{Args, Input, Job, Output};
+pub(super) use args::{Args, Input, Job, Output, Policies};
+#[cfg(feature = "webhook")]
+pub(super) use input::Given;
 
-use self::progress::Progress;
 use self::render::sheet::Sheet;
 use self::step::Reviewer;
 use crate::argo::expand::Settings;
 use crate::cli::palette::Palette;
 use crate::cli::pipeline::ordered;
+use crate::cli::progress::Progress;
 use crate::offline::Expander;
 use crate::policy::compile::Rules;
-use crate::policy::load::LoadErrors;
-use crate::source::files;
 
 /// Reviews everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { input, policies, output, expand_only, facts } = args;
     let output = output.map_or(Output::Both, Output::Of);
-    work(Job { input, facts, policies, newer: None, output, expand_only })
+    work(Job { output, expand_only, ..Job::new(input, facts, Policies::At(policies)) })
 }
 
 /// Does what `dry-run`, `explain` and `diff` have in common.
 pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
-    let Job { input: Input { files, filenames, color, namespace, argo }, facts, output, .. } = job;
+    let Job { input: Input { files, filenames, color, namespace, argo }, given, facts, output, .. } = job;
+    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
     let mut stderr = anstream::stderr();
     // Nobody is left to tell if stderr is closed; so for all that is written there.
-    let (context, mut library) = facts.gather(&namespace, &mut |note| drop(writeln!(stderr, "{note}")))?;
+    let (context, mut library) = facts.gather(job.context, &namespace, &mut |note| drop(writeln!(stderr, "{note}")))?;
     let rules = Rules { allow_env: context.allow_env.clone() };
-    let mut load = |paths: &[PathBuf]| {
-        let told = |errors: LoadErrors| errors.0.iter().for_each(|error| drop(writeln!(stderr, "error: {error}")));
-        files::load(paths, &rules).map_err(told).ok()
+    let load = |paths: &[PathBuf]| crate::cli::policies(paths, &rules);
+    let older = match job.policies {
+        Policies::At(paths) => load(&paths),
+        Policies::Loaded(set) => Some(set),
     };
-    let older = load(&job.policies);
     let newer = job.newer.map_or(Some(None), |paths| load(&paths).map(Some));
     let (Some(policies), Some(newer)) = (older, newer) else {
         return Ok(ExitCode::from(2));
     };
     let paths: Vec<_> = files.into_iter().chain(filenames).collect();
     let stdin = references::collect(&paths, &namespace, &mut library);
-    let (inputs, total) = input::inputs(&paths, stdin)?;
+    let (inputs, total) = input::inputs(&paths, given, stdin)?;
     let palette = Palette::of(color);
     let settings = Settings::new(argo.into(), library.controller_config()).map_err(anyhow::Error::msg)?;
     let expander = Expander { library, settings, only: job.expand_only };
     let reviewer = Reviewer { policies, context, namespace, output, palette, expander, newer };
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let progress = Progress::new(total, io::stdout().is_terminal());
+    let progress = Progress::new(total, "pods", io::stdout().is_terminal());
     let mut sheet = Sheet::new(io::stdout().lock(), stderr, output, palette, progress);
     let done = ordered(
         inputs,

@@ -20,6 +20,19 @@ pub struct References {
     pub dynamic: bool,
     /// Whether `namespaceLabels` is used.
     pub namespace_labels: bool,
+    /// What it reads of the pod itself.
+    pub pod: OfPod,
+}
+
+/// What an expression reads of the pod, besides labels and other small fields of its metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OfPod {
+    /// Annotations, by name.
+    pub annotations: BTreeSet<String>,
+    /// Whether the annotations are also used as a whole, or with a key only known when evaluated.
+    pub any_annotation: bool,
+    /// Whether more is read than the metadata.
+    pub beyond_metadata: bool,
 }
 
 impl References {
@@ -39,6 +52,7 @@ impl References {
             }
             Node::Variable(Variable::NamespaceLabels) => self.namespace_labels = true,
             Node::Variable(Variable::Workflow | Variable::Inputs) => self.dynamic = true,
+            Node::Variable(Variable::Pod) => self.pod.beyond_metadata = true,
             _ => node.children(&mut |child| self.visit(child)),
         }
     }
@@ -51,6 +65,21 @@ impl References {
     /// A look-up of `key`, where it is known, on `of`.
     fn key(&mut self, of: &Node, key: Option<&str>) {
         let names = match of {
+            Node::Variable(Variable::Pod) => {
+                self.pod.beyond_metadata |= key != Some("metadata");
+                return;
+            }
+            metadata if field(metadata, is_pod) == Some("metadata") => {
+                self.pod.any_annotation |= matches!(key, None | Some("annotations"));
+                return;
+            }
+            annotations if field(annotations, |of| field(of, is_pod) == Some("metadata")) == Some("annotations") => {
+                match key {
+                    Some(key) => drop(self.pod.annotations.insert(key.to_owned())),
+                    None => self.pod.any_annotation = true,
+                }
+                return;
+            }
             Node::Variable(Variable::Inputs) => &mut self.inputs,
             Node::Variable(Variable::Workflow) => {
                 // `workflow.parameters` as a whole.
@@ -76,6 +105,18 @@ impl References {
             None => self.dynamic = true,
         }
     }
+}
+
+/// The literal key by which a node looks something up in what `of` accepts.
+fn field(node: &Node, of: impl Fn(&Node) -> bool) -> Option<&str> {
+    match node {
+        Node::Index(pair) | Node::OptionalIndex(pair) if of(&pair.left) => literal(&pair.right),
+        _ => None,
+    }
+}
+
+fn is_pod(node: &Node) -> bool {
+    matches!(node, Node::Variable(Variable::Pod))
 }
 
 fn is_workflow(node: &Node) -> bool {

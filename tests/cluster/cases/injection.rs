@@ -1,5 +1,6 @@
 //! Every sample workflow with the webhook in its path: it ends as without us, each pod is injected or skipped as its kind
-//! says, and `stepspan dry-run` of what the API server sent gives what the API server stored.
+//! says, and `stepspan dry-run` of what the API server sent gives what the API server stored. Afterwards `explain pod/NAME` says of the stored
+//! pod what `explain` says of what the API server sent, and `replay` of what was recorded finds no difference.
 
 use std::{env, fs, path::Path};
 
@@ -36,6 +37,8 @@ fn with_the_webhook(cluster: &Cluster, sample: &Sample) -> Result<()> {
         compared += usize::from(offline_equals_online(cluster, &namespace, &stepspan, call, &pods)?);
     }
     ensure!(compared == pods.len(), "{compared} of {} pods were compared", pods.len());
+    let replayed = stepspan.replay()?;
+    ensure!(replayed["reviews"] == pods.len() && replayed["same"] == pods.len(), "replay: {replayed:#}");
     Ok(())
 }
 
@@ -100,6 +103,7 @@ fn offline_equals_online(
     let name = review["request"]["object"]["metadata"]["name"].as_str().context("a pod without a name")?;
     let stored =
         stored.iter().find(|p| p["metadata"]["name"] == name).with_context(|| format!("{name} was not stored"))?;
+    explained_alike(cluster, namespace, stepspan, call, name)?;
     let offline = stepspan.dry_run(&call.request)?;
     let path = namespace.path(&format!("pods/{name}?gracePeriodSeconds=0"));
     cluster.api().delete(&path)?.settled()?;
@@ -107,6 +111,23 @@ fn offline_equals_online(
     let (sent, stored) = (lasting(&sent), lasting(stored));
     ensure!(sent == stored, "{name} differs\noffline: {sent:#}\nstored: {stored:#}");
     Ok(true)
+}
+
+/// The stored pod has lost its carriers, and the Workflow has ended: what `explain` says of it is what it says of the review.
+fn explained_alike(
+    cluster: &Cluster,
+    namespace: &Namespace<'_>,
+    stepspan: &Stepspan<'_>,
+    call: &Recorded,
+    pod: &str,
+) -> Result<()> {
+    let mut live = stepspan.explain_live(&cluster.dir().join("admin.kubeconfig"), namespace.name(), pod)?;
+    let mut sent = stepspan.explain(&call.request)?;
+    for explained in [&mut live, &mut sent] {
+        explained["decisions"]["source"].take();
+    }
+    ensure!(live == sent, "{pod} is explained otherwise\nstored: {live:#}\nsent: {sent:#}");
+    Ok(())
 }
 
 fn lasting(pod: &Value) -> Value {

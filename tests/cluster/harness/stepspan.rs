@@ -23,6 +23,8 @@ use super::{
 /// The program under test, as cargo built it.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_stepspan");
 const LIMIT: Duration = Duration::from_secs(30);
+/// What the process records its reviews in, in its folder.
+const RECORDS: &str = "reviews.jsonl";
 
 /// A webhook process in force for one namespace. Fields are dropped in order: registration, recorder, process.
 pub struct Stepspan<'c> {
@@ -42,6 +44,7 @@ impl<'c> Stepspan<'c> {
         let mut args: Vec<String> =
             ["webhook", "--tls-self-signed", "--bind", "127.0.0.1", "--write-ca"].map(String::from).into();
         args.extend([ca.display().to_string(), format!("--https-port={https}"), format!("--ops-port={ops}")]);
+        args.push(format!("--record={}", folder.join(RECORDS).display()));
         if let Some(text) = policy {
             let file = folder.join("policy.yaml");
             fs::write(&file, text)?;
@@ -73,19 +76,45 @@ impl<'c> Stepspan<'c> {
 
     /// Runs `stepspan dry-run` on a recorded review with the webhook's own policy, and gives the patched pod.
     pub fn dry_run(&self, review: &[u8]) -> Result<serde_json::Value> {
+        Ok(self.ask_of("dry-run", review)?["items"][0].take())
+    }
+
+    /// What `stepspan explain` says of a recorded review.
+    pub fn explain(&self, review: &[u8]) -> Result<serde_json::Value> {
+        self.ask_of("explain", review)
+    }
+
+    /// What it says of a pod of the cluster.
+    pub fn explain_live(&self, kubeconfig: &Path, namespace: &str, pod: &str) -> Result<serde_json::Value> {
+        let mut command = Command::new(PROGRAM);
+        command.args(["explain", &format!("pod/{pod}"), "--namespace", namespace, "-o", "json", "--kubeconfig"]);
+        said(command.arg(kubeconfig))
+    }
+
+    /// What `stepspan replay` makes of the reviews that the process recorded, under the policy it has.
+    pub fn replay(&self) -> Result<serde_json::Value> {
+        let mut command = Command::new(PROGRAM);
+        said(command.args(["replay", "-o", "json", "--log"]).arg(self.folder.join(RECORDS)))
+    }
+
+    fn ask_of(&self, what: &str, review: &[u8]) -> Result<serde_json::Value> {
         let input = self.folder.join("review.json");
         fs::write(&input, review)?;
         let mut command = Command::new(PROGRAM);
-        command.args(["dry-run", "-o", "json"]).arg(&input);
+        command.args([what, "-o", "json"]).arg(&input);
         let policy = self.folder.join("policy.yaml");
         if policy.exists() {
             command.arg("--policy").arg(policy);
         }
-        let Output { status, stdout, stderr } = command.output()?;
-        ensure!(status.code() != Some(2), "dry-run: {}", String::from_utf8_lossy(&stderr));
-        let list: serde_json::Value = serde_json::from_slice(&stdout)?;
-        Ok(list["items"][0].clone())
+        said(&mut command)
     }
+}
+
+/// The JSON that a command writes.
+fn said(command: &mut Command) -> Result<serde_json::Value> {
+    let Output { status, stdout, stderr } = command.output()?;
+    ensure!(status.code() != Some(2), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    Ok(serde_json::from_slice(&stdout)?)
 }
 
 /// Ports that were free a moment ago.

@@ -183,7 +183,7 @@ fn decisions<'a>(step: &'a Step<'_>) -> Decisions<'a> {
                 source: v.source.as_deref(),
                 variables: &v.variables,
                 failed: v.failed.iter().map(|(source, reason)| Failed { source, reason }).collect(),
-                dynamic: v.dynamic,
+                dynamic: v.awaits.is_some(),
             })
             .collect(),
         writers: decision

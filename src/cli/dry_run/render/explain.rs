@@ -58,7 +58,7 @@ fn row(value: &Value, step: &Step<'_>) -> [String; 3] {
     let in_vain: Vec<&str> = before.map(String::as_str).filter(|source| !later(source)).collect();
     let failed = value.failed.iter().map(|(source, why)| format!("{source} failed: {why}"));
     let mut notes: Vec<String> = value.source.iter().map(|source| format!("from {source}")).collect();
-    if value.dynamic {
+    if value.awaits.is_some() {
         notes.push("only the run knows".to_owned());
     } else if !in_vain.is_empty() {
         notes.push(format!("nothing in {}", in_vain.join(", ")));

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use super::super::args::{Format, Output};
-use super::super::progress::Progress;
 use super::super::step::{Done, Tally};
 use super::junit::{Case, Suite};
 use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR, finding};
 use crate::cli::palette::{Palette, Tone};
+use crate::cli::progress::Progress;
 use crate::cli::sarif;
 
 /// The output.

@@ -179,4 +179,17 @@ fn what_a_pod_has_to_carry_is_known() {
     assert!(compiled("workflow.parameters.exists(p, p == '')").references().dynamic);
     assert!(compiled("[namespaceLabels.team].size() == 1").references().namespace_labels);
     assert_eq!(compiled("pod.metadata.labels.inputs == template").references(), References::default());
+    let of_pod = |source| compiled(source).references().pod;
+    for beyond in ["pod.spec.x == 1", "has(pod.spec)", "size(pod) > 0", "pod[template] == ''", "[pod].size() == 1"] {
+        assert!(of_pod(beyond).beyond_metadata, "{beyond}");
+    }
+    let named = of_pod("pod.metadata.annotations['a/b'] == '' || has(pod.metadata.annotations.c)");
+    assert_eq!((named.annotations, named.any_annotation), (["a/b".to_owned(), "c".to_owned()].into(), false));
+    for any in [
+        "pod.metadata.annotations.exists(k, k == '')",
+        "pod.metadata.annotations[template] == ''",
+        "'x' in pod.metadata.annotations",
+    ] {
+        assert!(of_pod(any).any_annotation && !of_pod(any).beyond_metadata, "{any}");
+    }
 }

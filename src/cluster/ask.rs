@@ -9,11 +9,8 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::report::Finding;
-use crate::{
-    cluster::client::in_words,
-    policy::{crd, syntax::is_dns_subdomain},
-};
+use super::client::in_words;
+use crate::policy::{crd, syntax::is_dns_subdomain};
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,7 +86,7 @@ pub struct Right {
 }
 
 impl Right {
-    pub(super) fn new(verb: &'static str, kind: Kind, part: &str, namespace: Option<&str>) -> Self {
+    pub(crate) fn new(verb: &'static str, kind: Kind, part: &str, namespace: Option<&str>) -> Self {
         let part = if part.is_empty() { String::new() } else { format!("/{part}") };
         let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
         Self { verb, resource: format!("{}{group}{part}", kind.plural), namespace: namespace.map(str::to_owned) }
@@ -116,17 +113,12 @@ pub enum Refusal {
     Failed(String),
 }
 
-impl Refusal {
-    /// What a check says that got no answer.
-    pub fn finding(&self, check: &'static str) -> Finding {
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forbidden(right) => {
-                Finding::skip(check, format!("no right to {right}"), format!("look again as somebody who may {right}"))
-            }
-            Self::Absent => Finding::skip(check, "not there", "nothing to look at"),
-            Self::Unauthorized(why) | Self::Failed(why) => {
-                Finding::fail(check, format!("the API server did not answer: {why}"), "try again, or see its log")
-            }
+            Self::Forbidden(right) => write!(f, "no right to {right}"),
+            Self::Absent => f.write_str("not there"),
+            Self::Unauthorized(why) | Self::Failed(why) => write!(f, "the API server did not answer: {why}"),
         }
     }
 }
@@ -333,9 +325,7 @@ mod tests {
     #[test]
     fn a_missing_right_is_named_as_it_would_be_granted() {
         let right = Right::new("list", Kind::DEPLOYMENTS, "", Some("argo"));
-        let finding = Refusal::Forbidden(right).finding("argo");
-        assert_eq!(finding.state, super::super::report::State::Skip);
-        assert_eq!(finding.found, "no right to list deployments.apps in argo");
+        assert_eq!(Refusal::Forbidden(right).to_string(), "no right to list deployments.apps in argo");
         assert_eq!(Right::new("get", Kind::PODS, "log", None).to_string(), "get pods/log");
     }
 

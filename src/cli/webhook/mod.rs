@@ -10,19 +10,22 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{ArgGroup, ValueEnum};
+use clap::ArgGroup;
+
+mod output;
+
+use self::output::{Log, Recording};
 
 use crate::{
     admission,
     breaker::Settings,
     cli::{
         facts::Facts,
-        units::{duration, life, ratio, seconds, size},
+        units::{duration, life, seconds, size},
     },
-    config::{Breaker, Cluster, Config, Drain, KeysSecret, Limits, TlsSource, Trace},
+    config::{Breaker, Cluster, Config, Drain, KeysSecret, Limits, TlsSource},
     policy::{PolicySet, compile::Rules},
     source::{files, store::Loader},
-    telemetry::events::{Level, Target},
     webhook::run::{Seams, until_signal},
 };
 
@@ -59,6 +62,8 @@ pub(super) struct Args {
     limits: LimitArgs,
     #[command(flatten)]
     log: Log,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 #[derive(Debug, clap::Args)]
@@ -185,42 +190,6 @@ struct LimitArgs {
     drain_timeout: Duration,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Logs and traces")]
-struct Log {
-    /// How much to log; `debug` has the pods that are none of our business too
-    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info")]
-    level: LogLevel,
-    /// Log to this file instead of stderr
-    #[arg(long = "log-file", value_name = "PATH")]
-    file: Option<PathBuf>,
-    /// Size at which a new log file is begun
-    #[arg(long = "log-max-size", value_name = "SIZE", default_value = "10MiB", value_parser = size, requires = "file")]
-    max_size: usize,
-    /// How many old log files to keep (.1 is the newest)
-    #[arg(long = "log-keep", value_name = "N", default_value_t = 3, requires = "file")]
-    keep: usize,
-    /// Send a span for each review to this OTLP/gRPC endpoint
-    #[arg(long, value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    #[arg(long, help = TRACE_HELP)]
-    trace: bool,
-    /// Share of reviews traced where the API server does not decide
-    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = ratio)]
-    trace_ratio: f64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-const TRACE_HELP: &str =
-    "Send a span for each review to $OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4317 where that is unset";
-
 const EXAMPLES: &str = "\
 Examples:
   # On a laptop, with a certificate of its own:
@@ -256,8 +225,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn config(args: Args) -> anyhow::Result<Config> {
-    let Args { policies, no_default_policy: _, pause_file, workers: _, facts: _, ports, tls, cluster, limits, log } =
-        args;
+    let Args {
+        policies,
+        no_default_policy: _,
+        pause_file,
+        workers: _,
+        facts: _,
+        ports,
+        tls,
+        cluster,
+        limits,
+        log,
+        recording,
+    } = args;
     let keys = tls.tls_secret.clone().map(|secret| KeysSecret {
         secret,
         names: tls.server_name.iter().cloned().collect(),
@@ -290,6 +270,7 @@ fn config(args: Args) -> anyhow::Result<Config> {
             connections: usize::try_from(limits.max_connections).unwrap_or(usize::MAX),
         },
         drain: Drain { delay: limits.drain_delay, timeout: limits.drain_timeout },
+        record: recording.kept(),
         level: log.level(),
         trace: log.trace(),
         log: log.target(),
@@ -322,31 +303,6 @@ impl ClusterArgs {
             breaker: self.breaker.map(|config_map| Breaker { config_map, settings }),
             keys,
         }))
-    }
-}
-
-impl Log {
-    fn level(&self) -> Level {
-        match self.level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
-        }
-    }
-
-    fn trace(&self) -> Option<Trace> {
-        let from_env = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
-        let asked = || self.trace.then(|| from_env().unwrap_or_else(|| "http://localhost:4317".into()));
-        let endpoint = self.otlp_endpoint.clone().or_else(asked)?;
-        Some(Trace { endpoint, ratio: self.trace_ratio })
-    }
-
-    fn target(self) -> Target {
-        match self.file {
-            None => Target::Stderr,
-            Some(path) => Target::File { path, max_bytes: self.max_size as u64, keep: self.keep },
-        }
     }
 }
 

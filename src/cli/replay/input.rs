@@ -1,0 +1,176 @@
+//! Files of records -> chunks of whole lines, held in memory a few at a time.
+
+use std::cmp::Reverse;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::source::files;
+
+/// Lines are handed on in chunks of about so many bytes.
+const CHUNK: usize = 256 << 10;
+/// No record is longer: a pod's metadata is bounded, and of the rest only names are kept.
+const LONGEST: usize = 8 << 20;
+
+/// Lines of one file.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The file's name in messages.
+    pub source: Arc<str>,
+    /// The number of the first line.
+    first: u64,
+    /// Whole lines; only a file's last may lack its end.
+    pub text: Vec<u8>,
+    /// Why the file ends here: what is wrong and what to do.
+    pub problem: Option<String>,
+}
+
+impl Chunk {
+    /// Lines that hold something: number, text, and whether the line has its end.
+    pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8], bool)> {
+        let whole = self.text.ends_with(b"\n");
+        let mut lines = self.text.split(|byte| *byte == b'\n').enumerate().peekable();
+        std::iter::from_fn(move || {
+            let (at, line) = lines.next()?;
+            Some((self.first + at as u64, line, whole || lines.peek().is_some()))
+        })
+        .filter(|(_, line, _)| !line.trim_ascii().is_empty())
+    }
+}
+
+/// All files, in order.
+pub(super) struct Chunks {
+    origins: std::vec::IntoIter<PathBuf>,
+    current: Option<Open>,
+}
+
+struct Open {
+    source: Arc<str>,
+    reader: Box<dyn BufRead + Send>,
+    line: u64,
+}
+
+/// The records that the arguments name, and their length where it is known.
+///
+/// # Errors
+/// stdin is named twice, or a folder cannot be listed or is empty.
+pub(super) fn chunks(paths: &[PathBuf]) -> anyhow::Result<(Chunks, Option<u64>)> {
+    if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
+        bail!("stdin (-) is named twice: it can be read once");
+    }
+    let mut origins = Vec::new();
+    for path in paths {
+        if is_stdin(path) || !path.is_dir() {
+            origins.push(path.clone());
+            continue;
+        }
+        let found = in_folder(path).map_err(|error| {
+            let (what, hint) = files::explain(&error);
+            anyhow::anyhow!("{}: cannot read: {what} ({hint})", path.display())
+        })?;
+        if found.is_empty() {
+            bail!("{}: no file in this folder", path.display());
+        }
+        origins.extend(found);
+    }
+    let length = |path: &PathBuf| (!is_stdin(path)).then(|| fs::metadata(path).map_or(0, |m| m.len()));
+    let total = origins.iter().map(length).sum();
+    Ok((Chunks { origins: origins.into_iter(), current: None }, total))
+}
+
+/// The files of a folder, those that were rotated first, the oldest before the others.
+fn in_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && file.is_file() {
+            files.push(file);
+        }
+    }
+    let age = |file: &Path| file.extension().and_then(|end| end.to_str()?.parse::<u32>().ok());
+    files.sort_by_key(|file| {
+        let age = age(file);
+        (age.map_or_else(|| file.clone(), |_| file.with_extension("")), Reverse(age))
+    });
+    Ok(files)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+impl Iterator for Chunks {
+    type Item = Chunk;
+
+    fn next(&mut self) -> Option<Chunk> {
+        loop {
+            let Some(open) = &mut self.current else {
+                let path = self.origins.next()?;
+                match start(&path) {
+                    Ok(open) => self.current = Some(open),
+                    Err(chunk) => return Some(chunk),
+                }
+                continue;
+            };
+            let chunk = open.chunk();
+            if chunk.problem.is_some() || chunk.text.is_empty() {
+                self.current = None;
+            }
+            if chunk.problem.is_some() || !chunk.text.is_empty() {
+                return Some(chunk);
+            }
+        }
+    }
+}
+
+fn start(path: &Path) -> Result<Open, Chunk> {
+    let source: Arc<str> = if is_stdin(path) { "stdin".into() } else { path.display().to_string().into() };
+    let reader: Box<dyn Read + Send> = if is_stdin(path) {
+        Box::new(io::stdin())
+    } else {
+        match File::open(path) {
+            Ok(file) => Box::new(file),
+            Err(error) => return Err(Chunk { source, first: 1, text: Vec::new(), problem: Some(unreadable(&error)) }),
+        }
+    };
+    Ok(Open { source, reader: Box::new(BufReader::with_capacity(CHUNK, reader)), line: 1 })
+}
+
+impl Open {
+    /// The next lines; empty at the end of the file.
+    fn chunk(&mut self) -> Chunk {
+        let mut chunk = Chunk { source: self.source.clone(), first: self.line, text: Vec::new(), problem: None };
+        while chunk.text.len() < CHUNK {
+            let before = chunk.text.len();
+            let read = self.reader.by_ref().take(LONGEST as u64).read_until(b'\n', &mut chunk.text);
+            match read {
+                Ok(0) => break,
+                Ok(LONGEST) if !chunk.text.ends_with(b"\n") => {
+                    chunk.text.truncate(before);
+                    let over = format!(
+                        "line {}: over {} MiB, no record is; is this a file of records?",
+                        self.line,
+                        LONGEST >> 20
+                    );
+                    chunk.problem = Some(over);
+                    break;
+                }
+                Ok(_) => self.line += 1,
+                Err(error) => {
+                    chunk.problem = Some(unreadable(&error));
+                    break;
+                }
+            }
+        }
+        chunk
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    let (message, hint) = files::explain(error);
+    format!("cannot read: {message} ({hint})")
+}

@@ -1,0 +1,186 @@
+//! `stepspan replay`: what policies would have made of the reviews that a webhook recorded.
+
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+
+use super::palette::{Colour, Palette, harmless};
+use super::pipeline::ordered;
+use super::progress::Progress;
+use super::written;
+use crate::policy::compile::Rules;
+use crate::record::Record;
+use crate::record::trial::{Remembered, Tally, Trial};
+
+use self::input::{Chunk, Chunks};
+
+mod input;
+mod report;
+
+/// Problems of the input that are told one by one.
+const TOLD: usize = 20;
+
+/// Try policies on the reviews that a webhook recorded (stepspan webhook --record)
+///
+/// With --policy alone, its decisions are compared with those that were made; with --policy-new too, what both make of each pod. Differences
+/// are counted by template, each kind with an example. Records hold no values but those that the policies in force named: where a policy
+/// reads more, its reviews are counted as not replayable.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 nothing differs; 1 something does, or cannot be replayed; 2 bad input, or no record."
+)]
+pub(super) struct Args {
+    /// File of records, a folder of them (with those that were rotated), or - for stdin
+    #[arg(long = "log", value_name = "PATH", required = true)]
+    logs: Vec<PathBuf>,
+    /// Policy file or folder [default: the built-in agent-steps policy]
+    #[arg(long = "policy", value_name = "PATH")]
+    policies: Vec<PathBuf>,
+    /// Policy file or folder to compare it with
+    #[arg(long = "policy-new", value_name = "PATH")]
+    newer: Vec<PathBuf>,
+    /// Variable that policies may set besides OTEL_*; a trailing * takes all with that beginning
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    allow_env: Vec<String>,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Colour,
+}
+
+/// How it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// The records themselves, oldest first: how they are taken out of a pod that has no shell
+    Records,
+}
+
+/// Reads the records, and does what the arguments say.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { logs, policies, newer, allow_env, output, color } = args;
+    let (chunks, total) = input::chunks(&logs)?;
+    if output == Format::Records {
+        return records(chunks);
+    }
+    let rules = Rules { allow_env };
+    let Some(first) = super::policies(&policies, &rules) else { return Ok(ExitCode::from(2)) };
+    let trial = if newer.is_empty() {
+        Trial { older: None, newer: first }
+    } else {
+        let Some(second) = super::policies(&newer, &rules) else { return Ok(ExitCode::from(2)) };
+        Trial { older: Some(first), newer: second }
+    };
+    let (tally, problems) = work(chunks, total, Arc::new(trial))?;
+    if problems > TOLD {
+        tell(&format!("error: {} more", super::counted(problems - TOLD, "line", "lines")));
+    }
+    if tally.reviews == 0 {
+        bail!("no record in what was read: stepspan webhook --record writes them");
+    }
+    let palette = Palette::of(color);
+    let mut out = io::stdout().lock();
+    written(match output {
+        Format::Json => report::json(&mut out, &tally),
+        _ => report::text(&mut out, &tally, palette),
+    })?;
+    let differ = tally.differ > 0 || !tally.gaps.is_empty();
+    Ok(ExitCode::from(if problems > 0 { 2 } else { u8::from(differ) }))
+}
+
+/// Tries the records on all cores; what came of them, and how many lines were none.
+fn work(chunks: Chunks, total: Option<u64>, trial: Arc<Trial>) -> anyhow::Result<(Tally, usize)> {
+    let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let mut progress = Progress::new(total, "records", io::stdout().is_terminal());
+    let (mut tally, mut problems) = (Tally::default(), 0);
+    let lost = |chunk: Option<Done>| {
+        chunk.unwrap_or_else(|| Done {
+            problems: vec!["error: an internal error: records were lost".to_owned()],
+            ..Done::default()
+        })
+    };
+    let done = ordered(
+        chunks,
+        workers,
+        move |chunk| try_all(&chunk, &trial),
+        |done| {
+            let done = lost(done);
+            for problem in done.problems {
+                problems += 1;
+                if problems <= TOLD {
+                    progress.aside(|| tell(&problem));
+                }
+            }
+            done.notes.iter().for_each(|note| progress.aside(|| tell(note)));
+            tally.merge(done.tally);
+            progress.advance(done.bytes, tally.reviews);
+            ControlFlow::<()>::Continue(())
+        },
+    );
+    let _ = done.context("cannot start threads")?;
+    progress.end();
+    Ok((tally, problems))
+}
+
+/// What came of a chunk.
+#[derive(Debug, Default)]
+struct Done {
+    tally: Tally,
+    problems: Vec<String>,
+    notes: Vec<String>,
+    bytes: usize,
+}
+
+fn try_all(chunk: &Chunk, trial: &Trial) -> Done {
+    let mut done = Done { bytes: chunk.text.len(), ..Done::default() };
+    done.problems.extend(chunk.problem.as_ref().map(|problem| format!("error: {}: {problem}", chunk.source)));
+    let mut remembered = Remembered::new();
+    for (at, line, whole) in chunk.lines() {
+        let Err(error) = trial.line(line, &mut remembered, &mut done.tally) else { continue };
+        let place = format!("{}:{at}", chunk.source);
+        if whole {
+            done.problems.push(format!("error: {place}: {error}"));
+        } else {
+            done.notes.push(format!("note: {place}: passed over: the last line is still being written"));
+        }
+    }
+    done
+}
+
+/// Writes the records as they are.
+fn records(chunks: Chunks) -> anyhow::Result<ExitCode> {
+    let (mut out, mut any, mut bad) = (io::stdout().lock(), false, false);
+    for chunk in chunks {
+        bad |= chunk.problem.iter().map(|problem| tell(&format!("error: {}: {problem}", chunk.source))).count() > 0;
+        for (_, line, _) in chunk.lines().filter(|(_, line, _)| Record::read(line).is_ok()) {
+            any = true;
+            match out.write_all(line).and_then(|()| out.write_all(b"\n")) {
+                // The reader has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                other => other.context("cannot write to stdout")?,
+            }
+        }
+    }
+    written(out.flush())?;
+    if !any {
+        bail!("no record in what was read: stepspan webhook --record writes them");
+    }
+    Ok(ExitCode::from(if bad { 2 } else { 0 }))
+}
+
+/// To a person; nobody is left to tell if stderr is closed.
+fn tell(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", harmless(text));
+}

@@ -1,0 +1,135 @@
+//! An injected pod -> the pod as Argo made it, as far as that can be told afterwards.
+//!
+//! What we put in is known by its names and places. What we took out is not in the pod any more: of the carriers the Workflow knows
+//! ([`recall`]); values that a policy's `override` replaced, and reserved variables and annotations, are gone. Labels stay: one of ours is no
+//! source ([`value`](crate::policy::value)).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use stepspan_contract::names;
+
+use super::carrier::{self, Kind, is_carrier};
+use super::plan;
+use crate::argo::StepPod;
+use crate::json::Json;
+use crate::policy::compile::{Rules, may_set};
+use crate::text::cut;
+
+/// Longest value that a carrier brings, in bytes.
+const MAX_CARRIED: usize = carrier::MAX_CARRIED;
+
+/// Takes our injection out of a pod; false, and nothing changed, where there is none. `allowed` are the variables that policies may set
+/// besides `OTEL_*`.
+pub fn undo(pod: &mut Value, allowed: &[String]) -> bool {
+    let injected = StepPod::read(&Json::from(&*pod), "").is_some_and(|step| plan::is_injected(&step));
+    if !injected {
+        return false;
+    }
+    let rules = Rules { allow_env: allowed.to_vec() };
+    let volumes = [names::VOLUME, names::NO_TOKEN_VOLUME, names::CA_VOLUME];
+    let spec = &mut pod["spec"];
+    without(spec, "volumes", |volume| volumes.contains(&name(volume)));
+    without(spec, "initContainers", |container| name(container) == names::INIT_CONTAINER);
+    for container in spec["containers"].as_array_mut().into_iter().flatten() {
+        if !without_shim(container) {
+            continue;
+        }
+        without(container, "volumeMounts", |mount| volumes.contains(&name(mount)));
+        // Ours stand together: the private ones, the shim's settings, then those that policies set.
+        let mut behind = false;
+        without(container, "env", |entry| {
+            behind |= name(entry) == names::CONFIG_ENV;
+            name(entry).starts_with(names::PRIVATE_PREFIX) || (behind && may_set(name(entry), &rules))
+        });
+    }
+    if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+        let ours = |name: &str| {
+            name == names::TRACE_CONTEXT_ANNOTATION
+                || (name.starts_with(names::ANNOTATION_PREFIX)
+                    && name != names::OPT_OUT_ANNOTATION
+                    && !is_carrier(name))
+        };
+        annotations.retain(|name, _| !ours(name));
+    }
+    true
+}
+
+/// Takes our words out of a command; false where they are not in it.
+fn without_shim(container: &mut Value) -> bool {
+    let Some(words) = container["command"].as_array_mut() else { return false };
+    let Some(at) = words.windows(names::SHIM_ARGV.len()).position(|at| at == names::SHIM_ARGV) else { return false };
+    words.drain(at..at + names::SHIM_ARGV.len());
+    true
+}
+
+fn name(entry: &Value) -> &str {
+    entry["name"].as_str().unwrap_or_default()
+}
+
+/// Takes entries out of a list; one that is empty then was not there before.
+fn without(of: &mut Value, list: &str, ours: impl FnMut(&Value) -> bool) {
+    let Some(fields) = of.as_object_mut() else { return };
+    let Some(entries) = fields.get_mut(list).and_then(Value::as_array_mut) else { return };
+    let (before, mut ours) = (entries.len(), ours);
+    entries.retain(|entry| !ours(entry));
+    if entries.is_empty() && before > 0 {
+        fields.shift_remove(list);
+    }
+}
+
+/// What a Workflow's carriers brought to the pod of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recalled {
+    /// The annotations that the pod had.
+    pub annotations: BTreeMap<String, String>,
+    /// Sources whose values the Workflow does not tell, such as `parameter/repo`.
+    pub unknown: Vec<String>,
+}
+
+/// Resolves a Workflow's carriers as the controller did for a node. `nodes` are those of the Workflow's status, where they are known.
+pub fn recall(workflow: &Value, nodes: Option<&Map<String, Value>>, node_id: &str) -> Recalled {
+    let mut recalled = Recalled::default();
+    let inputs = nodes.and_then(|nodes| nodes.get(node_id)).map(|node| &node["inputs"]["parameters"]);
+    let entries = workflow["spec"]["podMetadata"]["annotations"].as_object().into_iter().flatten();
+    for (annotation, written) in entries.filter(|(annotation, _)| is_carrier(annotation)) {
+        let written = written.as_str().unwrap_or_default();
+        let (source, value) = match carrier::resolves(annotation, written) {
+            None => (String::new(), Some(written.to_owned())),
+            Some((kind @ Kind::Input, name)) => {
+                let value = inputs.map(|all| match all {
+                    // A template without inputs leaves the text as it is.
+                    Value::Null => written.to_owned(),
+                    all => parameter(all, name).and_then(text).unwrap_or_default(),
+                });
+                (format!("{}/{name}", kind.source()), value)
+            }
+            Some((kind, name)) => {
+                let value = of_workflow(workflow, name).map_or_else(|| Some(String::new()), text);
+                (format!("{}/{name}", kind.source()), value)
+            }
+        };
+        match value {
+            Some(value) => drop(recalled.annotations.insert(annotation.clone(), cut(&value, MAX_CARRIED).to_owned())),
+            None => recalled.unknown.push(source),
+        }
+    }
+    recalled
+}
+
+/// A parameter of the Workflow, its own before its template's.
+fn of_workflow<'w>(workflow: &'w Value, name: &str) -> Option<&'w Value> {
+    let own = &workflow["spec"]["arguments"]["parameters"];
+    let of_template = &workflow["status"]["storedWorkflowTemplateSpec"]["arguments"]["parameters"];
+    parameter(own, name).or_else(|| parameter(of_template, name))
+}
+
+fn parameter<'w>(all: &'w Value, name: &str) -> Option<&'w Value> {
+    all.as_array()?.iter().find(|parameter| parameter["name"] == name)
+}
+
+/// A parameter's value or default; `None` where it is elsewhere, as in a ConfigMap.
+fn text(parameter: &Value) -> Option<String> {
+    let value = [&parameter["value"], &parameter["default"]].into_iter().find(|value| !value.is_null())?;
+    Some(value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+}
