@@ -20,6 +20,8 @@ mod docs;
 mod dry_run;
 /// Files that nobody means well with, at every command that takes one.
 mod hostile;
+/// `dry-run -o html` in a browser.
+mod html;
 /// Policies tried on recorded reviews.
 mod replay;
 /// What `make image` says is in its programs, against Cargo.

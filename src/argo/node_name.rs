@@ -16,6 +16,32 @@ pub fn step_name(node_name: &str) -> Option<&str> {
     None
 }
 
+/// A node's place below its Workflow, from the rest of its name behind the Workflow's: `[0]`, `outer(0:x.y)`, `[1]`, `inner`.
+pub fn parts(rest: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let text = rest.strip_prefix('.').unwrap_or(rest);
+        let name = if text.starts_with('[') {
+            text.find(']').map_or(text.len(), |end| end + 1)
+        } else {
+            text.find(|c: char| !is_name_char(c)).unwrap_or(text.len())
+        };
+        // An item is any text: its bracket ends where the name can go on behind it.
+        let ends = |at: usize| text[at..].is_empty() || text[at..].starts_with(['.', '[', '(']);
+        let mut end = name;
+        while text[end..].starts_with('(') {
+            let closing = text[end..].match_indices(')').map(|(at, _)| end + at + 1).find(|at| ends(*at));
+            end = closing.unwrap_or(text.len());
+        }
+        // What is of no known form is one part.
+        let end = if end == 0 { text.len() } else { end };
+        parts.push(text[..end].to_owned());
+        rest = &text[end..];
+    }
+    parts
+}
+
 /// The name in `name(0:item)(0)`; `None` where the text is not of that form (then a dot stood inside an item).
 fn plain_name(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !is_name_char(c)).unwrap_or(text.len());
@@ -31,6 +57,24 @@ fn is_name_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_read_from_any_name() {
+        for (rest, expected) in [
+            ("", &[][..]),
+            ("(0)", &["(0)"]),
+            ("[0].generate", &["[0]", "generate"]),
+            (".A(0)", &["A(0)"]),
+            ("[1].print(3:repo:a.b,x:(y))(1)", &["[1]", "print(3:repo:a.b,x:(y))(1)"]),
+            ("[0].outer(0:x.y)[1].inner", &["[0]", "outer(0:x.y)", "[1]", "inner"]),
+            (".a(0:{{item}}).b", &["a(0:{{item}})", "b"]),
+            ("é[", &["é["]),
+            ("[0", &["[0"]),
+            ("..", &["."]),
+        ] {
+            assert_eq!(parts(rest), expected, "{rest}");
+        }
+    }
 
     #[test]
     fn reads_every_form() {

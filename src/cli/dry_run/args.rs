@@ -99,6 +99,8 @@ pub(crate) enum Format {
     Sarif,
     /// The same as annotations of GitHub's checks
     Github,
+    /// One page that needs no network: each pod's diff with its reasons, each Workflow's steps as a tree
+    Html,
 }
 
 /// What is printed.

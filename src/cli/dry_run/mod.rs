@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 mod apply;
 mod args;
@@ -34,6 +34,7 @@ mod render;
 mod splice;
 mod step;
 
+use args::Format;
 pub(super) use args::{Args, Input, Job, Output, Policies};
 #[cfg(feature = "webhook")]
 pub(super) use input::Given;
@@ -50,6 +51,9 @@ use crate::policy::compile::Rules;
 /// Reviews everything the arguments name.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { input, policies, output, expand_only, facts } = args;
+    if expand_only && !matches!(output, None | Some(Format::Yaml | Format::Json)) {
+        bail!("--expand-only prints pods that nobody reviewed: -o yaml (which it does without -o) or -o json");
+    }
     let output = output.map_or(Output::Both, Output::Of);
     work(Job { output, expand_only, ..Job::new(input, facts, Policies::At(policies)) })
 }

@@ -140,7 +140,7 @@ impl Reviewer {
         }
         let newer = self.newer.as_ref();
         let newer = newer.map(|newer| self.expander.pods(&manifest, &self.namespace, newer, &self.context).pods);
-        let mut buffer = Vec::new();
+        let (mut buffer, start) = (Vec::new(), done.pieces.len());
         for (at, expanded) in found.pods.iter().enumerate() {
             if self.expander.only {
                 render::expanded(expanded, self.output, &mut done.pieces);
@@ -154,6 +154,7 @@ impl Reviewer {
             let newer = newer.as_ref().and_then(|pods| pods.get(at));
             self.subject(subject, &Origin { file, expanded: Some(expanded), newer }, done);
         }
+        render::workflow(&manifest, file, line, start, &mut done.pieces);
     }
 
     fn subject(&self, subject: Subject<'_>, origin: &Origin<'_>, done: &mut Done) {
@@ -194,7 +195,9 @@ impl Reviewer {
         }
         let conditions = origin.expanded.map(|expanded| expanded.conditions.clone()).unwrap_or_default();
         let explanation = match self.output {
-            Output::Explain | Output::ExplainJson => explain(bytes, &self.policies, context, &reviewed),
+            Output::Explain | Output::ExplainJson | Output::Of(Format::Html) => {
+                explain(bytes, &self.policies, context, &reviewed)
+            }
             _ => Explanation::default(),
         };
         let step = Step { file: file.clone(), line, before, reviewed, conditions, explanation };

@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 
 use super::samples::{Sample, samples};
 use super::{Shared, trial};
-use crate::harness::{Cluster, namespace::Namespace, recorder::Recorded, stepspan::Stepspan};
+use crate::harness::{
+    Cluster,
+    namespace::Namespace,
+    recorder::Recorded,
+    stepspan::{Stepspan, explain_live},
+};
 
 /// What is not the same in two creations of one pod.
 const FLEETING: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"];
@@ -121,7 +126,7 @@ fn explained_alike(
     call: &Recorded,
     pod: &str,
 ) -> Result<()> {
-    let mut live = stepspan.explain_live(&cluster.dir().join("admin.kubeconfig"), namespace.name(), pod)?;
+    let mut live = explain_live(&cluster.dir().join("admin.kubeconfig"), namespace.name(), pod)?;
     let mut sent = stepspan.explain(&call.request)?;
     for explained in [&mut live, &mut sent] {
         explained["decisions"]["source"].take();

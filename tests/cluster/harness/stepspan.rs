@@ -84,13 +84,6 @@ impl<'c> Stepspan<'c> {
         self.ask_of("explain", review)
     }
 
-    /// What it says of a pod of the cluster.
-    pub fn explain_live(&self, kubeconfig: &Path, namespace: &str, pod: &str) -> Result<serde_json::Value> {
-        let mut command = Command::new(PROGRAM);
-        command.args(["explain", &format!("pod/{pod}"), "--namespace", namespace, "-o", "json", "--kubeconfig"]);
-        said(command.arg(kubeconfig))
-    }
-
     /// What `stepspan replay` makes of the reviews that the process recorded, under the policy it has.
     pub fn replay(&self) -> Result<serde_json::Value> {
         let mut command = Command::new(PROGRAM);
@@ -108,6 +101,13 @@ impl<'c> Stepspan<'c> {
         }
         said(&mut command)
     }
+}
+
+/// What `stepspan explain` says of a pod of the cluster.
+pub fn explain_live(kubeconfig: &Path, namespace: &str, pod: &str) -> Result<serde_json::Value> {
+    let mut command = Command::new(PROGRAM);
+    command.args(["explain", &format!("pod/{pod}"), "--namespace", namespace, "-o", "json", "--kubeconfig"]);
+    said(command.arg(kubeconfig))
 }
 
 /// The JSON that a command writes.

@@ -13,7 +13,6 @@ const WIDEST: usize = 40;
 /// Writes everything about a step.
 pub(super) fn write(step: &Step<'_>, palette: Palette, out: &mut Vec<u8>) {
     let reviewed = &step.reviewed;
-    let decision = &reviewed.decision;
     let reason = reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let title = format!("{}  {}", harmless(&step.name()), harmless(&step.step_name()));
     let outcome = format!("{}{}", reviewed.outcome.label(), harmless(&reason));
@@ -22,29 +21,42 @@ pub(super) fn write(step: &Step<'_>, palette: Palette, out: &mut Vec<u8>) {
     for condition in &step.conditions {
         super::line(out, &format!("  only if {}", harmless(condition)));
     }
+    for section in sections(step) {
+        table(section, palette, out);
+    }
+    out.push(b'\n');
+}
+
+/// One table of an explanation.
+pub(super) struct Section {
+    pub title: String,
+    pub rows: Vec<[String; 3]>,
+}
+
+/// Everything that is to be said of a step, table by table; those without rows are left to the writer.
+pub(super) fn sections(step: &Step<'_>) -> Vec<Section> {
+    let decision = &step.reviewed.decision;
     let matching = decision.policies.iter().map(|name| [name.clone(), "matches".to_owned(), String::new()]);
     let others = decision.mismatches.iter().map(|(name, why)| [name.clone(), "no".to_owned(), why.to_string()]);
-    table("policies", matching.chain(others), palette, out);
-    table("values", decision.values.iter().map(|value| row(value, step)), palette, out);
     let containers = decision.containers.iter().map(|container| {
         let reason = container.skipped.as_ref().map(ToString::to_string);
-        [
-            container.name.clone(),
-            if reason.is_none() { "injected" } else { "left alone" }.to_owned(),
-            reason.unwrap_or_default(),
-        ]
+        let what = if reason.is_none() { "injected" } else { "left alone" };
+        [container.name.clone(), what.to_owned(), reason.unwrap_or_default()]
     });
-    table("containers", containers, palette, out);
+    let section = |title: &str, rows: Vec<[String; 3]>| Section { title: title.to_owned(), rows };
+    let mut sections = vec![
+        section("policies", matching.chain(others).collect()),
+        section("values", decision.values.iter().map(|value| row(value, step)).collect()),
+        section("containers", containers.collect()),
+    ];
     for container in &step.explanation.containers {
-        let rows = container
-            .variables
-            .iter()
-            .map(|one| [one.name.clone(), shown(&one.value), meaning(one.decision).to_owned()]);
-        table(&format!("variables of {}", container.container), rows, palette, out);
+        let variables = container.variables.iter();
+        let rows = variables.map(|one| [one.name.clone(), shown(&one.value), meaning(one.decision).to_owned()]);
+        sections.push(section(&format!("variables of {}", container.container), rows.collect()));
     }
-    let warnings = reviewed.warnings.iter().map(|warning| [warning.clone(), String::new(), String::new()]);
-    table("warnings", warnings, palette, out);
-    out.push(b'\n');
+    let warnings = step.reviewed.warnings.iter().map(|warning| [warning.clone(), String::new(), String::new()]);
+    sections.push(section("warnings", warnings.collect()));
+    sections
 }
 
 /// A value: where it came from, and who was asked in vain before.
@@ -86,12 +98,12 @@ fn shown(value: &str) -> String {
     format!("{}{}", cut, if cut.len() < value.len() { "…" } else { "" })
 }
 
-fn table(title: &str, rows: impl IntoIterator<Item = [String; 3]>, palette: Palette, out: &mut Vec<u8>) {
-    let rows: Vec<[String; 3]> = rows.into_iter().map(|row| row.map(|text| harmless(&text))).collect();
+fn table(section: Section, palette: Palette, out: &mut Vec<u8>) {
+    let rows: Vec<[String; 3]> = section.rows.into_iter().map(|row| row.map(|text| harmless(&text))).collect();
     if rows.is_empty() {
         return;
     }
-    super::line(out, &palette.paint(Tone::Place, format!("  {}", harmless(title))));
+    super::line(out, &palette.paint(Tone::Place, format!("  {}", harmless(&section.title))));
     let width = |column: usize| {
         let lengths = rows.iter().map(|row| row[column].chars().count());
         lengths.filter(|length| *length <= WIDEST).max().unwrap_or(0)

@@ -21,6 +21,7 @@ mod decisions;
 mod diff;
 mod explain;
 mod finding;
+mod html;
 mod junit;
 mod place;
 mod row;
@@ -45,6 +46,8 @@ pub(super) enum Piece {
     Case(Case),
     /// A result of SARIF.
     Found(sarif::Result),
+    /// A pod of an HTML page, and what its Workflow's tree shows of it.
+    Pod(Box<html::Leaf>, Vec<u8>),
     /// For stderr.
     Problem(String),
 }
@@ -71,11 +74,29 @@ pub(super) fn step(step: Step<'_>, output: Output, palette: Palette, pieces: &mu
         Output::Of(Format::Patch) => text(pieces, |out| decisions::write(&step, out)),
         Output::Of(Format::Junit) => junit::cases(&step, |case| pieces.push(Piece::Case(case))),
         Output::Of(format @ (Format::Sarif | Format::Github)) => finding::step(&step, format, pieces),
+        Output::Of(Format::Html) => pieces.push(html::pod(step)),
         // Written by [`changed`].
         Output::Compare | Output::CompareJson => {}
         Output::Explain => text(pieces, |out| explain::write(&step, palette, out)),
         Output::ExplainJson => text(pieces, |out| decisions::explain(&step, out)),
     }
+}
+
+/// Puts the tree of a Workflow, whose pods are the pieces from `start` on, before them.
+pub(super) fn workflow(manifest: &serde_json::Value, file: &str, line: usize, start: usize, pieces: &mut Vec<Piece>) {
+    let leaves = pieces
+        .iter()
+        .skip(start)
+        .filter_map(|piece| if let Piece::Pod(leaf, _) = piece { Some(&**leaf) } else { None });
+    let leaves: Vec<_> = leaves.collect();
+    if leaves.is_empty() {
+        return;
+    }
+    let metadata = &manifest["metadata"];
+    let name = metadata["name"].as_str().or(metadata["generateName"].as_str()).unwrap_or_default();
+    let kind = manifest["kind"].as_str().unwrap_or_default();
+    let tree = html::tree(kind, name, &format!("{file}:{line}"), &leaves);
+    pieces.insert(start, Piece::Text(tree.into_bytes()));
 }
 
 /// Writes a pod as the controller creates it.
@@ -149,6 +170,14 @@ pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Output, pieces
         Output::Of(format @ (Format::Sarif | Format::Github)) => finding::refusal(file, refusal, format, pieces),
         _ => {}
     }
+    let message = message(file, refusal);
+    if output == Output::Of(Format::Html) {
+        text(pieces, |out| out.extend_from_slice(html::problem(&message).as_bytes()));
+    }
+    pieces.push(Piece::Problem(message));
+}
+
+fn message(file: &str, refusal: &Refusal) -> String {
     let mut text = format!("error: {}", harmless(file));
     // Writing to a String cannot fail.
     let write = |text: &mut String, part: fmt::Arguments<'_>| {
@@ -161,7 +190,7 @@ pub(super) fn refusal(file: &Arc<str>, refusal: &Refusal, output: Output, pieces
     if let Some(hint) = &refusal.hint {
         write(&mut text, format_args!("\n  hint: {}", harmless(hint)));
     }
-    pieces.push(Piece::Problem(text));
+    text
 }
 
 /// Writes at the end of the pieces.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::super::args::{Format, Output};
 use super::super::step::{Done, Tally};
 use super::junit::{Case, Suite};
-use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR, finding};
+use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR, finding, html};
 use crate::cli::palette::{Palette, Tone};
 use crate::cli::progress::Progress;
 use crate::cli::sarif;
@@ -51,7 +51,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
         for piece in done.pieces {
             match piece {
                 Piece::Row(row) => row.write(self.widths, self.palette, &mut self.buffer),
-                Piece::Text(text) => self.text(text),
+                Piece::Text(text) | Piece::Pod(_, text) => self.text(text),
                 Piece::Case(case) => self.case(&case),
                 Piece::Found(result) => self.found.push(result),
                 Piece::Problem(text) => {
@@ -83,6 +83,10 @@ impl<O: Write, E: Write> Sheet<O, E> {
                 }
                 super::line(&mut self.buffer, "</testsuites>");
             }
+            Output::Of(Format::Html) => {
+                self.begin();
+                self.buffer.extend_from_slice(html::foot(self.tally).as_bytes());
+            }
             Output::Of(Format::Sarif) => sarif::write(&mut self.buffer, finding::RULES, &self.found)?,
             _ => {}
         }
@@ -110,6 +114,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
                 super::line(&mut self.buffer, r#"<?xml version="1.0" encoding="UTF-8"?>"#);
                 super::line(&mut self.buffer, r#"<testsuites name="stepspan dry-run">"#);
             }
+            Output::Of(Format::Html) => self.buffer.extend_from_slice(html::head().as_bytes()),
             _ => {}
         }
     }

@@ -1,0 +1,171 @@
+//! `-o html`: one page that needs nothing besides itself.
+//!
+//! Written as it comes, pod by pod; what is only known at the end (the counts) stands at the end and is shown on top by the style. All text of
+//! manifests is escaped; the page's own style and script are named to the browser by their hashes (Content Security Policy Level 3, section
+//! 2.3.1), so that nothing else in it is ever run.
+
+mod diff;
+mod tree;
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
+
+use super::super::step::{Step, Tally, is_failure};
+use super::explain::{Section, sections};
+use super::{Piece, diff as unified, patched};
+use crate::admission::Outcome;
+use crate::cli::palette::harmless;
+
+pub(super) use self::tree::{Leaf, tree};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Text of an element or attribute; what could turn a line around is shown as what it is.
+pub(super) fn text(text: &str) -> String {
+    let text = harmless(text);
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// As the browser computes it: of the element's whole text.
+fn hash(of: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(of))
+}
+
+/// All before the first pod.
+pub(super) fn head() -> String {
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    );
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="stepspan {version}">
+<title>stepspan dry-run</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header>
+<h1>stepspan dry-run</h1>
+<div class="find" role="search" hidden>
+<label>Filter <input id="text" type="search" autocomplete="off" placeholder="pod, step, policy, value" aria-keyshortcuts="/"></label>
+<label><input type="checkbox" autocomplete="off" value="injected" checked> injected</label>
+<label><input type="checkbox" autocomplete="off" value="labelled" checked> labelled</label>
+<label><input type="checkbox" autocomplete="off" value="skipped" checked> skipped</label>
+<label><input type="checkbox" autocomplete="off" value="failed" checked> failed</label>
+<button type="button" id="open">Open all</button>
+<output id="shown" aria-live="polite"></output>
+</div>
+</header>
+<main>
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// All after the last pod.
+pub(super) fn foot(tally: Tally) -> String {
+    let words = [
+        ("injected", tally.injected),
+        ("labelled", tally.labelled),
+        ("skipped", tally.skipped),
+        ("failed", tally.failed),
+        ("refused", tally.bad),
+    ];
+    let mut list = String::new();
+    for (word, count) in words.into_iter().filter(|(word, count)| *count > 0 || *word == "injected") {
+        let _ = write!(list, r#"<li class="{word}"><b>{count}</b> {word}</li>"#);
+    }
+    let pods = super::super::super::counted(tally.pods(), "pod", "pods");
+    format!(
+        "</main>\n<aside aria-label=\"Summary\"><ul class=\"sums\"><li><b>{pods}</b></li>{list}</ul></aside>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+}
+
+/// A document that is no input.
+pub(super) fn problem(message: &str) -> String {
+    format!("<p class=\"problem\" role=\"note\">{}</p>\n", text(message).replace('\n', "<br>"))
+}
+
+/// A pod: one line that opens to its reasons and its diff.
+pub(super) fn pod(step: Step<'_>) -> Piece {
+    let word = word(&step);
+    let name = step.name();
+    let leaf = Leaf::of(&step, word);
+    let id = leaf.id();
+    let mut out = String::new();
+    let reason = step.reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let failure = step.failure().filter(|_| step.reviewed.reason.as_ref().is_none_or(|reason| !is_failure(reason)));
+    let failure = failure.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "<details class=\"pod\" id=\"{id}\" data-word=\"{word}\"><summary><span class=\"badge {word}\">{word}</span> \
+         <b>{}</b> <span>{}</span> <span class=\"quiet\">{}</span></summary>",
+        text(&name),
+        text(&leaf.place()),
+        text(&format!("{}{failure}", reason.trim_start_matches(": "))),
+    );
+    let _ = writeln!(out, "<p class=\"quiet\">{}:{}</p>", text(&step.file), step.line);
+    for condition in &step.conditions {
+        let _ = writeln!(out, "<p>only if {}</p>", text(condition));
+    }
+    for section in sections(&step) {
+        table(&section, &mut out);
+    }
+    if step.reviewed.patch.is_empty() {
+        out.push_str("<p>Nothing is patched.</p>\n");
+    } else {
+        let before = unified::as_yaml(&step.before);
+        let after = unified::as_yaml(&patched(step.before, &step.reviewed.patch));
+        diff::side_by_side(&before, &after, &mut out);
+    }
+    out.push_str("</details>\n");
+    Piece::Pod(Box::new(leaf), out.into_bytes())
+}
+
+/// What became of a pod, as [`Tally`] counts it.
+fn word(step: &Step<'_>) -> &'static str {
+    match step.reviewed.outcome {
+        _ if step.failure().is_some() => "failed",
+        Outcome::Injected | Outcome::Carried => "injected",
+        Outcome::Labelled => "labelled",
+        Outcome::Skipped | Outcome::Failed => "skipped",
+    }
+}
+
+fn table(section: &Section, out: &mut String) {
+    if section.rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "<table class=\"facts\"><caption>{}</caption>", text(&section.title));
+    for [first, second, third] in &section.rows {
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"quiet\">{}</td></tr>",
+            text(first),
+            text(second),
+            text(third)
+        );
+    }
+    out.push_str("</table>\n");
+}
