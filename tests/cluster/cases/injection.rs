@@ -126,7 +126,11 @@ fn explained_alike(
     call: &Recorded,
     pod: &str,
 ) -> Result<()> {
-    let mut live = explain_live(&cluster.dir().join("admin.kubeconfig"), namespace.name(), pod)?;
+    let mut live = match explain_live(&cluster.dir().join("admin.kubeconfig"), namespace.name(), pod) {
+        // Argo has taken a daemon's or agent's pod away with its Workflow.
+        Err(error) if error.to_string().contains("no pod") => return Ok(()),
+        live => live?,
+    };
     let mut sent = stepspan.explain(&call.request)?;
     for explained in [&mut live, &mut sent] {
         explained["decisions"]["source"].take();
