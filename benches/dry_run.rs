@@ -8,11 +8,10 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
+    process::Stdio,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use stepspan::{
     admission::{Outcome, review},
@@ -21,20 +20,16 @@ use stepspan::{
     yaml,
 };
 
+mod timed;
+
+use timed::Run;
+
 const PODS: usize = 1000;
 const ROUNDS: usize = 5;
 /// Our runs are short: several stand for a round, so that chance weighs as little as with the long ones.
 const OURS_A_ROUND: usize = 4;
 /// What only a patched pod holds.
 const PROOF: &[u8] = b"stepspan-init";
-
-/// What one run took: wall time and CPU time in seconds, peak resident memory in MiB.
-#[derive(Clone, Copy)]
-struct Run {
-    seconds: f64,
-    cpu: f64,
-    mib: f64,
-}
 
 /// A command line that reads the pods and writes them patched.
 struct Side {
@@ -71,7 +66,7 @@ fn main() -> Result<()> {
                 side.run(&dir)?;
             }
             let last = &side.runs[side.runs.len() - side.times..];
-            println!("round {round}  {:<15} {}", side.name, shown(medians(last)));
+            println!("round {round}  {:<15} {}", side.name, Run::medians(last).shown());
         }
     }
     report(&sides);
@@ -79,9 +74,9 @@ fn main() -> Result<()> {
 }
 
 fn report(sides: &[Side]) {
-    let of: Vec<Run> = sides.iter().map(|side| medians(&side.runs)).collect();
+    let of: Vec<Run> = sides.iter().map(|side| Run::medians(&side.runs)).collect();
     for (side, run) in sides.iter().zip(&of) {
-        println!("median   {:<15} {} of {} runs", side.name, shown(*run), side.runs.len());
+        println!("median   {:<15} {} of {} runs", side.name, run.shown(), side.runs.len());
     }
     if let [yaml, json, kyverno] = of[..] {
         println!(
@@ -100,10 +95,6 @@ fn report(sides: &[Side]) {
             json.mib / kyverno.mib
         );
     }
-}
-
-fn shown(run: Run) -> String {
-    format!("{:8.3} s, {:6.2} s of CPU, {:6.1} MiB", run.seconds, run.cpu, run.mib)
 }
 
 fn ours(name: &'static str, input: &Path, format: &str) -> Side {
@@ -130,30 +121,13 @@ impl Side {
     fn run(&mut self, dir: &Path) -> Result<()> {
         // Kyverno adds to a file that is there.
         let _ = fs::remove_file(&self.out);
-        let peak = dir.join("peak");
         let stdout = if self.writes_itself { Stdio::null() } else { fs::File::create(&self.out)?.into() };
-        let mut command = Command::new("time");
-        command.args(["-q", "-f", "%M %U %S", "-o"]).arg(&peak).arg(&self.program).args(&self.args);
-        let began = Instant::now();
-        let status = command.stdout(stdout).stderr(Stdio::null()).status().context("GNU time (Debian: time)")?;
-        let seconds = began.elapsed().as_secs_f64();
-        ensure!(status.success(), "{}: {status}", self.name);
+        let run = Run::of(&self.program, &self.args, stdout, dir, &[0])?;
         let patched = memchr::memmem::find_iter(&fs::read(&self.out)?, PROOF).count();
         ensure!(patched == PODS, "{}: {patched} of {PODS} pods came out patched", self.name);
-        let told: Vec<f64> = fs::read_to_string(&peak)?.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [kib, user, system] = told[..] else { bail!("GNU time told {told:?}") };
-        self.runs.push(Run { seconds, cpu: user + system, mib: kib / 1024.0 });
+        self.runs.push(run);
         Ok(())
     }
-}
-
-fn medians(runs: &[Run]) -> Run {
-    let median = |of: fn(&Run) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    Run { seconds: median(|run| run.seconds), cpu: median(|run| run.cpu), mib: median(|run| run.mib) }
 }
 
 /// The recorded pods that the embedded policy injects, again and again, each with a name and in one of ten namespaces. They are made

@@ -78,6 +78,9 @@ fn every_place_that_takes_a_file_refuses_what_is_none() {
             &["test", "suite.yaml"],
             &["test", "--update", file],
             &["init", "--from", file, "--into", "new"],
+            &["dry-run", "-o", "html", file],
+            &["replay", "--log", file],
+            &["replay", "--log", "good.yaml", "--policy", file],
         ];
         for args in places {
             let (code, text) = run(folder.path(), args);
@@ -109,6 +112,7 @@ fn what_is_not_there_is_named() {
             &["lint", path],
             &["test", path],
             &["init", "--from", path],
+            &["replay", "--log", path],
         ] {
             let (code, text) = run(folder.path(), args);
             assert!(code == Some(2) && text.contains(path), "{args:?}: {code:?} {text}");

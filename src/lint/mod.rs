@@ -20,10 +20,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
-use crate::policy::load::{self, LoadErrors, Other, PolicyError, PolicyFile, Read, Written};
-use crate::policy::spec::InjectionPolicy;
+use crate::policy::load::{self, Other, PolicyError, PolicyFile, Read, Written};
 use crate::yaml::{Span, Spanned};
 pub use rule::{Rule, Severity};
 
@@ -69,7 +67,7 @@ pub struct Report {
 pub fn lint(files: &[PolicyFile], rules: &Rules) -> Report {
     let Read { written, others, errors } = load::read(files, rules);
     let mut findings: Vec<Finding> = errors.into_iter().map(invalid).collect();
-    findings.extend(mistakes_in_meaning(&written, rules).into_iter().map(invalid));
+    findings.extend(load::compiled(&written, rules).err().unwrap_or_default().into_iter().map(invalid));
     let order = in_order(&written);
     for one in &written {
         let mut found = Found { file: &one.file, place: &one.place, findings: &mut findings };
@@ -87,17 +85,6 @@ pub fn lint(files: &[PolicyFile], rules: &Rules) -> Report {
     findings.sort_by_key(|f| (file_order.get(f.file.as_str()).copied(), f.start, f.rule.id));
     let webhooks = others.iter().filter(|other| delivery::is_webhooks(&other.place)).count();
     Report { findings, allowed, policies: written.len(), webhooks, others: others.len() - webhooks }
-}
-
-/// What compiling has to say of policies whose shape is right.
-fn mistakes_in_meaning(written: &[Written], rules: &Rules) -> Vec<PolicyError> {
-    let policies: Vec<InjectionPolicy> = written.iter().map(|one| one.policy.clone()).collect();
-    let wrong = PolicySet::compile(policies, rules).err().unwrap_or_default();
-    let located = wrong.into_iter().filter_map(|(index, mistakes)| {
-        let one = written.get(index)?;
-        Some(mistakes.into_iter().map(|mistake| load::located(&one.file, &one.place, mistake)))
-    });
-    located.flatten().collect()
 }
 
 /// The policies as they take turns: higher priority first, ties by name.
@@ -118,11 +105,6 @@ fn invalid(error: PolicyError) -> Finding {
     let PolicyError { file, path, message, hint, .. } = error;
     let lines = vec![start.line];
     Finding { rule: &rule::INVALID, severity: Severity::Error, file, start, end, path, message, hint, lines }
-}
-
-/// A file that cannot be read.
-pub fn unreadable(LoadErrors(errors): LoadErrors) -> Vec<Finding> {
-    errors.into_iter().map(invalid).collect()
 }
 
 /// Where rules put what they find of one document.

@@ -97,17 +97,10 @@ impl PolicySet {
     pub fn from_files(files: &[PolicyFile], rules: &Rules) -> Result<Self, LoadErrors> {
         let Read { written, others, mut errors } = read(files, rules);
         errors.extend(others.iter().flat_map(Other::refusal));
-        let (policies, places): (Vec<_>, Vec<_>) =
-            written.into_iter().map(|one| (one.policy, (one.file, one.place))).unzip();
-        match Self::compile(policies, rules) {
+        match compiled(&written, rules) {
             Ok(set) if errors.is_empty() => return Ok(set),
             Ok(_) => {}
-            Err(wrong) => {
-                for (index, mistakes) in wrong {
-                    let Some((file, place)) = places.get(index) else { continue };
-                    errors.extend(mistakes.into_iter().map(|m| located(file, place, m)));
-                }
-            }
+            Err(wrong) => errors.extend(wrong),
         }
         sort(&mut errors, files);
         Err(LoadErrors(errors))
@@ -115,7 +108,7 @@ impl PolicySet {
 }
 
 /// Puts mistakes in the order of the files, then of their places.
-pub fn sort(errors: &mut [PolicyError], files: &[PolicyFile]) {
+fn sort(errors: &mut [PolicyError], files: &[PolicyFile]) {
     let order = |file: &str| files.iter().position(|f| f.name == file);
     errors.sort_by_cached_key(|error| (order(&error.file), error.line, error.column));
 }
@@ -248,6 +241,21 @@ impl Reading<'_> {
 }
 
 /// A document of the right shape; where it is not, all mistakes, those in meaning included.
+/// Compiles policies whose shape is right.
+///
+/// # Errors
+/// What is wrong with their meaning, each mistake at its place.
+pub fn compiled(written: &[Written], rules: &Rules) -> Result<PolicySet, Vec<PolicyError>> {
+    let policies = written.iter().map(|one| one.policy.clone()).collect();
+    PolicySet::compile(policies, rules).map_err(|wrong| {
+        let of = |(index, mistakes): (usize, Vec<Mistake>)| {
+            let one = written.get(index)?;
+            Some(mistakes.into_iter().map(|mistake| located(&one.file, &one.place, mistake)))
+        };
+        wrong.into_iter().filter_map(of).flatten().collect()
+    })
+}
+
 fn parse(value: Value, rules: &Rules) -> Result<InjectionPolicy, Vec<Mistake>> {
     let mut mistakes = check::check(schema(), &value);
     mistakes.extend(foreign(&value));
@@ -313,7 +321,7 @@ fn of_resource(resource: &str, mistake: Mistake) -> PolicyError {
 }
 
 /// A mistake with its place.
-pub(crate) fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {
+fn located(file: &str, spanned: &Spanned, mistake: Mistake) -> PolicyError {
     let path = mistake.path.to_string();
     let place = spanned.span(&path);
     let (line, column) = (place.line, place.column);

@@ -8,6 +8,7 @@ use crate::argo::expand::Version;
 use crate::cli::facts::Facts;
 use crate::cli::palette::Colour;
 use crate::context::Context;
+#[cfg(feature = "webhook")]
 use crate::policy::PolicySet;
 
 use super::input::Given;
@@ -126,6 +127,7 @@ pub(crate) enum Policies {
     /// Files and folders; the embedded one where there are none.
     At(Vec<PathBuf>),
     /// Known already.
+    #[cfg(feature = "webhook")]
     Loaded(PolicySet),
 }
 

@@ -69,6 +69,7 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
     let load = |paths: &[PathBuf]| crate::cli::policies(paths, &rules);
     let older = match job.policies {
         Policies::At(paths) => load(&paths),
+        #[cfg(feature = "webhook")]
         Policies::Loaded(set) => Some(set),
     };
     let newer = job.newer.map_or(Some(None), |paths| load(&paths).map(Some));

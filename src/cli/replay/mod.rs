@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 
 use super::palette::{Colour, Palette, harmless};
@@ -72,8 +72,10 @@ enum Format {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { logs, policies, newer, allow_env, output, color } = args;
     let (chunks, total) = input::chunks(&logs)?;
+    let named = || logs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let none = || anyhow!("no record in {}: stepspan webhook --record writes them", named());
     if output == Format::Records {
-        return records(chunks);
+        return records(chunks)?.ok_or_else(none);
     }
     let rules = Rules { allow_env };
     let Some(first) = super::policies(&policies, &rules) else { return Ok(ExitCode::from(2)) };
@@ -88,7 +90,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         tell(&format!("error: {} more", super::counted(problems - TOLD, "line", "lines")));
     }
     if tally.reviews == 0 {
-        bail!("no record in what was read: stepspan webhook --record writes them");
+        return Err(none());
     }
     let palette = Palette::of(color);
     let mut out = io::stdout().lock();
@@ -159,8 +161,8 @@ fn try_all(chunk: &Chunk, trial: &Trial) -> Done {
     done
 }
 
-/// Writes the records as they are.
-fn records(chunks: Chunks) -> anyhow::Result<ExitCode> {
+/// Writes the records as they are; `None` where there is none.
+fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
     let (mut out, mut any, mut bad) = (io::stdout().lock(), false, false);
     for chunk in chunks {
         bad |= chunk.problem.iter().map(|problem| tell(&format!("error: {}: {problem}", chunk.source))).count() > 0;
@@ -168,16 +170,13 @@ fn records(chunks: Chunks) -> anyhow::Result<ExitCode> {
             any = true;
             match out.write_all(line).and_then(|()| out.write_all(b"\n")) {
                 // The reader has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Some(ExitCode::SUCCESS)),
                 other => other.context("cannot write to stdout")?,
             }
         }
     }
     written(out.flush())?;
-    if !any {
-        bail!("no record in what was read: stepspan webhook --record writes them");
-    }
-    Ok(ExitCode::from(if bad { 2 } else { 0 }))
+    Ok(any.then(|| ExitCode::from(if bad { 2 } else { 0 })))
 }
 
 /// To a person; nobody is left to tell if stderr is closed.
