@@ -38,17 +38,19 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// A file of so many texts, again and again those given.
+fn repeated(path: &Path, texts: impl Iterator<Item = String> + Clone, count: usize) -> Result<PathBuf> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    for text in texts.cycle().take(count) {
+        file.write_all(text.as_bytes())?;
+    }
+    file.flush()?;
+    Ok(path.to_owned())
+}
+
 fn replay(dir: &Path, root: &Path) -> Result<()> {
     let samples = fs::read_to_string(root.join("tests/cmd/replay.in/reviews.jsonl"))?;
-    let write = |name: &str, count: usize| -> Result<PathBuf> {
-        let path = dir.join(name);
-        let mut file = BufWriter::new(fs::File::create(&path)?);
-        for line in samples.lines().cycle().take(count) {
-            writeln!(file, "{line}")?;
-        }
-        file.flush()?;
-        Ok(path)
-    };
+    let write = |name: &str, count| repeated(&dir.join(name), samples.lines().map(|line| format!("{line}\n")), count);
     let (all, tenth) = (write("records.jsonl", RECORDS)?, write("records-tenth.jsonl", RECORDS / 10)?);
     let newer = root.join("tests/cmd/replay.in/team.yaml").display().to_string();
     let (mut one, mut two, mut of_tenth, mut floor) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -105,15 +107,8 @@ fn workflows(dir: &Path, root: &Path) -> Result<()> {
         }
     }
     ensure!(!samples.is_empty(), "no sample workflows");
-    let write = |name: &str, count: usize| -> Result<PathBuf> {
-        let path = dir.join(name);
-        let mut file = BufWriter::new(fs::File::create(&path)?);
-        for text in samples.iter().cycle().take(count) {
-            writeln!(file, "---\n{text}")?;
-        }
-        file.flush()?;
-        Ok(path)
-    };
+    let write =
+        |name: &str, count| repeated(&dir.join(name), samples.iter().map(|text| format!("---\n{text}\n")), count);
     let (all, tenth) = (write("workflows.yaml", WORKFLOWS)?, write("workflows-tenth.yaml", WORKFLOWS / 10)?);
     let (mut whole, mut of_tenth) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
