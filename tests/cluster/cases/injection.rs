@@ -2,7 +2,7 @@
 //! says, and `stepspan dry-run` of what the API server sent gives what the API server stored. Afterwards `explain pod/NAME` says of the stored
 //! pod what `explain` says of what the API server sent, and `replay` of what was recorded finds no difference.
 
-use std::{env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -37,13 +37,18 @@ fn with_the_webhook(cluster: &Cluster, sample: &Sample) -> Result<()> {
     }
     let calls = stepspan.recorder.take();
     keep(&sample.stem, &calls)?;
-    let mut compared = 0;
+    // A controller that has not yet heard of its pod asks for it again: then it is there already.
+    let mut compared = BTreeSet::new();
     for call in &calls {
-        compared += usize::from(offline_equals_online(cluster, &namespace, &stepspan, call, &pods)?);
+        let name = call.review()?["request"]["object"]["metadata"]["name"].to_string();
+        if !compared.contains(&name) && offline_equals_online(cluster, &namespace, &stepspan, call, &pods)? {
+            compared.insert(name);
+        }
     }
-    ensure!(compared == pods.len(), "{compared} of {} pods were compared", pods.len());
+    ensure!(compared.len() == pods.len(), "{} of {} pods were compared", compared.len(), pods.len());
     let replayed = stepspan.replay()?;
-    ensure!(replayed["reviews"] == pods.len() && replayed["same"] == pods.len(), "replay: {replayed:#}");
+    let all = replayed["reviews"].as_u64().unwrap_or_default();
+    ensure!(all >= pods.len() as u64 && replayed["same"] == all, "replay: {replayed:#}");
     Ok(())
 }
 
