@@ -62,7 +62,7 @@ fn probe(url: &str, asked: &Init) -> Result<Duration, String> {
     target.ca_file.clone_from(&asked.ca);
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| error.to_string())?;
     let look = async {
-        let mut client = connect(&target).await.map_err(Verdict::why)?;
+        let client = connect(&target).await.map_err(Verdict::why)?;
         client.send(&target, Signal::Trace, &[]).await
     };
     let looked = runtime.block_on(async { timeout(asked.timeout, look).await });

@@ -1,6 +1,7 @@
 //! One HTTP connection, and one OTLP request over it.
 
-use std::io::Write;
+use std::error::Error;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +14,11 @@ use hyper::rt::Executor;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::target::{Protocol, Target};
-use super::{Signal, Verdict, answer, connect};
+use super::{Signal, Verdict, answer};
 
 /// A longer answer is none (an answer is a few bytes; a page of errors may be more).
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -28,7 +30,14 @@ pub const LOST: &str = "connection lost";
 
 /// A connection.
 #[derive(Debug)]
-pub enum Client {
+pub struct Client {
+    sender: Sender,
+    /// How the connection ended, where it has: what was heard between two requests is told to none of them.
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+#[derive(Debug)]
+enum Sender {
     /// HTTP/1.1, for OTLP/HTTP.
     Http1(http1::SendRequest<Full<Bytes>>),
     /// HTTP/2, for gRPC.
@@ -57,56 +66,91 @@ impl Client {
         let io = TokioIo::new(stream);
         match protocol {
             Protocol::Http => {
-                let (sender, connection) = http1::handshake(io).await.map_err(|error| error.to_string())?;
-                tokio::spawn(connection);
-                Ok(Self::Http1(sender))
+                let (sender, connection) = http1::handshake(io).await.map_err(|error| cause(&error))?;
+                Ok(Self { sender: Sender::Http1(sender), connection: tokio::spawn(connection) })
             }
             Protocol::Grpc => {
                 let mut builder = http2::Builder::new(Here);
                 builder.max_header_list_size(LONGEST_HEADERS).initial_stream_window_size(LONGEST_HEADERS);
-                let (sender, connection) = builder.handshake(io).await.map_err(|error| error.to_string())?;
-                tokio::spawn(connection);
-                Ok(Self::Http2(sender))
+                let (sender, connection) = builder.handshake(io).await.map_err(|error| cause(&error))?;
+                Ok(Self { sender: Sender::Http2(sender), connection: tokio::spawn(connection) })
             }
         }
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its answer; gives the connection back where it can take another.
     ///
     /// # Errors
-    /// The connection is of no more use.
-    pub async fn send(&mut self, target: &Target, signal: Signal, message: &[u8]) -> Result<Verdict, String> {
+    /// The connection is of no more use, and why.
+    pub async fn send(mut self, target: &Target, signal: Signal, message: &[u8]) -> Result<(Self, Verdict), String> {
         let request = match request(target, signal, message) {
             Ok(request) => request,
-            Err(why) => return Ok(Verdict::Refused(why)),
+            Err(why) => return Ok((self, Verdict::Refused(why))),
         };
         let exchange = async {
-            let response = match self {
-                Self::Http1(sender) => {
-                    sender.ready().await.map_err(|_| LOST)?;
-                    sender.send_request(request).await
-                }
-                Self::Http2(sender) => {
-                    sender.ready().await.map_err(|_| LOST)?;
-                    sender.send_request(request).await
-                }
-            };
-            read(response.map_err(|error| cause(&error))?, target.protocol).await
+            match self.sender.send(request).await {
+                Ok(response) => read(response, target.protocol).await.map(|verdict| (self, verdict)),
+                Err(error) => Err(self.lost(&error).await),
+            }
         };
         match target.timeout {
             None => exchange.await,
             Some(limit) => timeout(limit, exchange).await.unwrap_or_else(|_| Err("no answer in time".to_owned())),
         }
     }
+
+    /// Why a request had no answer; where it does not know, the connection may.
+    async fn lost(self, error: &hyper::Error) -> String {
+        match cause(error) {
+            why if why != LOST => why,
+            // It has ended, or is about to: that is what the request was told.
+            why => match self.connection.await {
+                Ok(Err(error)) => cause(&error),
+                _ => why,
+            },
+        }
+    }
 }
 
+impl Sender {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+}
+
+/// What the stream said, or else HTTP.
 fn cause(error: &hyper::Error) -> String {
+    let mut at: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = at {
+        let io = error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io).or_else(|| error.downcast_ref());
+        if let Some(io) = io {
+            return plain(io);
+        }
+        at = error.source();
+    }
     if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
         return LOST.to_owned();
     }
-    let source = std::error::Error::source(error);
-    let io = source.and_then(|source| source.downcast_ref::<h2::Error>()?.get_io()).or_else(|| source?.downcast_ref());
-    io.map_or_else(|| source.map_or_else(|| error.to_string(), ToString::to_string), connect::plain)
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// An error without the system's number.
+pub fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "timed out".to_owned(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => LOST.to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 async fn read(response: Response<Incoming>, protocol: Protocol) -> Result<Verdict, String> {
@@ -179,4 +223,62 @@ fn gzip(message: &[u8]) -> Vec<u8> {
     // Writing to memory cannot fail.
     let _ = encoder.write_all(message);
     encoder.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// A stream that takes everything and says once why it is over, as TLS does with an alert.
+    struct Alerted(Option<io::Error>);
+
+    impl AsyncRead for Alerted {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(self.0.take().map_or(Ok(()), Err))
+        }
+    }
+
+    impl AsyncWrite for Alerted {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The answer to a request on a connection that ended as soon as its own work was done this many times.
+    async fn refused(protocol: Protocol, turns: usize) -> Option<String> {
+        let target = Target { host: "localhost".to_owned(), port: 4317, protocol, ..Target::default() };
+        let alert = io::Error::new(io::ErrorKind::InvalidData, "CertificateRequired");
+        let client = Client::over(Alerted(Some(alert)), protocol).await.ok()?;
+        for _ in 0..turns {
+            yield_now().await;
+        }
+        client.send(&target, Signal::Trace, b"").await.err()
+    }
+
+    #[tokio::test]
+    async fn what_ended_a_connection_is_told_whenever_it_was_heard() {
+        for protocol in [Protocol::Http, Protocol::Grpc] {
+            for turns in 0..8 {
+                assert_eq!(
+                    refused(protocol, turns).await.as_deref(),
+                    Some("CertificateRequired"),
+                    "{protocol:?} {turns}"
+                );
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Verdict;
-use super::client::{Client, LOST};
+use super::client::{Client, plain};
 use super::target::Target;
 use super::tls;
 use crate::dns;
@@ -71,16 +71,6 @@ pub async fn tcp(target: &Target) -> Result<TcpStream, String> {
         }
     }
     Err(why)
-}
-
-/// An error without the system's number.
-pub fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::TimedOut => "timed out".to_owned(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => LOST.to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// A stream whose other side is gone is read to its end before it is given up: why it went (a TLS alert, an HTTP answer) was

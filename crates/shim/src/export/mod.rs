@@ -105,7 +105,7 @@ pub async fn deliver(
 }
 
 async fn once(client: &mut Option<Client>, target: &Target, signal: Signal, request: &[u8]) -> Verdict {
-    let mut connected = match client.take() {
+    let connected = match client.take() {
         Some(client) => client,
         None => match connect(target).await {
             Ok(client) => client,
@@ -113,7 +113,7 @@ async fn once(client: &mut Option<Client>, target: &Target, signal: Signal, requ
         },
     };
     match connected.send(target, signal, request).await {
-        Ok(verdict) => {
+        Ok((connected, verdict)) => {
             *client = Some(connected);
             verdict
         }
