@@ -4,6 +4,7 @@
 //! templates are bounded.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::changes::{self, Change};
 use super::gaps::{Gap, Gaps, Keeps};
@@ -60,14 +61,31 @@ pub struct Kind {
     rank: usize,
     /// What differs, such as `outcome` or `label agent`.
     pub what: String,
-    /// How: two words with an arrow, or `added`, `removed`, `changed`.
-    pub how: String,
+    /// How.
+    pub how: How,
 }
 
-impl Kind {
-    /// Values differ, which only an example can show.
-    pub fn is_of_values(&self) -> bool {
-        ["added", "removed", "changed"].contains(&self.how.as_str())
+/// How something differs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// A value where there was none.
+    Added,
+    /// Another value.
+    Changed,
+    /// No value where there was one.
+    Removed,
+    /// From one word to another.
+    Words(String, String),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added => f.write_str("added"),
+            Self::Changed => f.write_str("changed"),
+            Self::Removed => f.write_str("removed"),
+            Self::Words(from, to) => write!(f, "{from} -> {to}"),
+        }
     }
 }
 
@@ -93,11 +111,12 @@ impl Trial {
     /// # Errors
     /// It is no record.
     pub fn line(&self, line: &[u8], remembered: &mut Remembered, tally: &mut Tally) -> Result<(), Unreadable> {
-        let Record { review: body, context, keeps, step, was, .. } = Record::read(line)?;
+        let Record { review: body, mut context, keeps, step, was, .. } = Record::read(line)?;
         let body = body.get().as_bytes();
         let [older_gaps, newer_gaps] = self.gaps(keeps, &context, remembered);
-        let run = |set, gaps: &Gaps| -> (Reviewed, Option<Gap>) {
-            let reviewed = review(body, set, &Context { unresolved: gaps.unresolved.clone(), ..context.clone() });
+        let mut run = |set, gaps: &Gaps| -> (Reviewed, Option<Gap>) {
+            context.unresolved.clone_from(&gaps.unresolved);
+            let reviewed = review(body, set, &context);
             let gap = gaps.met(&reviewed);
             (reviewed, gap)
         };
@@ -156,16 +175,12 @@ impl Tally {
         of.differ += 1;
         for Change { what, from, to, words } in differences {
             let how = match (&from, &to) {
-                (Some(from), Some(to)) if words => format!("{from} -> {to}"),
-                (None, _) => "added".to_owned(),
-                (_, None) => "removed".to_owned(),
-                _ => "changed".to_owned(),
+                (Some(from), Some(to)) if words => How::Words(from.clone(), to.clone()),
+                (None, _) => How::Added,
+                (_, None) => How::Removed,
+                _ => How::Changed,
             };
-            let seen = Seen { count: 1, pod: pod.clone(), from, to };
-            let kind = Kind { rank: rank(&what), what, how };
-            let full = of.kinds.len() >= MAX_KINDS && !of.kinds.contains_key(&kind);
-            let others = || Kind { rank: usize::MAX, what: OTHERS.to_owned(), how: "changed".to_owned() };
-            note(&mut of.kinds, if full { others() } else { kind }, seen);
+            of.note(Kind { rank: rank(&what), what, how }, Seen { count: 1, pod: pod.clone(), from, to });
         }
     }
 
@@ -178,12 +193,20 @@ impl Tally {
             of.reviews += reviews;
             of.differ += differ;
             for (kind, seen) in kinds {
-                note(&mut of.kinds, kind, seen);
+                of.note(kind, seen);
             }
         }
         for (gap, seen) in later.gaps {
             note(&mut self.gaps, gap, seen);
         }
+    }
+}
+
+impl Step {
+    fn note(&mut self, kind: Kind, seen: Seen) {
+        let full = self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind);
+        let others = || Kind { rank: usize::MAX, what: OTHERS.to_owned(), how: How::Changed };
+        note(&mut self.kinds, if full { others() } else { kind }, seen);
     }
 }
 
@@ -203,4 +226,28 @@ fn rank(what: &str) -> usize {
         ["outcome", "policies", "container", "value", "source", "label", "annotation", "variable", "setting"];
     let first = what.split(' ').next().unwrap_or_default();
     ORDER.iter().position(|known| *known == first).unwrap_or(ORDER.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many parts they come in.
+    #[test]
+    fn kinds_and_steps_are_bounded() {
+        let mut all = Tally::default();
+        for part in 0..3 {
+            let mut tally = Tally::default();
+            for i in 0..MAX_KINDS {
+                let what = format!("label {part}-{i}");
+                let change = Change { what, from: None, to: Some("x".to_owned()), words: false };
+                tally.add("ci/build".to_owned(), "ci/pod".to_owned(), vec![change], None);
+            }
+            all.merge(tally);
+        }
+        let step = &all.steps["ci/build"];
+        assert_eq!((all.differ, step.kinds.len()), (3 * MAX_KINDS, MAX_KINDS + 1));
+        let counted: usize = step.kinds.values().map(|seen| seen.count).sum();
+        assert_eq!(counted, all.differ);
+    }
 }

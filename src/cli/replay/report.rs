@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::counted;
 use crate::cli::palette::{Palette, Tone, harmless};
 use crate::record::gaps::Gap;
-use crate::record::trial::{Kind, Seen, Step, Tally};
+use crate::record::trial::{How, Kind, Seen, Step, Tally};
 use crate::text::cut;
 
 /// Longest value shown, in bytes.
@@ -49,7 +49,7 @@ fn template(out: &mut dyn Write, name: &str, step: &Step, palette: Palette) -> i
     let share = format!("{} of {} reviews differ, such as {}", step.differ, step.reviews, harmless(such));
     writeln!(out, "{}  {}", palette.paint(Tone::Strong, harmless(name)), palette.paint(Tone::Quiet, share))?;
     let whats: Vec<String> = step.kinds.keys().map(|kind| harmless(&kind.what)).collect();
-    let hows: Vec<String> = step.kinds.keys().map(|kind| harmless(&kind.how)).collect();
+    let hows: Vec<String> = step.kinds.keys().map(|kind| harmless(&kind.how.to_string())).collect();
     // A long one does not push all others out.
     let width = |all: &[String]| all.iter().map(|text| text.chars().count()).filter(|width| *width <= SHOWN).max();
     let (wide, wider) = (width(&whats).unwrap_or_default(), width(&hows).unwrap_or_default());
@@ -63,10 +63,10 @@ fn template(out: &mut dyn Write, name: &str, step: &Step, palette: Palette) -> i
 }
 
 fn tone(kind: &Kind) -> Tone {
-    match kind.how.as_str() {
-        "added" => Tone::Good,
-        "removed" => Tone::Bad,
-        _ => Tone::Warning,
+    match kind.how {
+        How::Added => Tone::Good,
+        How::Removed => Tone::Bad,
+        How::Changed | How::Words(..) => Tone::Warning,
     }
 }
 
@@ -82,7 +82,7 @@ fn example(kind: &Kind, seen: &Seen, such: &str) -> String {
         harmless(&format!("{before}{short}{after}"))
     };
     let values = match (&seen.from, &seen.to) {
-        _ if !kind.is_of_values() => String::new(),
+        _ if matches!(kind.how, How::Words(..)) => String::new(),
         (Some(from), Some(to)) => format!("{} -> {}", shown(from), shown(to)),
         (None, Some(to)) => shown(to),
         (Some(from), None) => format!("was {}", shown(from)),
@@ -103,7 +103,7 @@ fn alike(one: &str, other: &str) -> usize {
 /// Writes it as one object.
 pub(super) fn json(out: &mut dyn Write, tally: &Tally) -> io::Result<()> {
     let example = |seen: &Seen| json!({"pod": seen.pod, "from": seen.from, "to": seen.to});
-    let kind = |(kind, seen): (&Kind, &Seen)| json!({"what": kind.what, "how": kind.how, "count": seen.count, "example": example(seen)});
+    let kind = |(kind, seen): (&Kind, &Seen)| json!({"what": kind.what, "how": kind.how.to_string(), "count": seen.count, "example": example(seen)});
     let step = |(name, step): (&String, &Step)| {
         let changes: Vec<Value> = step.kinds.iter().map(kind).collect();
         json!({"template": name, "reviews": step.reviews, "differ": step.differ, "changes": changes})
