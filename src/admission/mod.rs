@@ -181,7 +181,7 @@ pub fn review(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed 
     reviewed
 }
 
-/// A step's pod, and what came with it.
+/// A pod that is being created, and what came with it.
 #[derive(Debug)]
 pub struct WholePod<'a> {
     /// `request.uid`.
@@ -196,10 +196,9 @@ pub struct WholePod<'a> {
 pub fn whole_pod(body: &[u8]) -> Option<WholePod<'_>> {
     let request = Review::read(body).ok()?.request?;
     let creates = request.operation == "CREATE" && request.sub_resource.is_empty();
-    let pod = request.kind.group.is_empty() && request.kind.kind == "Pod" && creates;
-    let known = pod && StepPod::read(&request.object.0, &request.namespace).is_some();
+    let is_pod = request.kind.group.is_empty() && request.kind.kind == "Pod";
     let (uid, namespace) = (request.uid.into_owned(), request.namespace.into_owned());
-    known.then_some(WholePod { uid, namespace, pod: request.object.0 })
+    (creates && is_pod).then_some(WholePod { uid, namespace, pod: request.object.0 })
 }
 
 /// Reviews a pod until nothing is left to do. One look is enough for a pod that gets the shim, which the next look knows by its structure; a

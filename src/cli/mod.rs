@@ -81,6 +81,18 @@ fn written(result: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
+/// To a person, on stderr; nobody is left to tell if that is closed.
+fn tell(text: impl AsRef<str>) {
+    let _ = writeln!(anstream::stderr(), "{}", palette::harmless(text.as_ref()));
+}
+
+/// Refuses paths that name stdin more than once.
+fn stdin_once(paths: &[PathBuf]) -> anyhow::Result<()> {
+    let times = paths.iter().filter(|path| files::is_stdin(path)).count();
+    anyhow::ensure!(times <= 1, "stdin (-) is named twice: it can be read once");
+    Ok(())
+}
+
 /// The policies at some paths, the embedded one where there is none; `None` where something is wrong with them, which is told.
 fn policies(paths: &[PathBuf], rules: &Rules) -> Option<PolicySet> {
     let told = |errors: LoadErrors| {

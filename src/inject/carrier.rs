@@ -45,14 +45,15 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 4] = [Self::Parameter, Self::Input, Self::Label, Self::Annotation];
 
-    /// The source that asks for it, as policies name it.
-    pub fn source(self) -> &'static str {
-        match self {
+    /// The source that asks for it, as policies name it: `parameter/repo`.
+    pub fn source(self, name: &str) -> String {
+        let kind = match self {
             Self::Parameter => "parameter",
             Self::Input => "input",
             Self::Label => "workflowLabel",
             Self::Annotation => "workflowAnnotation",
-        }
+        };
+        format!("{kind}/{name}")
     }
 
     fn prefix(self) -> &'static str {

@@ -47,12 +47,16 @@ pub fn refusal(policy: &Effective, container: &Container<'_>) -> Option<SkipReas
     reserved.then_some(SkipReason::ReservedReference)
 }
 
+/// Whether a mount is the shim's.
+pub fn is_our_mount(mount: &Json<'_>) -> bool {
+    mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH
+}
+
 /// Whether a container carries our shim: our words after emissary's `--`, and our mount.
 pub fn is_injected(container: &Container<'_>) -> bool {
-    let ours = |mount: &Json<'_>| mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH;
     let Some(start) = container.user_argv else { return false };
     container.command().skip(start).take(names::SHIM_ARGV.len()).eq(names::SHIM_ARGV)
-        && container.mounts().iter().any(ours)
+        && container.mounts().iter().any(is_our_mount)
 }
 
 /// The operations on one container: argv, environment, mounts.

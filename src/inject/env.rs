@@ -17,7 +17,8 @@ use crate::text::{list_value, unexpanded};
 /// Stands for the pod's name until it is known how it is written; never in a value from outside, which has no control characters.
 const POD_NAME: &str = "\u{1}";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// The variable whose list may hold `service.name`.
+pub const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// What is done with a container's environment.
 #[derive(Debug, Clone, Default, PartialEq)]

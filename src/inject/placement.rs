@@ -24,10 +24,8 @@ pub fn said<'a>(spec: &'a Json<'a>) -> Vec<(&'static str, Json<'a>)> {
     let spoken = |label: &str| ARCH.contains(&label) || OS.contains(&label);
     let labels = spec["nodeSelector"].as_object().into_iter().flat_map(Object::iter);
     let labels = labels.filter(|(label, _)| spoken(label)).map(|(label, value)| (label.into(), value.clone()));
-    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-    let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
-    let requirements = terms.flat_map(|term| term["matchExpressions"].as_array().into_iter().flatten());
-    let requirements = requirements.filter(|r| r["key"].as_str().is_some_and(spoken)).cloned().collect::<Vec<_>>();
+    let requirements = requirements(spec).filter(|r| r["key"].as_str().is_some_and(spoken));
+    let requirements = requirements.cloned().collect::<Vec<_>>();
     let labels: Object<'_> = labels.collect();
     let mut said = Vec::new();
     if !labels.is_empty() {
@@ -49,15 +47,19 @@ fn stays_on(spec: &Json<'_>, labels: &[&str], ours: &[String]) -> bool {
     if labels.iter().filter_map(|l| spec["nodeSelector"].get(l)).any(|v| !is_ours(v)) {
         return false;
     }
-    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-    let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
-    let requirements = terms.flat_map(|t| t["matchExpressions"].as_array().into_iter().flatten());
-    let mut spoken = requirements.filter(|r| r["key"].as_str().is_some_and(|k| labels.contains(&k)));
+    let mut spoken = requirements(spec).filter(|r| r["key"].as_str().is_some_and(|k| labels.contains(&k)));
     spoken.all(|r| match r["operator"].as_str() {
         Some("In") => r["values"].as_array().is_some_and(|v| v.iter().all(is_ours)),
         Some("Exists") => true,
         _ => false,
     })
+}
+
+/// What the pod requires of its nodes, term by term.
+fn requirements<'a>(spec: &'a Json<'a>) -> impl Iterator<Item = &'a Json<'a>> {
+    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
+    terms.flat_map(|term| term["matchExpressions"].as_array().into_iter().flatten())
 }
 
 #[cfg(test)]

@@ -142,10 +142,9 @@ fn whole_pod_refusal(pod: &StepPod<'_>, context: &Context, has_trace: bool) -> O
     let taken = |field: &str, ours: &[&str]| {
         list(pod.raw, field).iter().any(|x| x["name"].as_str().is_some_and(|n| ours.contains(&n)))
     };
-    let volumes = [names::VOLUME, names::NO_TOKEN_VOLUME, names::CA_VOLUME];
     let containers = [names::INIT_CONTAINER];
     let conflict =
-        taken("volumes", &volumes) || taken("initContainers", &containers) || taken("containers", &containers);
+        taken("volumes", &names::VOLUMES) || taken("initContainers", &containers) || taken("containers", &containers);
     conflict.then_some(SkipReason::MountConflict)
 }
 

@@ -16,9 +16,6 @@ use crate::json::Json;
 use crate::policy::compile::{Rules, may_set};
 use crate::text::cut;
 
-/// Longest value that a carrier brings, in bytes.
-const MAX_CARRIED: usize = carrier::MAX_CARRIED;
-
 /// Takes our injection out of a pod; false, and nothing changed, where there is none. `allowed` are the variables that policies may set
 /// besides `OTEL_*`.
 pub fn undo(pod: &mut Value, allowed: &[String]) -> bool {
@@ -27,15 +24,14 @@ pub fn undo(pod: &mut Value, allowed: &[String]) -> bool {
         return false;
     }
     let rules = Rules { allow_env: allowed.to_vec() };
-    let volumes = [names::VOLUME, names::NO_TOKEN_VOLUME, names::CA_VOLUME];
     let spec = &mut pod["spec"];
-    without(spec, "volumes", |volume| volumes.contains(&name(volume)));
+    without(spec, "volumes", |volume| names::VOLUMES.contains(&name(volume)));
     without(spec, "initContainers", |container| name(container) == names::INIT_CONTAINER);
     for container in spec["containers"].as_array_mut().into_iter().flatten() {
         if !without_shim(container) {
             continue;
         }
-        without(container, "volumeMounts", |mount| volumes.contains(&name(mount)));
+        without(container, "volumeMounts", |mount| names::VOLUMES.contains(&name(mount)));
         // Ours stand together: the private ones, the shim's settings, then those that policies set.
         let mut behind = false;
         without(container, "env", |entry| {
@@ -94,25 +90,21 @@ pub fn recall(workflow: &Value, nodes: Option<&Map<String, Value>>, node_id: &st
     let entries = workflow["spec"]["podMetadata"]["annotations"].as_object().into_iter().flatten();
     for (annotation, written) in entries.filter(|(annotation, _)| is_carrier(annotation)) {
         let written = written.as_str().unwrap_or_default();
-        let (source, value) = match carrier::resolves(annotation, written) {
-            None => (String::new(), Some(written.to_owned())),
-            Some((kind @ Kind::Input, name)) => {
-                let value = inputs.map(|all| match all {
-                    // A template without inputs leaves the text as it is.
-                    Value::Null => written.to_owned(),
-                    all => parameter(all, name).and_then(text).unwrap_or_default(),
-                });
-                (format!("{}/{name}", kind.source()), value)
-            }
-            Some((kind, name)) => {
-                let value = of_workflow(workflow, name).map_or_else(|| Some(String::new()), text);
-                (format!("{}/{name}", kind.source()), value)
-            }
+        let resolves = carrier::resolves(annotation, written);
+        let value = match resolves {
+            None => Some(written.to_owned()),
+            Some((Kind::Input, name)) => inputs.map(|all| match all {
+                // A template without inputs leaves the text as it is.
+                Value::Null => written.to_owned(),
+                all => parameter(all, name).and_then(text).unwrap_or_default(),
+            }),
+            Some((_, name)) => of_workflow(workflow, name).map_or_else(|| Some(String::new()), text),
         };
-        match value {
-            Some(value) => drop(recalled.annotations.insert(annotation.clone(), cut(&value, MAX_CARRIED).to_owned())),
-            None => recalled.unknown.push(source),
-        }
+        let Some(value) = value else {
+            recalled.unknown.extend(resolves.map(|(kind, name)| kind.source(name)));
+            continue;
+        };
+        recalled.annotations.insert(annotation.clone(), cut(&value, carrier::MAX_CARRIED).to_owned());
     }
     recalled
 }

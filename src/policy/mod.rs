@@ -22,3 +22,4 @@ pub mod value;
 
 pub use load::{LoadErrors, PolicyError};
 pub use set::{Mismatch, Policy, PolicySet, Selection};
+pub(crate) use set::{named, referenced};

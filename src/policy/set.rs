@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::check::Mistake;
 use super::compile::{self, Expressions, Rules};
 use super::effective::Effective;
-use super::expr::{Expression, Scope};
+use super::expr::{Expression, References, Scope};
 use super::merge::merge;
 use super::selector::{glob_matches, globs_take, selects, selects_namespace};
 use super::spec::{Incoming, InjectionPolicy, Match, Source, Spec};
@@ -208,9 +208,10 @@ impl Policy {
         let compiled = |source: &String| expressions.get(source);
         let when: Vec<_> = spec.r#match.when.iter().map(|s| compiled(s).cloned()).collect::<Option<_>>()?;
         let sources = || spec.correlation.values().flat_map(|c| c.from.iter().flatten());
-        let mut carried: BTreeSet<_> = sources().filter_map(named).collect();
         let own = sources().filter_map(|s| if let Source::Cel(text) = s { compiled(text) } else { None });
-        carried.extend(when.iter().chain(own).flat_map(referenced));
+        let read: Vec<References> = when.iter().chain(own).map(Expression::references).collect();
+        let carried = sources().filter_map(named).chain(read.iter().flat_map(referenced));
+        let carried = carried.map(|(kind, name)| (kind, name.clone())).collect();
         let merged = merge(std::iter::once((name.as_str(), &spec))).ok()?;
         let opt_out = BTreeSet::from([opt_out(&spec).to_owned()]);
         let alone = Arc::new(Effective::new(merged, opt_out, |source| expressions.get(source).cloned()));
@@ -254,26 +255,25 @@ impl Policy {
 }
 
 /// What a source other than an expression wants carried.
-fn named(source: &Source) -> Option<(Kind, String)> {
+pub(crate) fn named(source: &Source) -> Option<(Kind, &String)> {
     match source {
-        Source::Parameter(name) => Some((Kind::Parameter, name.clone())),
-        Source::Input(name) => Some((Kind::Input, name.clone())),
-        Source::WorkflowLabel(name) => Some((Kind::Label, name.clone())),
-        Source::WorkflowAnnotation(name) => Some((Kind::Annotation, name.clone())),
+        Source::Parameter(name) => Some((Kind::Parameter, name)),
+        Source::Input(name) => Some((Kind::Input, name)),
+        Source::WorkflowLabel(name) => Some((Kind::Label, name)),
+        Source::WorkflowAnnotation(name) => Some((Kind::Annotation, name)),
         _ => None,
     }
 }
 
 /// What an expression wants carried, as far as it names it.
-fn referenced(expression: &Expression) -> Vec<(Kind, String)> {
-    let names = expression.references();
+pub(crate) fn referenced(names: &References) -> impl Iterator<Item = (Kind, &String)> {
     let kinds = [
-        (Kind::Parameter, names.parameters),
-        (Kind::Input, names.inputs),
-        (Kind::Label, names.labels),
-        (Kind::Annotation, names.annotations),
+        (Kind::Parameter, &names.parameters),
+        (Kind::Input, &names.inputs),
+        (Kind::Label, &names.labels),
+        (Kind::Annotation, &names.annotations),
     ];
-    kinds.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name))).collect()
+    kinds.into_iter().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)))
 }
 
 fn opt_out(spec: &Spec) -> &str {

@@ -196,19 +196,7 @@ impl Answer {
 pub(crate) fn name(source: &CompiledSource) -> String {
     match source {
         CompiledSource::Cel(expression) => format!("cel/{}", expression.source()),
-        CompiledSource::Plain(source) => match source {
-            Source::Label(k) => format!("label/{k}"),
-            Source::Annotation(k) => format!("annotation/{k}"),
-            Source::WorkflowLabel(k) => format!("workflowLabel/{k}"),
-            Source::WorkflowAnnotation(k) => format!("workflowAnnotation/{k}"),
-            Source::Parameter(k) => format!("parameter/{k}"),
-            Source::Input(k) => format!("input/{k}"),
-            Source::NamespaceLabel(k) => format!("namespaceLabel/{k}"),
-            Source::Env(k) => format!("env/{k}"),
-            Source::Builtin(builtin) => format!("builtin/{}", builtin.as_str()),
-            Source::Cel(text) => format!("cel/{text}"),
-            Source::Value(_) => "value".to_owned(),
-        },
+        CompiledSource::Plain(source) => source.name(),
     }
 }
 

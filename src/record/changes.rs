@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 use stepspan_contract::names;
 
 use super::account::{Account, Found};
+use crate::admission::{WholePod, whole_pod};
 use crate::json::{Json, unescape};
 use crate::patch::{Action, Op};
 
@@ -86,31 +86,9 @@ fn both<'a, V>(
 }
 
 fn container_names(review: &[u8]) -> Vec<String> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Named {
-        name: String,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Spec {
-        containers: Vec<Named>,
-    }
-    #[derive(Deserialize)]
-    struct Object {
-        spec: Spec,
-    }
-    #[derive(Deserialize)]
-    struct Request {
-        object: Object,
-    }
-    #[derive(Deserialize)]
-    struct Review {
-        request: Request,
-    }
-    let read: Option<Review> = serde_json::from_slice(review).ok();
-    read.map(|review| review.request.object.spec.containers.into_iter().map(|one| one.name).collect())
-        .unwrap_or_default()
+    let Some(WholePod { pod, .. }) = whole_pod(review) else { return Vec::new() };
+    let containers = pod["spec"]["containers"].as_array().unwrap_or_default().iter();
+    containers.map(|container| container["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// What a patch puts where, by names that do not depend on what else the pod has.

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::admission::Reviewed;
 use crate::inject::carrier::{self, Kind};
 use crate::policy::compile::{Rules, may_set};
-use crate::policy::effective::CompiledSource;
 use crate::policy::expr::Expression;
 use crate::policy::spec::Source;
-use crate::policy::value::name;
-use crate::policy::{Mismatch, Policy, PolicySet};
+use crate::policy::{Mismatch, Policy, PolicySet, named, referenced};
 use stepspan_contract::names::ANNOTATION_PREFIX;
 
 /// What a record holds of what policies can name.
@@ -51,16 +49,8 @@ impl Keeps {
         if reads.dynamic {
             return Some("parameters, labels, annotations or inputs as a whole".to_owned());
         }
-        let kinds = [
-            (Kind::Parameter, &reads.parameters),
-            (Kind::Input, &reads.inputs),
-            (Kind::Label, &reads.labels),
-            (Kind::Annotation, &reads.annotations),
-        ];
-        for (kind, names) in kinds {
-            if let Some(name) = names.iter().find(|name| !self.holds(kind, name)) {
-                return Some(format!("{}/{name}", kind.source()));
-            }
+        if let Some((kind, name)) = referenced(&reads).find(|(kind, name)| !self.holds(*kind, name)) {
+            return Some(kind.source(name));
         }
         if reads.pod.any_annotation && !self.withheld.is_empty() {
             return Some("annotations as a whole".to_owned());
@@ -115,25 +105,16 @@ impl Gaps {
             for source in sources(policy) {
                 let held = match source {
                     Source::Env(variable) => keeps.env.contains(variable),
-                    Source::Parameter(name) => keeps.holds(Kind::Parameter, name),
-                    Source::Input(name) => keeps.holds(Kind::Input, name),
-                    Source::WorkflowLabel(name) => keeps.holds(Kind::Label, name),
-                    Source::WorkflowAnnotation(name) => keeps.holds(Kind::Annotation, name),
                     Source::Annotation(name) => !keeps.withheld.contains(name),
                     Source::Cel(text) => lacks(text).is_none(),
-                    Source::Label(_) | Source::NamespaceLabel(_) | Source::Builtin(_) | Source::Value(_) => true,
+                    other => named(other).is_none_or(|(kind, name)| keeps.holds(kind, name)),
                 };
                 if !held {
-                    gaps.unresolved.push(name(&CompiledSource::Plain(source.clone())));
+                    gaps.unresolved.push(source.name());
                 }
             }
         }
         gaps
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 
     /// The first gap that a review fell into; its context has to name [`Self::unresolved`].

@@ -14,14 +14,13 @@ use crate::argo::step::user_argv;
 use crate::argo::template::Template;
 use crate::identity::TraceParent;
 use crate::inject::carrier::is_carrier;
-use crate::inject::entrypoint::in_our_way;
+use crate::inject::entrypoint::{in_our_way, is_our_mount};
+use crate::inject::env::RESOURCE_ATTRIBUTES;
 use crate::inject::placement;
 use crate::json::{Json, Object};
 use crate::policy::compile::{Rules, may_set};
-use crate::text::cut;
+use crate::text::{MAX_ANNOTATION, cut};
 
-/// Longest value of an annotation that is kept: as long as one that a policy takes.
-const MAX_ANNOTATION: usize = crate::text::MAX_ANNOTATION;
 /// Longest value of a variable that is kept: what a policy takes of it, with room for characters that are removed.
 const MAX_VARIABLE: usize = 4 * MAX_ANNOTATION;
 /// Annotations that hold whole objects, arguments and scripts included.
@@ -77,8 +76,7 @@ impl Reduce<'_> {
             fields.extend(list(spec, name, |all| all.iter().map(|one| self.container(one)).collect()));
         }
         fields.extend(list(spec, "volumes", |all| {
-            let ours = [names::VOLUME, names::NO_TOKEN_VOLUME, names::CA_VOLUME];
-            alike(all, "name", |name| ours.into_iter().find(|known| *known == name))
+            alike(all, "name", |name| names::VOLUMES.into_iter().find(|known| *known == name))
         }));
         Json::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
@@ -89,21 +87,13 @@ impl Reduce<'_> {
         fields.extend(list(container, "args", |words| words.iter().map(|word| self.word(word)).collect()));
         fields.extend(list(container, "env", |all| all.iter().map(|entry| self.variable(entry)).collect()));
         fields.extend(list(container, "envFrom", |all| all.iter().map(|_| Json::object([])).collect()));
+        let way = |path: &str| in_our_way(path).then_some(names::MOUNT_PATH);
         fields.extend(list(container, "volumeMounts", |all| {
-            let way = |path: &str| in_our_way(path).then_some(names::MOUNT_PATH);
-            let ours = |mount: &Json<'_>| mount["name"] == names::VOLUME && mount["mountPath"] == names::MOUNT_PATH;
-            let named = all.iter().zip(alike(all, "mountPath", way)).map(|(mount, reduced)| {
-                if ours(mount) {
-                    Json::object([("name", names::VOLUME.into()), ("mountPath", names::MOUNT_PATH.into())])
-                } else {
-                    reduced
-                }
-            });
-            named.collect()
+            let ours = || Json::object([("name", names::VOLUME.into()), ("mountPath", names::MOUNT_PATH.into())]);
+            let reduced = all.iter().zip(alike(all, "mountPath", way));
+            reduced.map(|(mount, reduced)| if is_our_mount(mount) { ours() } else { reduced }).collect()
         }));
-        fields.extend(list(container, "volumeDevices", |all| {
-            alike(all, "devicePath", |path| in_our_way(path).then_some(names::MOUNT_PATH))
-        }));
+        fields.extend(list(container, "volumeDevices", |all| alike(all, "devicePath", way)));
         Json::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
@@ -142,7 +132,7 @@ impl Reduce<'_> {
             argo::NODE_ID_ENV | argo::WORKFLOW_UID_ENV => cut(text, MAX_ANNOTATION).into(),
             _ if named && literal => cut(text, MAX_VARIABLE).into(),
             "TRACEPARENT" if TraceParent::read(text).is_some() => text.into(),
-            "OTEL_RESOURCE_ATTRIBUTES" if list_has_key(text, "service.name") => {
+            RESOURCE_ATTRIBUTES if list_has_key(text, "service.name") => {
                 format!("service.name=,{}", self.references(text)).into()
             }
             // Of a text that refers to anything nothing but that is asked.

@@ -81,8 +81,7 @@ const MAX_DEPTH: usize = 16;
 /// # Errors
 /// It cannot be read, is not UTF-8, or is over [`MAX_FILE`].
 pub fn read(file: &Path) -> io::Result<String> {
-    let source: Box<dyn Read> =
-        if file.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
+    let source: Box<dyn Read> = if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
     let mut bytes = Vec::new();
     source.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -128,6 +127,22 @@ pub fn each_below(path: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> io
         }
     }
     Ok(())
+}
+
+/// Whether a path means stdin.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The bytes of all files together; `None` where stdin is among them.
+pub fn length(files: &[PathBuf]) -> Option<u64> {
+    files.iter().map(|file| (!is_stdin(file)).then(|| fs::metadata(file).map_or(0, |m| m.len()))).sum()
+}
+
+/// The same as [`explain`], in a sentence.
+pub fn cannot(error: &io::Error) -> String {
+    let (message, hint) = explain(error);
+    format!("cannot read: {message} ({hint})")
 }
 
 /// Why a path cannot be read, and what to do about it.

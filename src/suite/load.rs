@@ -72,8 +72,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Mistake> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
-    let (message, hint) = files::explain(error);
-    Mistake { file: path.to_owned(), line: None, message: format!("cannot read: {message} ({hint})") }
+    Mistake { file: path.to_owned(), line: None, message: files::cannot(error) }
 }
 
 /// Reads a suite and all that it names.

@@ -18,7 +18,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::{
-    admission::{Outcome, Reviewed},
+    admission::Reviewed,
     context::Context,
     inject::reason::SkipReason,
     record::{self, Account},
@@ -124,7 +124,7 @@ fn is_of_a_step(reviewed: &Reviewed) -> bool {
         reviewed.reason,
         Some(SkipReason::NotArgo | SkipReason::NotCreate | SkipReason::WrongKind | SkipReason::Malformed)
     );
-    reviewed.kind == "Pod" && !reviewed.dry_run && !(foreign && reviewed.outcome != Outcome::Injected)
+    reviewed.kind == "Pod" && !reviewed.dry_run && !foreign
 }
 
 struct Writer {

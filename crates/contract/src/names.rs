@@ -12,6 +12,8 @@ pub const VOLUME: &str = "stepspan";
 pub const NO_TOKEN_VOLUME: &str = "stepspan-no-token";
 /// The volume that carries the policy's CA bundle, from the annotation [`CA_ANNOTATION`].
 pub const CA_VOLUME: &str = "stepspan-ca";
+/// All volumes of ours.
+pub const VOLUMES: [&str; 3] = [VOLUME, NO_TOKEN_VOLUME, CA_VOLUME];
 /// Where the CA bundle's volume is mounted.
 pub const CA_MOUNT_PATH: &str = "/stepspan-ca";
 /// The CA bundle (PEM) as the step and its shim see it.

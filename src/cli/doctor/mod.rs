@@ -12,7 +12,8 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
 use super::cluster::{Cluster, unreachable};
-use super::palette::{Colour, Palette, Tone, harmless};
+use super::palette::{Colour, Palette, Tone};
+use super::tell;
 use crate::{
     cluster::ask::Asker,
     cluster::client,
@@ -96,7 +97,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Some(options) = options(args)? else { return Ok(ExitCode::from(2)) };
     // Questions wait more than they work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let tell = |text: String| drop(writeln!(anstream::stderr(), "{}", harmless(&text)));
     let examined = runtime.block_on(async {
         let (client, url) = client::chosen(&chosen).await?;
         let done = doctor::examine(&Asker::new(client), options, &tell).await;
@@ -105,7 +105,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = match examined {
         Ok(report) => report,
         Err((Error::Interrupted, _)) => {
-            tell("interrupted: the pods are deleted".into());
+            tell("interrupted: the pods are deleted");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         Err((Error::Unreachable(why), url)) => {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::list::Entries;
-use crate::source::files;
+use crate::cli::stdin_once;
+use crate::source::files::{self, is_stdin};
 use crate::yaml::{Document, DocumentError, YamlError};
 
 /// Documents are handed on in batches of about so many bytes: large enough that the queues cost nothing, small enough that
@@ -78,16 +79,13 @@ type Open = Entries<Box<dyn BufRead + Send>>;
 /// # Errors
 /// stdin is named twice, or a folder has no manifest.
 pub(super) fn inputs(paths: &[PathBuf], given: Vec<Given>, stdin: Vec<u8>) -> anyhow::Result<(Inputs, Option<u64>)> {
-    if paths.iter().filter(|p| is_stdin(p)).count() > 1 {
-        bail!("stdin (-) is named twice: it can be read once");
-    }
-    let mut files = Vec::new();
+    stdin_once(paths)?;
+    let mut named = Vec::new();
     for path in paths {
-        if is_stdin(path) { files.push(path.clone()) } else { files.extend(expand(path)?) }
+        if is_stdin(path) { named.push(path.clone()) } else { named.extend(expand(path)?) }
     }
-    let length = |path: &PathBuf| (!is_stdin(path)).then(|| std::fs::metadata(path).map_or(0, |m| m.len()));
-    let total = files.iter().map(length).sum();
-    let origins: Vec<_> = files.into_iter().map(Origin::Path).chain(given.into_iter().map(Origin::Given)).collect();
+    let total = files::length(&named);
+    let origins: Vec<_> = named.into_iter().map(Origin::Path).chain(given.into_iter().map(Origin::Given)).collect();
     Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH, stdin }, total))
 }
 
@@ -106,10 +104,6 @@ pub(super) fn expand(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![path.to_owned()]),
         Err(error) => bail!("{}: {error}", path.display()),
     }
-}
-
-pub(super) fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 impl Iterator for Inputs {

@@ -13,6 +13,7 @@ use super::input;
 use super::list::Entries;
 use crate::argo::expand::Library;
 use crate::cli::facts::each;
+use crate::source::files::is_stdin;
 
 /// Words without which no document can be one that is referred to.
 const KINDS: [&str; 3] = ["WorkflowTemplate", "ConfigMap", "ServiceAccount"];
@@ -24,7 +25,7 @@ const STDIN: u64 = 16 << 20;
 pub(super) fn collect(paths: &[PathBuf], namespace: &str, library: &mut Library) -> Vec<u8> {
     let mut head = Vec::new();
     for path in paths {
-        if input::is_stdin(path) {
+        if is_stdin(path) {
             // What cannot be read is told when it is its turn.
             let _ = read_ahead(io::stdin().lock(), &mut head);
             look(head.as_slice(), namespace, library);

@@ -90,6 +90,36 @@ pub(super) struct Tally {
     pub bad: usize,
 }
 
+/// What became of a pod, in the words that it is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Injected,
+    Labelled,
+    Skipped,
+    /// Selected, and could not be injected.
+    Failed,
+}
+
+impl Verdict {
+    fn of(reviewed: &Reviewed) -> Self {
+        match reviewed.outcome {
+            _ if failure(reviewed).is_some() => Self::Failed,
+            Outcome::Injected | Outcome::Carried => Self::Injected,
+            Outcome::Labelled => Self::Labelled,
+            Outcome::Skipped | Outcome::Failed => Self::Skipped,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Labelled => "labelled",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Reviewer {
     /// Reviews a batch.
     pub fn batch(&self, batch: Batch) -> Done {
@@ -212,11 +242,11 @@ fn refuse(file: &Arc<str>, refusal: &Refusal, output: Output, done: &mut Done) {
 
 impl Tally {
     fn count(&mut self, reviewed: &Reviewed) {
-        let counter = match reviewed.outcome {
-            _ if failure(reviewed).is_some() => &mut self.failed,
-            Outcome::Injected | Outcome::Carried => &mut self.injected,
-            Outcome::Labelled => &mut self.labelled,
-            Outcome::Skipped | Outcome::Failed => &mut self.skipped,
+        let counter = match Verdict::of(reviewed) {
+            Verdict::Injected => &mut self.injected,
+            Verdict::Labelled => &mut self.labelled,
+            Verdict::Skipped => &mut self.skipped,
+            Verdict::Failed => &mut self.failed,
         };
         *counter += 1;
     }
@@ -286,6 +316,11 @@ impl Step<'_> {
         let before = Json::from(&self.before);
         let pod = StepPod::read(&before, &self.reviewed.namespace);
         pod.and_then(|pod| pod.step_name().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// What became of it.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(&self.reviewed)
     }
 
     /// Why a container that should have been injected could not be.

@@ -1,6 +1,5 @@
 //! A pod of a cluster, as Argo made it, and the policies in force there.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -8,7 +7,7 @@ use anyhow::{Context as _, bail};
 use super::{Args, job};
 use crate::cli::cluster::unreachable;
 use crate::cli::dry_run::{self, Given, Job, Policies};
-use crate::cli::palette::harmless;
+use crate::cli::tell;
 use crate::cluster::ask::{Asker, Refusal};
 use crate::cluster::client;
 use crate::cluster::step::{self, Found};
@@ -30,7 +29,7 @@ pub(super) fn explain(name: &str, args: Args) -> anyhow::Result<ExitCode> {
     let (found, namespace, in_force) = runtime.block_on(ask(name, &args))?;
     let Found { pod, namespace: labels, mut unknown, workflow_unread, notes } = found;
     for note in notes {
-        tell(&format!("note: {note}"));
+        tell(format!("note: {note}"));
     }
     let (policies, mut context) = match in_force {
         None => {
@@ -40,9 +39,9 @@ pub(super) fn explain(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         }
         Some(InForce { policies, context, findings }) => {
             for finding in findings.iter().filter(|finding| matches!(finding.state, State::Fail | State::Skip)) {
-                tell(&format!("note: {}: {}", finding.check, finding.found));
+                tell(format!("note: {}: {}", finding.check, finding.found));
             }
-            tell(&format!("note: policies in force: {}", policies.from));
+            tell(format!("note: policies in force: {}", policies.from));
             (policies.set, context)
         }
     };
@@ -73,10 +72,5 @@ async fn ask(name: &str, args: &Args) -> anyhow::Result<(Found, String, Option<I
 
 /// All that policies want carried to pods of a namespace, as sources.
 fn carried(policies: &PolicySet, namespace: &str) -> Vec<String> {
-    policies.carried(namespace).map(|(kind, name)| format!("{}/{name}", kind.source())).collect()
-}
-
-/// To a person; nobody is left to tell if stderr is closed.
-fn tell(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{}", harmless(text));
+    policies.carried(namespace).map(|(kind, name)| kind.source(name)).collect()
 }

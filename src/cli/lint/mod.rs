@@ -1,13 +1,13 @@
 //! `stepspan lint`: what is likely wrong with policies.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::palette::{Colour, Palette, harmless};
-use super::{counted, written};
+use super::palette::{Colour, Palette};
+use super::{counted, tell, written};
 use crate::lint::{self, Report, Severity, rule};
 use crate::policy::compile::Rules;
 use crate::policy::load::PolicyFile;
@@ -87,16 +87,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         written(report::rules(&mut stdout, rule::ALL, palette))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stderr = anstream::stderr();
-    // Nobody is left to tell if stderr is closed; so for all that is written there.
-    let mut tell = |text: String| drop(writeln!(stderr, "{}", harmless(&text)));
-    let (files, bad) = gather(&args.paths, &mut tell);
+    let (files, bad) = gather(&args.paths);
     let report = lint::lint(&files, &Rules { allow_env: args.allow_env });
     written(report::write(&mut stdout, args.output, &report.findings, palette))?;
     tell(summary(&report));
     let looked = report.policies + report.webhooks > 0 || !report.findings.is_empty();
     if !looked && !bad {
-        tell("error: no policy in any of these paths: a policy is a document of kind InjectionPolicy".to_owned());
+        tell("error: no policy in any of these paths: a policy is a document of kind InjectionPolicy");
     }
     let failed = report.findings.iter().any(|finding| finding.severity >= args.fail_on.severity());
     Ok(ExitCode::from(match (bad || !looked, failed) {
@@ -122,15 +119,14 @@ fn summary(report: &Report) -> String {
 }
 
 /// The texts of all files below the paths; whether something could not be read.
-fn gather(paths: &[PathBuf], tell: &mut dyn FnMut(String)) -> (Vec<PolicyFile>, bool) {
+fn gather(paths: &[PathBuf]) -> (Vec<PolicyFile>, bool) {
     let (mut found, mut bad) = (Vec::new(), false);
     let mut wrong = |what: &Path, error: &io::Error| {
-        let (message, hint) = files::explain(error);
-        tell(format!("error: {}: cannot read: {message} ({hint})", what.display()));
+        tell(format!("error: {}: {}", what.display(), files::cannot(error)));
         bad = true;
     };
     for path in paths {
-        let listed = if path.as_os_str() == "-" { Ok(vec![path.clone()]) } else { files::below(path) };
+        let listed = if files::is_stdin(path) { Ok(vec![path.clone()]) } else { files::below(path) };
         match listed {
             Ok(files) => {
                 for file in files {

@@ -6,9 +6,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
-use crate::source::files;
+use crate::cli::stdin_once;
+use crate::source::files::{self, is_stdin};
 
 /// Lines are handed on in chunks of about so many bytes.
 const CHUNK: usize = 256 << 10;
@@ -58,26 +59,20 @@ struct Open {
 /// # Errors
 /// stdin is named twice, or a folder cannot be listed or is empty.
 pub(super) fn chunks(paths: &[PathBuf]) -> anyhow::Result<(Chunks, Option<u64>)> {
-    if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
-        bail!("stdin (-) is named twice: it can be read once");
-    }
+    stdin_once(paths)?;
     let mut origins = Vec::new();
     for path in paths {
         if is_stdin(path) || !path.is_dir() {
             origins.push(path.clone());
             continue;
         }
-        let found = in_folder(path).map_err(|error| {
-            let (what, hint) = files::explain(&error);
-            anyhow::anyhow!("{}: cannot read: {what} ({hint})", path.display())
-        })?;
+        let found = in_folder(path).map_err(|error| anyhow!("{}: {}", path.display(), files::cannot(&error)))?;
         if found.is_empty() {
             bail!("{}: no file in this folder", path.display());
         }
         origins.extend(found);
     }
-    let length = |path: &PathBuf| (!is_stdin(path)).then(|| fs::metadata(path).map_or(0, |m| m.len()));
-    let total = origins.iter().map(length).sum();
+    let total = files::length(&origins);
     Ok((Chunks { origins: origins.into_iter(), current: None }, total))
 }
 
@@ -97,10 +92,6 @@ fn in_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
         (age.map_or_else(|| file.clone(), |_| file.with_extension("")), Reverse(age))
     });
     Ok(files)
-}
-
-fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 impl Iterator for Chunks {
@@ -134,7 +125,9 @@ fn start(path: &Path) -> Result<Open, Chunk> {
     } else {
         match File::open(path) {
             Ok(file) => Box::new(file),
-            Err(error) => return Err(Chunk { source, first: 1, text: Vec::new(), problem: Some(unreadable(&error)) }),
+            Err(error) => {
+                return Err(Chunk { source, first: 1, text: Vec::new(), problem: Some(files::cannot(&error)) });
+            }
         }
     };
     Ok(Open { source, reader: Box::new(BufReader::with_capacity(CHUNK, reader)), line: 1 })
@@ -161,16 +154,11 @@ impl Open {
                 }
                 Ok(_) => self.line += 1,
                 Err(error) => {
-                    chunk.problem = Some(unreadable(&error));
+                    chunk.problem = Some(files::cannot(&error));
                     break;
                 }
             }
         }
         chunk
     }
-}
-
-fn unreadable(error: &io::Error) -> String {
-    let (message, hint) = files::explain(error);
-    format!("cannot read: {message} ({hint})")
 }

@@ -11,10 +11,10 @@ use std::thread;
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 
-use super::palette::{Colour, Palette, harmless};
+use super::palette::{Colour, Palette};
 use super::pipeline::ordered;
 use super::progress::Progress;
-use super::written;
+use super::{tell, written};
 use crate::policy::compile::Rules;
 use crate::record::Record;
 use crate::record::trial::{Remembered, Tally, Trial};
@@ -87,7 +87,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (tally, problems) = work(chunks, total, Arc::new(trial))?;
     if problems > TOLD {
-        tell(&format!("error: {} more", super::counted(problems - TOLD, "line", "lines")));
+        tell(format!("error: {} more", super::counted(problems - TOLD, "line", "lines")));
     }
     if tally.reviews == 0 {
         return Err(none());
@@ -122,10 +122,10 @@ fn work(chunks: Chunks, total: Option<u64>, trial: Arc<Trial>) -> anyhow::Result
             for problem in done.problems {
                 problems += 1;
                 if problems <= TOLD {
-                    progress.aside(|| tell(&problem));
+                    progress.aside(|| tell(problem));
                 }
             }
-            done.notes.iter().for_each(|note| progress.aside(|| tell(note)));
+            done.notes.into_iter().for_each(|note| progress.aside(|| tell(note)));
             tally.merge(done.tally);
             progress.advance(done.bytes, tally.reviews);
             ControlFlow::<()>::Continue(())
@@ -165,7 +165,7 @@ fn try_all(chunk: &Chunk, trial: &Trial) -> Done {
 fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
     let (mut out, mut any, mut bad) = (io::stdout().lock(), false, false);
     for chunk in chunks {
-        bad |= chunk.problem.iter().map(|problem| tell(&format!("error: {}: {problem}", chunk.source))).count() > 0;
+        bad |= chunk.problem.iter().map(|problem| tell(format!("error: {}: {problem}", chunk.source))).count() > 0;
         for (_, line, _) in chunk.lines().filter(|(_, line, _)| Record::read(line).is_ok()) {
             any = true;
             match out.write_all(line).and_then(|()| out.write_all(b"\n")) {
@@ -177,9 +177,4 @@ fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
     }
     written(out.flush())?;
     Ok(any.then(|| ExitCode::from(if bad { 2 } else { 0 })))
-}
-
-/// To a person; nobody is left to tell if stderr is closed.
-fn tell(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{}", harmless(text));
 }

@@ -1,7 +1,7 @@
 //! `stepspan test`: policy suites.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use std::thread;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::palette::{Colour, Palette, harmless};
+use super::palette::{Colour, Palette};
 use super::pipeline::ordered;
-use super::{counted, written};
+use super::{counted, tell, written};
 use crate::suite::coverage::Coverage;
 use crate::suite::load::{self, Expects, Loaded};
 use crate::suite::run::Looked;
@@ -69,10 +69,7 @@ pub(super) enum Format {
 
 /// Runs all suites.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut stderr = anstream::stderr();
     let paths = if args.paths.is_empty() { vec![PathBuf::from(".")] } else { args.paths };
-    // Nobody is left to tell if stderr is closed; so for all that is written there.
-    let mut tell = |text: String| drop(writeln!(stderr, "{}", harmless(&text)));
     let files = load::find(&paths)?;
     let filter = args.filter.as_deref();
     if args.update {

@@ -50,6 +50,25 @@ pub enum Source {
     Value(String),
 }
 
+impl Source {
+    /// As it is shown: its kind and what it names, `parameter/repo`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Label(key) => format!("label/{key}"),
+            Self::Annotation(key) => format!("annotation/{key}"),
+            Self::WorkflowLabel(key) => format!("workflowLabel/{key}"),
+            Self::WorkflowAnnotation(key) => format!("workflowAnnotation/{key}"),
+            Self::Parameter(key) => format!("parameter/{key}"),
+            Self::Input(key) => format!("input/{key}"),
+            Self::NamespaceLabel(key) => format!("namespaceLabel/{key}"),
+            Self::Env(key) => format!("env/{key}"),
+            Self::Builtin(builtin) => format!("builtin/{}", builtin.as_str()),
+            Self::Cel(text) => format!("cel/{text}"),
+            Self::Value(_) => "value".to_owned(),
+        }
+    }
+}
+
 /// The built-in sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -12,11 +12,11 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
-use super::super::step::{Step, Tally, is_failure};
+use super::super::step::{Step, Tally};
 use super::explain::{Section, sections};
 use super::{Piece, diff as unified, patched};
-use crate::admission::Outcome;
 use crate::cli::palette::harmless;
+use crate::cli::xml::escaped;
 
 pub(super) use self::tree::{Leaf, tree};
 
@@ -25,19 +25,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// Text of an element or attribute; what could turn a line around is shown as what it is.
 pub(super) fn text(text: &str) -> String {
-    let text = harmless(text);
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
+    escaped(&harmless(text))
 }
 
 /// As the browser computes it: of the element's whole text.
@@ -104,26 +92,26 @@ pub(super) fn foot(tally: Tally) -> String {
 
 /// A document that is no input.
 pub(super) fn problem(message: &str) -> String {
-    format!("<p class=\"problem\" role=\"note\">{}</p>\n", text(message).replace('\n', "<br>"))
+    let lines: Vec<String> = message.lines().map(text).collect();
+    format!("<p class=\"problem\" role=\"note\">{}</p>\n", lines.join("<br>"))
 }
 
 /// A pod: one line that opens to its reasons and its diff.
 pub(super) fn pod(step: Step<'_>) -> Piece {
-    let word = word(&step);
+    let word = step.verdict().label();
     let name = step.name();
     let leaf = Leaf::of(&step, word);
     let id = leaf.id();
     let mut out = String::new();
-    let reason = step.reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let failure = step.failure().filter(|_| step.reviewed.reason.as_ref().is_none_or(|reason| !is_failure(reason)));
-    let failure = failure.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let mut why: Vec<String> = step.reviewed.reason.iter().chain(step.failure()).map(ToString::to_string).collect();
+    why.dedup();
     let _ = writeln!(
         out,
         "<details class=\"pod\" id=\"{id}\" data-word=\"{word}\"><summary><span class=\"badge {word}\">{word}</span> \
          <b>{}</b> <span>{}</span> <span class=\"quiet\">{}</span></summary>",
         text(&name),
         text(&leaf.place()),
-        text(&format!("{}{failure}", reason.trim_start_matches(": "))),
+        text(&why.join(": ")),
     );
     let _ = writeln!(out, "<p class=\"quiet\">{}:{}</p>", text(&step.file), step.line);
     for condition in &step.conditions {
@@ -141,16 +129,6 @@ pub(super) fn pod(step: Step<'_>) -> Piece {
     }
     out.push_str("</details>\n");
     Piece::Pod(Box::new(leaf), out.into_bytes())
-}
-
-/// What became of a pod, as [`Tally`] counts it.
-fn word(step: &Step<'_>) -> &'static str {
-    match step.reviewed.outcome {
-        _ if step.failure().is_some() => "failed",
-        Outcome::Injected | Outcome::Carried => "injected",
-        Outcome::Labelled => "labelled",
-        Outcome::Skipped | Outcome::Failed => "skipped",
-    }
 }
 
 fn table(section: &Section, out: &mut String) {
