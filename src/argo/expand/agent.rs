@@ -14,9 +14,16 @@ use crate::yaml;
 /// What stands for the name of the token's volume: the controller makes it up, so that plugins cannot know it.
 const TOKEN: &str = "kube-api-access-{{random}}";
 
-/// Adds the agent's pod.
+/// Adds the agent's pod, where there are requests for it.
 pub(super) fn pod(out: &mut Expansion, execution: &Execution, library: &Library, settings: &Settings) {
-    let name = format!("{}-agent", node::known_id(&execution.name, "agent"));
+    let requests = out.nodes.iter().enumerate().filter(|(_, node)| node.kind == NodeKind::Request);
+    let mut conditions = requests.map(|(at, _)| out.conditions(at).join(", and "));
+    let Some(first) = conditions.next() else { return };
+    // One that surely runs is enough.
+    let sure = first.is_empty() || conditions.any(|condition| condition.is_empty());
+    let condition = (!sure).then_some(first);
+    // Its node's name has nothing of the Workflow's, so that its digits are known.
+    let name = format!("{}-agent", node::id(&execution.name, "agent"));
     let secret = library.token(&execution.namespace, text(&execution.spec, "serviceAccountName"));
     let mut made = bare(&name, &secret, execution, settings);
     if let Err(message) = placed(&mut made, execution, settings) {
@@ -24,7 +31,7 @@ pub(super) fn pod(out: &mut Expansion, execution: &Execution, library: &Library,
         return;
     }
     let pod = Some(out.pods.len());
-    out.nodes.push(Node { name, kind: NodeKind::Agent, template: String::new(), parent: None, condition: None, pod });
+    out.nodes.push(Node { name, kind: NodeKind::Agent, template: String::new(), parent: None, condition, pod });
     let unresolved = unresolved::sources(&made, &Value::Null, execution);
     out.pods.push(Predicted { object: made, node: out.nodes.len() - 1, unresolved });
 }

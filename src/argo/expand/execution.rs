@@ -64,6 +64,7 @@ impl Execution {
             volumes: Vec::new(),
         };
         execution.set_globals(metadata, &defaults["metadata"], library)?;
+        execution.leave_open();
         execution.put_globals();
         execution.add_metadata();
         execution.volumes = list(&execution.spec, "volumes").to_vec();
@@ -75,6 +76,11 @@ impl Execution {
         let claims: Vec<_> = claims.collect();
         execution.volumes.extend(claims);
         Ok(execution)
+    }
+
+    /// Whether it stands for whatever is submitted from a template.
+    pub fn is_template(&self) -> bool {
+        self.is_template
     }
 
     /// `setGlobalParameters`; what only the API server knows is left out.
@@ -105,6 +111,12 @@ impl Execution {
                 Some(value) => Some(value),
                 None => configured(parameter, &self.namespace, library, &Values::new())?,
             };
+            let allowed = parameter["enum"].as_array();
+            if let (Some(value), Some(allowed)) = (&value, allowed)
+                && !allowed.iter().any(|one| any_string(one).as_deref() == Some(value))
+            {
+                return Err(format!("spec.arguments.parameters: {name} is {value:?}, which its enum does not have"));
+            }
             let from = kept(&parameter["valueFrom"], "configMapKeyRef").is_some();
             match value {
                 Some(value) => set(&format!("parameters.{name}"), &value),
@@ -133,6 +145,21 @@ impl Execution {
         }
         self.globals = globals;
         Ok(())
+    }
+
+    /// What whoever submits a template gives a value stays a tag (`FakeArguments` of Argo's `workflow/validate/validate.go` does the same).
+    fn leave_open(&mut self) {
+        let parameters = self.spec.get_mut("arguments").and_then(|arguments| arguments.get_mut("parameters"));
+        for parameter in parameters.and_then(Value::as_array_mut).into_iter().flatten() {
+            let open = any_string(&parameter["value"]).is_none() && kept(parameter, "valueFrom").is_none();
+            if let (true, true, Some(fields)) = (self.is_template, open, parameter.as_object_mut()) {
+                let tag = format!(
+                    "{{{{workflow.parameters.{}}}}}",
+                    fields.get("name").and_then(Value::as_str).unwrap_or_default()
+                );
+                fields.insert("value".to_owned(), tag.into());
+            }
+        }
     }
 
     /// `substituteGlobalVariables`: everything but the templates, which are looked at when they are executed.

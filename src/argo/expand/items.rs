@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::raw::go_json;
 use super::replace::Values;
 
 /// Most runs of one loop: Argo itself stops at what etcd takes.
@@ -34,7 +35,7 @@ pub enum Unknown {
 /// They are not known before the workflow runs, or Argo would refuse them.
 pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
     if let Some(items) = step.get("withItems").and_then(Value::as_array).filter(|items| !items.is_empty()) {
-        return bounded(items.clone()).map(Some);
+        return bounded(items.iter().map(as_kubernetes_has_it).collect()).map(Some);
     }
     match (step.get("withParam").and_then(Value::as_str), step.get("withSequence").and_then(Value::as_object)) {
         (Some(text), _) if text.contains("{{") => Err(Unknown::Later(text.to_owned())),
@@ -45,6 +46,15 @@ pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
         (_, Some(sequence)) => sequence_of(sequence).map(Some),
         _ => Ok(None),
     }
+}
+
+/// An item of a manifest: what is below it went through a map of Go, whose keys have an order of their own.
+fn as_kubernetes_has_it(item: &Value) -> Value {
+    let mut item = item.clone();
+    if let Value::Object(map) = &mut item {
+        map.values_mut().for_each(Value::sort_all_objects);
+    }
+    item
 }
 
 /// An item of a text: Argo keeps numbers as they are written there, `2.50` for instance.
@@ -135,13 +145,13 @@ fn run(step: &str, index: usize, item: &Value) -> Run {
             values.extend(map.iter().map(|(key, value)| (format!("item.{key}"), text(value))));
             let mut words: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
             words.sort_unstable();
-            let sorted: std::collections::BTreeMap<_, _> = map.iter().collect();
-            // Strings for keys: it can be written.
-            values.insert("item".into(), serde_json::to_string(&sorted).unwrap_or_default());
+            let mut sorted = map.clone();
+            sorted.sort_keys();
+            values.insert("item".into(), go_json(&Value::Object(sorted)));
             words.join(",")
         }
         Value::Array(list) => {
-            values.insert("item".into(), item.to_string());
+            values.insert("item".into(), go_json(item));
             format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" "))
         }
         other => {
@@ -212,5 +222,11 @@ mod tests {
         assert_eq!(all[2].values["item"], r#"{"n":2,"os":"linux"}"#);
         assert_eq!((all[2].values["item.os"].as_str(), all[3].values["item"].as_str()), ("linux", r#"["x",1]"#));
         assert_eq!(all[0].values["item"], "a(b)");
+        let nested = items(&json!({"withItems": [{"m": {"z": 1, "c": "<"}}]})).unwrap().unwrap();
+        let [run] = &runs("r", &nested)[..] else { panic!() };
+        assert_eq!(
+            (run.name.as_str(), run.values["item"].as_str()),
+            (r#"r(0:m:{"c":"<","z":1})"#, r#"{"m":{"c":"\u003c","z":1}}"#)
+        );
     }
 }

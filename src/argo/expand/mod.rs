@@ -28,6 +28,7 @@ mod merge;
 pub mod node;
 mod parameter;
 mod pod;
+mod quantity;
 mod raw;
 pub mod replace;
 mod scope;
@@ -40,6 +41,7 @@ mod template;
 mod tests;
 mod typed;
 mod unresolved;
+mod validate;
 mod walk;
 
 use serde_json::Value;

@@ -61,6 +61,28 @@ const LISTS: [&str; 16] = [
     "volumeMounts",
     "volumes",
 ];
+/// Fields that are texts.
+const TEXTS: [&str; 15] = [
+    "depends",
+    "entrypoint",
+    "expression",
+    "generateName",
+    "image",
+    "name",
+    "namespace",
+    "onExit",
+    "priorityClassName",
+    "serviceAccountName",
+    "subPath",
+    "target",
+    "template",
+    "when",
+    "workingDir",
+];
+/// Fields that are lists of texts.
+const TEXT_LISTS: [&str; 3] = ["args", "command", "dependencies"];
+/// What YAML 1.1 makes of a bare word.
+const A_TEXT: &str = "a text (in quotes, if it is a number, or a bare y, n, yes, no, on or off)";
 /// What is below these is anybody's.
 const FREE: [&str; 12] = [
     "affinity",
@@ -125,15 +147,31 @@ fn is_fit(key: &str, value: &Value) -> Result<(), &'static str> {
             Value::Null => Ok(()),
             Value::Array(list) if list.iter().all(Value::is_object) => Ok(()),
             _ => Err("a list of maps"),
-        };
+        }
+        .and_then(|()| of_variables(key, value));
     }
+    let is_text = |value: &Value| value.is_string() || value.is_null();
     match (key, value) {
+        // A volume's image is a map.
+        (key, Value::Bool(_) | Value::Number(_) | Value::Array(_)) if TEXTS.contains(&key) => Err(A_TEXT),
+        (key, Value::Array(all)) if TEXT_LISTS.contains(&key) && !all.iter().all(is_text) => {
+            Err("a list of texts (in quotes, if they are numbers, or a bare y, n, yes, no, on or off)")
+        }
+        (key, Value::String(_) | Value::Object(_)) if TEXT_LISTS.contains(&key) => Err("a list of texts"),
         ("annotations" | "labels", value) if !fits(value) => Err("a map"),
+        ("annotations" | "labels", Value::Object(all)) if !all.values().all(is_text) => Err("a map of texts"),
         ("steps", Value::Array(groups)) if groups.iter().flat_map(steps).all(Value::is_object) => Ok(()),
         ("steps", Value::Null) => Ok(()),
         ("steps", _) => Err("a list of lists of maps"),
         _ => Ok(()),
     }
+}
+
+/// The values of variables are texts.
+fn of_variables(key: &str, value: &Value) -> Result<(), &'static str> {
+    let all = value.as_array().into_iter().flatten();
+    let wrong = key == "env" && all.into_iter().any(|one| !one["value"].is_string() && !one["value"].is_null());
+    if wrong { Err("a list of variables with texts for values (numbers and booleans in quotes)") } else { Ok(()) }
 }
 
 fn steps(group: &Value) -> &[Value] {
@@ -160,6 +198,16 @@ mod tests {
             (
                 json!({"spec": {"templates": [{"container": {"env": {"A": "b"}}}]}}),
                 "spec.templates[0].container.env: a list of maps is expected",
+            ),
+            (
+                json!({"spec": {"templates": [{"name": false}]}}),
+                &*format!("spec.templates[0].name: {A_TEXT} is expected"),
+            ),
+            (json!({"container": {"command": "sh"}}), "container.command: a list of texts is expected"),
+            (json!({"metadata": {"labels": {"dd": true}}}), "metadata.labels: a map of texts is expected"),
+            (
+                json!({"container": {"env": [{"name": "A", "value": 1}]}}),
+                "container.env: a list of variables with texts for values (numbers and booleans in quotes) is expected",
             ),
         ] {
             assert_eq!(check(&manifest), Err(said.to_owned()));

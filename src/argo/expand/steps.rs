@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::raw::{kept, list, named, text};
 use super::scope::{Base, Call, Hooked, Scope, both};
 use super::walk::Walk;
-use super::{NodeKind, condition, items, replace, shape};
+use super::{NodeKind, condition, items, replace, shape, validate};
 
 /// Executes the groups of a `steps` template whose inputs are in their places.
 pub(super) fn execute<'a>(walk: &mut Walk<'a>, name: &str, template: &Value, scope: &Scope, base: Base<'a>) {
@@ -77,6 +77,11 @@ pub(super) fn runs<'a>(
         let mut item = replace::in_value(&unrolled, &run.values);
         if let Err(why) = shape::check(&item) {
             walk.problem(name, why);
+            break;
+        }
+        if let Some(tag) = validate::open_in_loop(&item) {
+            let why = "Argo puts a value in the place of each tag when it unrolls the loop, and this one has none then";
+            walk.problem(name, format!("{{{{{tag}}}}}: {why}"));
             break;
         }
         item["name"] = run.name.clone().into();
@@ -164,7 +169,7 @@ fn one<'a>(
 }
 
 /// Arguments with the artifacts that are the inputs of the template around them (`resolveArtifact` of Argo's `scope.go`).
-fn handed_on(arguments: &Value, inputs: &[Value]) -> Value {
+pub(super) fn handed_on(arguments: &Value, inputs: &[Value]) -> Value {
     let mut made = arguments.clone();
     let Some(artifacts) = made["artifacts"].as_array_mut() else { return made };
     artifacts.retain_mut(|artifact| {
@@ -172,9 +177,10 @@ fn handed_on(arguments: &Value, inputs: &[Value]) -> Value {
         let Some(name) = from.strip_prefix("inputs.artifacts.") else { return true };
         match named(inputs, name) {
             Some(known) => {
-                let own = artifact["name"].take();
+                let (own, below) = (artifact["name"].take(), text(artifact, "subPath").to_owned());
                 *artifact = known.clone();
                 artifact["name"] = own;
+                go_below(artifact, &below);
                 true
             }
             // One that is missing and may be missing.
@@ -182,4 +188,15 @@ fn handed_on(arguments: &Value, inputs: &[Value]) -> Value {
         }
     });
     made
+}
+
+/// Of an artifact that is a folder, what stands below it (`AppendToKey`).
+fn go_below(artifact: &mut Value, path: &str) {
+    let path = path.trim_matches('/');
+    for kind in ["s3", "gcs", "oss"] {
+        let key = artifact.get_mut(kind).and_then(|bucket| bucket.get_mut("key"));
+        if let Some(Value::String(key)) = key.filter(|_| !path.is_empty()) {
+            *key = format!("{}/{path}", key.trim_end_matches('/'));
+        }
+    }
 }

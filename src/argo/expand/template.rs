@@ -47,13 +47,19 @@ const KINDS: [(&str, Kind); 10] = [
     ("plugin", Kind::Plugin),
 ];
 
+fn present(template: &Value) -> impl Iterator<Item = (&'static str, Kind)> {
+    KINDS.into_iter().filter(|(field, _)| template.get(field).is_some_and(|value| !value.is_null()))
+}
+
+/// The fields that say what a template does: one, where it is right.
+pub(super) fn kinds(template: &Value) -> impl Iterator<Item = &'static str> {
+    present(template).map(|(field, _)| field)
+}
+
 impl Kind {
     /// A template's kind; `None` where it says none.
     pub fn of(template: &Value) -> Option<Self> {
-        KINDS
-            .into_iter()
-            .find(|(field, _)| template.get(field).is_some_and(|value| !value.is_null()))
-            .map(|(_, kind)| kind)
+        present(template).next().map(|(_, kind)| kind)
     }
 
     /// Whether it gets a pod of its own.
@@ -61,10 +67,12 @@ impl Kind {
         matches!(self, Self::Container | Self::ContainerSet | Self::Script | Self::Resource | Self::Data)
     }
 
-    /// Takes the fields of all other kinds away (`SetType`).
+    /// Takes the fields of other kinds away, as far as Argo does (`SetType`): of a container set, a request or a plugin it takes nothing away, and
+    /// leaves what those say where it stands.
     pub fn keep_only(self, template: &mut Value) {
-        if let Value::Object(map) = template {
-            map.retain(|key, _| KINDS.iter().all(|(field, kind)| field != key || *kind == self));
+        let stays = |kind: Self| matches!(kind, Self::ContainerSet | Self::Http | Self::Plugin);
+        if let (false, Value::Object(map)) = (stays(self), template) {
+            map.retain(|key, _| KINDS.iter().all(|(field, kind)| field != key || *kind == self || stays(*kind)));
         }
     }
 }

@@ -197,9 +197,9 @@ fn what_argo_would_refuse_is_told_and_the_rest_is_done() {
 fn cyclic_references_end() {
     let text = "kind: Workflow\nmetadata: {name: wf}\nspec: {workflowTemplateRef: {name: a}}\n---\n\
                 kind: WorkflowTemplate\nmetadata: {name: a}\nspec:\n  entrypoint: x\n  templates:\n  \
-                - {name: x, steps: [[{name: s, templateRef: {name: b, template: y}}]]}\n---\n\
+                - {name: x, steps: [[{name: s, templateRef: {name: b, template: other}}]]}\n---\n\
                 kind: WorkflowTemplate\nmetadata: {name: b}\nspec:\n  templates:\n  \
-                - {name: y, steps: [[{name: s, templateRef: {name: a, template: x}}]]}\n";
+                - {name: other, steps: [[{name: s, templateRef: {name: a, template: x}}]]}\n";
     let expansion = expanded_with(text, Version::V3_7);
     assert!(expansion.pods.is_empty() && problems(&expansion)[0].contains("more than 99 templates"));
 }

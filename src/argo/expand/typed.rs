@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::parameter::as_go_has_it;
+use super::quantity::canonical;
 use super::raw::{any_string, is_empty};
 
 /// Fields that Go writes although nothing stands in them.
@@ -98,10 +99,14 @@ const PLAIN_BOOLEANS: [&str; 14] = [
     "enableEncryption",
 ];
 
-/// Quantities that are written as numbers become texts.
-fn as_texts(quantities: &Value) -> Value {
-    let all = quantities.as_object().into_iter().flatten();
-    all.map(|(name, quantity)| (name.clone(), any_string(quantity).into())).collect::<Map<_, _>>().into()
+fn quantity(value: &Value) -> Value {
+    any_string(value).map_or(Value::Null, |text| canonical(&text).into())
+}
+
+/// Quantities as Go writes them, also those that are written as numbers.
+fn quantities(of: &Value) -> Value {
+    let all = of.as_object().into_iter().flatten();
+    all.map(|(name, of)| (name.clone(), quantity(of))).collect::<Map<_, _>>().into()
 }
 
 /// Without what `omitempty` leaves out.
@@ -119,8 +124,12 @@ pub(super) fn pruned(value: &Value) -> Value {
                     _ => false,
                 };
                 if !gone {
-                    let quantities = matches!(key.as_str(), "limits" | "requests");
-                    kept.insert(key.clone(), if quantities { as_texts(value) } else { pruned(value) });
+                    let value = match key.as_str() {
+                        "limits" | "requests" => quantities(value),
+                        "sizeLimit" | "divisor" => quantity(value),
+                        _ => pruned(value),
+                    };
+                    kept.insert(key.clone(), value);
                 }
             }
             Value::Object(kept)

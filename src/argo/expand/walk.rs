@@ -1,6 +1,7 @@
 //! From the entrypoint down, as the controller executes templates (`executeTemplate` of Argo's `workflow/controller/operator.go`), each
 //! step taken to succeed.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use super::template::{self, Kind, Place};
 use super::{
     Expansion, MAX_DEPTH, MAX_NODES, Node, NodeKind, Predicted, Problem, agent, dag, expression, node, shape, steps,
-    typed, unresolved,
+    typed, unresolved, validate,
 };
 
 pub(super) struct Walk<'a> {
@@ -23,14 +24,16 @@ pub(super) struct Walk<'a> {
     pub library: &'a Library,
     pub settings: &'a Settings,
     pub out: Expansion,
-    needs_agent: bool,
+    /// Templates that have been looked at.
+    validated: BTreeSet<String>,
     /// What has been kept so far.
     bytes: usize,
 }
 
 /// Executes a Workflow.
 pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings) -> Expansion {
-    let mut walk = Walk { execution, library, settings, out: Expansion::default(), needs_agent: false, bytes: 0 };
+    let (out, validated) = (Expansion::default(), BTreeSet::new());
+    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0 };
     let spec = &execution.spec;
     let entry = serde_json::json!({"template": spec["entrypoint"]});
     if text(spec, "entrypoint").is_empty() {
@@ -47,9 +50,7 @@ pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings
     let (on_exit, arguments) = (text(spec, "onExit"), &spec["arguments"]);
     let hooked = Hooked { hooks: &hooks, on_exit, arguments, of: &name, condition: None };
     walk.hooks(&hooked, &Scope::default(), Base::Own);
-    if walk.needs_agent {
-        agent::pod(&mut walk.out, execution, library, settings);
-    }
+    agent::pod(&mut walk.out, execution, library, settings);
     walk.out
 }
 
@@ -157,28 +158,19 @@ impl<'a> Walk<'a> {
             return self.problem(&call.name, format!("template {template} says nothing of what it does"));
         };
         let key = format!("{}/{template}", Self::base_name(base));
+        self.validate(&call, &key, &found);
         let Some(above) = self.above(&call, &key, &template) else { return };
+        let mut merged = self.with_defaults(found.clone(), kind);
+        // What the defaults add may make another thing of it.
+        let kind = Kind::of(&merged).unwrap_or(kind);
         let is_boundary = matches!(kind, Kind::Steps | Kind::Dag);
         let boundary = is_boundary.then(|| Rc::new(Boundary { text: found.to_string(), template: found.clone() }));
-        let mut locals = Values::from([
-            (call.own_name.0.to_owned(), call.own_name.1.clone()),
-            ("node.name".to_owned(), call.name.clone()),
-        ]);
-        let mut merged = self.with_defaults(found, kind);
         let retried = merged["retryStrategy"].is_object() || self.execution.spec["retryStrategy"].is_object();
-        if kind.has_pod() && !retried {
-            locals.insert("pod.name".to_owned(), self.pod_name(&call.name, &template));
-        }
-        let place =
-            Place { namespace: &self.execution.namespace, library: self.library, globals: &self.execution.globals };
-        merged = match template::process(&merged, call.arguments, &locals, place) {
+        let has_name = kind.has_pod() && !retried;
+        merged = match self.filled(&call, &merged, has_name.then(|| self.pod_name(&call.name, &template))) {
             Ok(made) => made,
             Err(why) => return self.problem(&call.name, why),
         };
-        // Keys are texts too.
-        if let Err(why) = shape::check(&merged) {
-            return self.problem(&call.name, why);
-        }
         let mut scope = call.scope.clone();
         let mut name = call.name.clone();
         let mut condition = call.condition;
@@ -197,9 +189,51 @@ impl<'a> Walk<'a> {
         match kind {
             Kind::Steps => steps::execute(self, &name, &merged, &inner, base),
             Kind::Dag => dag::execute(self, &name, &merged, &inner, base),
-            Kind::Suspend => {}
-            Kind::Http | Kind::Plugin => self.needs_agent = true,
+            // Requests are the agent's.
+            Kind::Suspend | Kind::Http | Kind::Plugin => {}
             _ => self.pod(at, &name, &merged, kind, &scope),
+        }
+    }
+
+    /// The template with every value in its place.
+    fn filled(&self, call: &Call<'_>, template: &Value, pod_name: Option<String>) -> Result<Value, String> {
+        let mut locals = Values::from([
+            (call.own_name.0.to_owned(), call.own_name.1.clone()),
+            ("node.name".to_owned(), call.name.clone()),
+        ]);
+        locals.extend(pod_name.map(|name| ("pod.name".to_owned(), name)));
+        let Execution { namespace, globals, .. } = self.execution;
+        let place = Place { namespace, library: self.library, globals };
+        let made = template::process(template, call.arguments, &locals, place)?;
+        // Keys are texts too.
+        shape::check(&made)?;
+        Ok(made)
+    }
+
+    /// Tells what Argo refuses of a template, once for each.
+    fn validate(&mut self, call: &Call<'_>, key: &str, template: &Value) {
+        let node = call.name.as_str();
+        let seen = if text(template, "name").is_empty() { node } else { key };
+        if !self.validated.insert(seen.to_owned()) {
+            return;
+        }
+        let is_inline = kept(call.holder, "inline").is_some();
+        let holds_others = kept(template, "steps").is_some() || kept(template, "dag").is_some();
+        if holds_others && is_inline {
+            self.problem(
+                node,
+                "steps and tasks cannot stand inline: Argo looks for their template by its name, and finds none",
+            );
+        }
+        let (globals, open) = (&self.execution.globals, self.execution.is_template());
+        let mut mistakes = validate::mistakes(template);
+        // One that stands inline has been looked at with what it stands in.
+        if !is_inline {
+            mistakes.extend(validate::unknown_tags(template, globals, open));
+        }
+        for mistake in mistakes {
+            let name = text(template, "name");
+            self.problem(node, if name.is_empty() { mistake } else { format!("template {name}: {mistake}") });
         }
     }
 
@@ -295,6 +329,7 @@ impl<'a> Walk<'a> {
             let given = kept(hook, "arguments");
             let arguments = if exit { given.unwrap_or(arguments) } else { given.unwrap_or(&Value::Null) };
             let arguments = super::replace::in_value(arguments, &self.execution.globals);
+            let arguments = steps::handed_on(&arguments, &scope.artifacts);
             let scope = Scope { on_exit: exit, ..scope.clone() };
             self.template(Call::plain(node, hook, &arguments, scope, condition), base);
         }

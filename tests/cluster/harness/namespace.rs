@@ -75,8 +75,9 @@ impl<'c> Namespace<'c> {
     /// stored.
     pub fn submit(&self, yaml: &str) -> Result<Value> {
         let mut workflow = None;
-        for document in yaml.split("\n---\n") {
-            let kind = kind_of(document)?;
+        // The separator took the end of the last line with it, which kubectl gives back.
+        for document in yaml.split("\n---\n").map(|document| format!("{document}\n")) {
+            let kind = kind_of(&document)?;
             let path = match kind {
                 "ClusterWorkflowTemplate" => "/apis/argoproj.io/v1alpha1/clusterworkflowtemplates".to_owned(),
                 _ => self.path(&format!("{}s", kind.to_lowercase())),

@@ -68,11 +68,16 @@ fn of_text(name: &str, text: &str, budget: &Budget) -> Option<Outcome> {
     }))
 }
 
-/// Numbers; texts count as the numbers they write, and as 0 where they write none (`cast.ToInt64`).
+/// Numbers; texts count as the numbers they write as Go's own source does, and as 0 where they write none (`cast.ToInt64`).
 fn numbers(name: &str, arguments: &[Value]) -> Option<Outcome> {
-    let whole = |value: &Value| match functions::call("int", std::slice::from_ref(value), &Budget::new()) {
+    let decimal = |value: &Value| match functions::call("int", std::slice::from_ref(value), &Budget::new()) {
         Ok(number) => number.as_i64().unwrap_or(0),
         Err(_) => 0,
+    };
+    let whole = |value: &Value| match value {
+        Value::String(text) if name != "atoi" => literal(text).unwrap_or(0),
+        Value::Bool(yes) => i64::from(*yes),
+        other => decimal(other),
     };
     let all: Vec<i64> = arguments.iter().map(whole).collect();
     let made = match (name, all.as_slice()) {
@@ -88,6 +93,33 @@ fn numbers(name: &str, arguments: &[Value]) -> Option<Outcome> {
         _ => return None,
     };
     Some(made.map_or_else(|| unclear(format!("sprig.{name}() comes to no number")), |number| Ok(number.into())))
+}
+
+/// A whole number with its base (`strconv.ParseInt` of base 0): `0x1f`, `0b1`, `0o7` and `07`, with underscores between digits. What
+/// stands behind a point is dropped.
+fn literal(text: &str) -> Option<i64> {
+    let (minus, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let digits = match digits.split_once('.') {
+        Some(("", behind)) if all_digits(behind) => "0",
+        Some((before, behind)) if all_digits(before) && all_digits(behind) => before,
+        _ => digits,
+    };
+    let lower = digits.to_ascii_lowercase();
+    let prefixes = [("0x", 16), ("0b", 2), ("0o", 8)];
+    let known = prefixes.into_iter().find_map(|(prefix, base)| Some((lower.strip_prefix(prefix)?, base)));
+    let (rest, base) = match (known, lower.strip_prefix('0')) {
+        (Some(known), _) => known,
+        (None, Some(rest)) if !rest.is_empty() => (rest, 8),
+        _ => (lower.as_str(), 10),
+    };
+    let misplaced = rest.ends_with('_') || rest.contains("__") || (base == 10 && rest.starts_with('_'));
+    let plain = rest.replace('_', "");
+    let number = i64::from_str_radix(&plain, base).ok().filter(|_| !misplaced && !plain.starts_with(['+', '-']))?;
+    Some(if minus { -number } else { number })
 }
 
 fn truncated(length: &Value, text: &str) -> Outcome {
@@ -121,5 +153,39 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::Bool(true) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal;
+
+    /// As `cast.ToInt64` of the version that Argo 3.7.3 is built with reads them.
+    #[test]
+    fn texts_are_numbers_as_in_go_s_source() {
+        let told = [
+            ("8", Some(8)),
+            ("08", None),
+            ("010", Some(8)),
+            ("0x1F", Some(31)),
+            ("1.5", Some(1)),
+            ("010.0", Some(8)),
+            ("1_000", Some(1000)),
+            ("-7", Some(-7)),
+            ("+7", Some(7)),
+            (".5", Some(0)),
+            ("-.5", Some(0)),
+            ("1.", Some(1)),
+            ("0", Some(0)),
+            ("", None),
+            ("x", None),
+            ("1__0", None),
+            ("0b101", Some(5)),
+            ("0o17", Some(15)),
+            ("0x1.5", None),
+        ];
+        for (text, number) in told {
+            assert_eq!(literal(text), number, "{text}");
+        }
     }
 }

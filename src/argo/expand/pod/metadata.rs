@@ -93,9 +93,9 @@ fn deadline(placed: &Placed<'_>) -> Option<Value> {
     timeout(template).or(shorter).map(Value::from)
 }
 
-/// A duration of whole seconds as Go's `Duration.String` has it: `90s` is `1m30s`.
+/// A duration of whole seconds, or bare seconds, as Go's `Duration.String` has it: `90s` is `1m30s`.
 fn as_go_writes(duration: &str) -> Option<String> {
-    let seconds = seconds_of(duration)?;
+    let seconds = duration.parse().ok().or_else(|| seconds_of(duration))?;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     Some(match (hours, minutes) {
         (0, 0) => format!("{seconds}s"),
@@ -104,23 +104,29 @@ fn as_go_writes(duration: &str) -> Option<String> {
     })
 }
 
-/// The seconds of a duration such as `1h30m`, where they are whole (Go's `time.ParseDuration`).
+/// The seconds of a duration such as `1h30m` or `1.5h`, without the parts of a second (Go's `time.ParseDuration`).
 fn seconds_of(duration: &str) -> Option<u64> {
-    let mut seconds: u64 = 0;
+    let mut milliseconds: u64 = 0;
     let mut rest = duration;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit) = (rest[..end].parse::<u64>().ok()?, rest[end..].chars().next()?);
-        let factor = match unit {
-            'h' => 3600,
-            'm' => 60,
-            's' => 1,
+        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let (unit, behind) = behind.split_at(behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len()));
+        let factor: u64 = match unit {
+            "h" => 3_600_000,
+            "m" => 60_000,
+            "s" => 1000,
+            "ms" => 1,
             _ => return None,
         };
-        seconds = seconds.checked_add(number.checked_mul(factor)?)?;
-        rest = rest.get(end + 1..)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        // More places than these come to less than a millisecond.
+        let fraction = fraction.get(..fraction.len().min(9))?;
+        let of = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() };
+        let part = of(fraction)?.checked_mul(factor)? / 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+        milliseconds = milliseconds.checked_add(of(whole)?.checked_mul(factor)?)?.checked_add(part)?;
+        rest = behind;
     }
-    Some(seconds)
+    Some(milliseconds / 1000)
 }
 
 /// `timeout` in seconds.

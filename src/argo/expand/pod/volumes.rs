@@ -19,7 +19,8 @@ const DEFAULT_KEY: &str = "{{workflow.name}}/{{pod.name}}";
 pub(super) fn with_archive_location(template: &Value, settings: &Settings, workflow: &Value) -> Value {
     let mut made = template.clone();
     let own = &template["archiveLocation"];
-    if is_located(own) {
+    // One that says only a part of it is no location.
+    if has_place(own) {
         return made;
     }
     let repository = &settings.artifact_repository;
