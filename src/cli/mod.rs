@@ -99,7 +99,7 @@ fn policies(paths: &[PathBuf], rules: &Rules) -> Option<PolicySet> {
         // Nobody is left to tell if stderr is closed.
         errors.0.iter().for_each(|error| drop(writeln!(anstream::stderr(), "error: {error}")));
     };
-    files::load(paths, rules).map_err(told).ok()
+    files::load_below(paths, rules).map_err(told).ok()
 }
 
 /// How many there are, with the word for it.

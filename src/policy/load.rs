@@ -167,6 +167,12 @@ pub fn read(files: &[PolicyFile], rules: &Rules) -> Read {
     reading.read
 }
 
+/// Whether a file holds whole manifests of other kinds, and nothing else.
+pub fn is_foreign(file: &PolicyFile, rules: &Rules) -> bool {
+    let Read { written, others, errors } = read(std::slice::from_ref(file), rules);
+    written.is_empty() && errors.is_empty() && !others.is_empty()
+}
+
 impl PolicySet {
     /// Reads and compiles one resource, as the API server gives it; its status is not looked at.
     ///
@@ -240,7 +246,6 @@ impl Reading<'_> {
     }
 }
 
-/// A document of the right shape; where it is not, all mistakes, those in meaning included.
 /// Compiles policies whose shape is right.
 ///
 /// # Errors
@@ -256,6 +261,7 @@ pub fn compiled(written: &[Written], rules: &Rules) -> Result<PolicySet, Vec<Pol
     })
 }
 
+/// A document of the right shape; where it is not, all mistakes, those in meaning included.
 fn parse(value: Value, rules: &Rules) -> Result<InjectionPolicy, Vec<Mistake>> {
     let mut mistakes = check::check(schema(), &value);
     mistakes.extend(foreign(&value));

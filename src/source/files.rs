@@ -6,36 +6,75 @@ use std::{fs, io};
 
 use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
-use crate::policy::load::{LoadErrors, PolicyError, PolicyFile};
+use crate::policy::load::{self, LoadErrors, PolicyError, PolicyFile};
 
 /// The file of a policy suite.
 pub const SUITE: &str = "tests.yaml";
 
-/// Reads and compiles the policies at `paths`, each a file or a folder; the embedded default where there is no path.
+/// Reads and compiles the policies at `paths`, each a file or a folder as [`expand`] takes it; the embedded default where there is no path.
 ///
 /// # Errors
 /// Every mistake of every file, those that cannot be read included.
 pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
+    let hint = "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at";
+    loaded(
+        paths,
+        rules,
+        &|path| {
+            let files = expand(path)?;
+            // Suites stand beside policies.
+            let is_suite = |file: &Path| file != path && file.file_name().is_some_and(|name| name == SUITE);
+            Ok(files.into_iter().filter(|file| !is_suite(file)).map(|file| text_of(&file)).collect())
+        },
+        hint,
+    )
+}
+
+/// The same with folders at any depth, as [`below`] takes them; files in them that hold no policy but manifests of other kinds are passed over.
+///
+/// # Errors
+/// Every mistake of every file, those that cannot be read included.
+pub fn load_below(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
+    let hint = "no *.yaml, *.yml or *.json below it, hidden ones left out, has a document of kind InjectionPolicy";
+    loaded(
+        paths,
+        rules,
+        &|path| {
+            let texts = below(path)?.into_iter().map(|file| text_of(&file));
+            let foreign = |file: &PolicyFile| path != Path::new(&file.name) && load::is_foreign(file, rules);
+            Ok(texts.filter(|text| !text.as_ref().is_ok_and(foreign)).collect())
+        },
+        hint,
+    )
+}
+
+/// A file with its text, or why it has none.
+type Text = Result<PolicyFile, PolicyError>;
+
+fn text_of(file: &Path) -> Text {
+    match read(file) {
+        Ok(text) => Ok(PolicyFile { name: file.display().to_string(), text }),
+        Err(error) => Err(cannot_read(file, &error)),
+    }
+}
+
+/// The policies at some paths, each of which stands for some files; `hint` is for one that stands for none.
+fn loaded(
+    paths: &[PathBuf],
+    rules: &Rules,
+    of: &dyn Fn(&Path) -> io::Result<Vec<Text>>,
+    hint: &str,
+) -> Result<PolicySet, LoadErrors> {
     if paths.is_empty() {
         return PolicySet::embedded(rules);
     }
-    let mut errors = Vec::new();
-    let mut files = Vec::new();
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
-        match expand(path) {
-            Ok(found) if found.is_empty() => errors.push(unreadable(
-                path,
-                "no policy file in this folder",
-                "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at",
-            )),
+        match of(path) {
+            Ok(found) if found.is_empty() => errors.push(unreadable(path, "no policy in this folder", hint)),
             Ok(found) => {
-                // Suites stand beside policies.
-                let is_suite = |file: &Path| file != path && file.file_name().is_some_and(|name| name == SUITE);
-                for file in found.into_iter().filter(|file| !is_suite(file)) {
-                    match read(&file) {
-                        Ok(text) => files.push(PolicyFile { name: file.display().to_string(), text }),
-                        Err(error) => errors.push(cannot_read(&file, &error)),
-                    }
+                for text in found {
+                    text.map_or_else(|error| errors.push(error), |file| files.push(file));
                 }
             }
             Err(error) => errors.push(cannot_read(path, &error)),
@@ -63,7 +102,8 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        if is_manifest(&file) && fs::metadata(&file).is_ok_and(|m| !m.is_dir()) {
+        // One that cannot be looked at is left to whoever opens it, and tells.
+        if is_manifest(&file) && !file.is_dir() {
             files.push(file);
         }
     }
@@ -195,6 +235,38 @@ mod tests {
         let names: Vec<_> =
             expand(dir.path()).unwrap().into_iter().map(|f| f.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.json"]);
+    }
+
+    #[test]
+    fn folders_are_looked_into_where_policies_have_folders_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\n";
+        fs::create_dir_all(dir.path().join("team/inputs")).unwrap();
+        fs::write(dir.path().join("team/policy.yaml"), policy).unwrap();
+        fs::write(dir.path().join("team/inputs/pod.yaml"), "apiVersion: v1\nkind: Pod\n").unwrap();
+        fs::write(dir.path().join("team/tests.yaml"), "kind: PolicyTest\n").unwrap();
+        let paths = [dir.path().to_owned()];
+        assert_eq!(load_below(&paths, &Rules::default()).unwrap().policies().len(), 1);
+        assert!(load(&paths, &Rules::default()).is_err());
+        // One that is named has to be a policy.
+        let pod = dir.path().join("team/inputs/pod.yaml");
+        assert!(load_below(&[pod], &Rules::default()).is_err());
+        let LoadErrors(none) = load_below(&[dir.path().join("team/inputs")], &Rules::default()).unwrap_err();
+        assert!(none[0].message.contains("no policy"), "{none:?}");
+    }
+
+    /// A name that leads nowhere is told, not passed over.
+    #[test]
+    fn what_cannot_be_read_in_a_folder_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\n";
+        fs::write(dir.path().join("policy.yaml"), policy).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("x.yaml")).unwrap();
+        assert_eq!(expand(dir.path()).unwrap().len(), 2);
+        for load in [load, load_below] {
+            let LoadErrors(errors) = load(&[dir.path().to_owned()], &Rules::default()).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].file.ends_with("x.yaml"), "{errors:?}");
+        }
     }
 
     #[test]
