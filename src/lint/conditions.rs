@@ -33,6 +33,13 @@ pub(super) fn check(one: &Written, found: &mut Found<'_>) {
     }
 }
 
+/// Whether a condition leaves no pod out: its opposite is never true, and it fails nowhere.
+pub(super) fn is_always_true(source: &str) -> bool {
+    let never = |source: &str| Expression::compile(source).is_ok_and(|expression| expression.never_true().is_some());
+    let fails = |expression: &Expression| !expression.unguarded().is_empty();
+    never(&format!("!({source})")) && Expression::compile(source).is_ok_and(|one| !fails(&one)) && !never(source)
+}
+
 /// A key as part of a path.
 pub(super) fn segment(key: &str) -> String {
     if key.contains(['.', '[', '/']) { format!("[{key:?}]") } else { format!(".{key}") }

@@ -4,13 +4,15 @@ use serde_json::Value;
 
 use super::Found;
 use super::rule::{BARE_HOST, CONTAINER_SCOPE, FAIL_CLOSED, PROTOCOL_PORT};
+use crate::policy::effective::DEFAULT_ENDPOINT;
 use crate::policy::load::Written;
-use crate::policy::spec::{Otlp, Protocol, Scope};
+use crate::policy::spec::{EnvVar, Otlp, Preset, Protocol, Scope, Spec};
 use crate::yaml::{Node, Spanned};
 
-pub(super) fn check(one: &Written, found: &mut Found<'_>) {
+pub(super) fn check(one: &Written, all: &[&Written], found: &mut Found<'_>) {
     let spec = &one.policy.spec;
-    endpoint(&spec.otlp, found);
+    protocol_port(&spec.otlp, found);
+    bare_hosts(spec, all, found);
     for (i, header) in spec.otlp.headers_from.iter().flatten().enumerate() {
         if header.optional == Some(false) {
             let name = &header.secret_key_ref.name;
@@ -20,7 +22,8 @@ pub(super) fn check(one: &Written, found: &mut Found<'_>) {
             found.add(&FAIL_CLOSED, &format!("spec.otlp.headersFrom[{i}].optional"), message, hint);
         }
     }
-    if spec.env.scope == Some(Scope::Container) {
+    let none_set = spec.env.preset == Some(Preset::None) && !spec.env.set.iter().any(is_endpoint);
+    if spec.env.scope == Some(Scope::Container) && !none_set {
         let message = "from Argo 4.1 on the executor takes OTEL_EXPORTER_OTLP_ENDPOINT for its own: it traces itself, and its exit waits \
                        for the Collector";
         let hint = "leave `scope` out: `auto` has the shim set them from 4.1 on";
@@ -28,20 +31,48 @@ pub(super) fn check(one: &Written, found: &mut Found<'_>) {
     }
 }
 
-fn endpoint(otlp: &Otlp, found: &mut Found<'_>) {
-    let Some(endpoint) = &otlp.endpoint else { return };
-    let authority = endpoint.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
+/// `OTEL_EXPORTER_OTLP_ENDPOINT`, or that of one signal.
+fn is_endpoint(variable: &EnvVar) -> bool {
+    variable.name.starts_with("OTEL_EXPORTER_OTLP_") && variable.name.ends_with("ENDPOINT")
+}
+
+/// Endpoints that mean another Collector in each namespace. The default is one too: it is told where a policy speaks of its Collector
+/// and none says where that is; a policy that says nothing of it leaves that to others.
+fn bare_hosts(spec: &Spec, all: &[&Written], found: &mut Found<'_>) {
+    let mut add = |path: &str, url: &str, which: &str| {
+        let (host, _) = host_and_port(url);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if !host.is_empty() && host.bytes().all(plain) && host != "localhost" {
+            let message =
+                format!("{which}`{host}` resolves only where the step's own namespace has a Service of that name");
+            let hint = format!("for one Collector of the cluster write {host}.<namespace>.svc");
+            found.add(&BARE_HOST, path, message, hint);
+        }
+    };
+    if let Some(endpoint) = &spec.otlp.endpoint {
+        add("spec.otlp.endpoint", endpoint, "");
+    } else if spec.otlp != Otlp::default() && all.iter().all(|one| one.policy.spec.otlp.endpoint.is_none()) {
+        add("spec.otlp", DEFAULT_ENDPOINT, "no policy gives an endpoint, and the default ");
+    }
+    for (i, variable) in spec.env.set.iter().enumerate().filter(|(_, variable)| is_endpoint(variable)) {
+        add(&format!("spec.env.set[{i}].value"), &variable.value, "");
+    }
+}
+
+/// The host and the port of a URL, whose scheme may be left out (OTLP/gRPC exporters take that too).
+fn host_and_port(url: &str) -> (&str, Option<&str>) {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
-    };
-    if !host.is_empty() && !host.contains(['.', '[']) && host != "localhost" {
-        let message = format!("`{host}` resolves only where the step's own namespace has a Service of that name");
-        let hint = format!("for one Collector of the cluster write {host}.<namespace>.svc");
-        found.add(&BARE_HOST, "spec.otlp.endpoint", message, hint);
     }
+}
+
+fn protocol_port(otlp: &Otlp, found: &mut Found<'_>) {
+    let Some(endpoint) = &otlp.endpoint else { return };
     let protocol = otlp.protocol.unwrap_or(Protocol::Grpc);
-    let other = match (protocol, port) {
+    let other = match (protocol, host_and_port(endpoint).1) {
         (Protocol::Grpc, Some("4318")) => "4318 is the port of OTLP/HTTP, and the protocol is grpc",
         (Protocol::HttpProtobuf, Some("4317")) => "4317 is the port of OTLP/gRPC, and the protocol is http/protobuf",
         _ => return,

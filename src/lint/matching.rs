@@ -1,16 +1,20 @@
 //! Which pods a policy takes: none, or all.
 
-use super::Found;
 use super::overlap::covers;
 use super::rule::{INVALID_LABEL, MATCH_ALL, UNREACHABLE_POLICY};
+use super::{Found, Severity};
 use crate::argo::names;
 use crate::policy::load::Written;
 use crate::policy::spec::{Globs, LabelSelector, Match, Operator};
 use crate::policy::syntax;
 
+/// Label: whether Argo's controller is done with the pod (`LabelKeyCompleted`).
+const COMPLETED_LABEL: &str = "workflows.argoproj.io/completed";
+
 pub(super) fn check(one: &Written, found: &mut Found<'_>) {
     let of = &one.policy.spec.r#match;
     unreachable(of, found);
+    containers(&one.policy.spec.containers, found);
     selector_values(of, found);
     match_all(of, found);
 }
@@ -49,13 +53,46 @@ fn unreachable(of: &Match, found: &mut Found<'_>) {
             found.add(&UNREACHABLE_POLICY, &format!("spec.match.{field}"), format!("label `{key}` {why}"), hint);
         }
     }
-    if let Some(selector) = &of.pod_selector
-        && requirements(selector)
-            .any(|(key, operator, _)| key == names::WORKFLOW_LABEL && operator == Operator::DoesNotExist)
-    {
-        let message = format!("every pod of Argo has the label `{}`", names::WORKFLOW_LABEL);
+    let mut asked = of.pod_selector.iter().flat_map(requirements);
+    if let Some((key, operator, _)) = asked.find(|requirement| on_every_pod(requirement) == Some(false)) {
+        let message = match operator {
+            Operator::DoesNotExist => format!("every pod of Argo has the label `{key}`"),
+            _ => format!("label `{key}` is \"false\" when a pod is admitted: its step has not run yet"),
+        };
         found.add(&UNREACHABLE_POLICY, "spec.match.podSelector", message, "");
     }
+}
+
+/// Whether a requirement holds for all pods of steps as they are admitted, or for none; `None` where that depends on the pod.
+fn on_every_pod((key, operator, values): &(&str, Operator, Vec<&str>)) -> Option<bool> {
+    // The value where it is one for all (`createWorkflowPod` of argo-workflows 3.5 to 4.1).
+    let value = match *key {
+        names::WORKFLOW_LABEL => None,
+        COMPLETED_LABEL => Some("false"),
+        _ => return None,
+    };
+    match operator {
+        Operator::Exists => Some(true),
+        Operator::DoesNotExist => Some(false),
+        Operator::In => value.map(|value| values.contains(&value)),
+        Operator::NotIn => value.map(|value| !values.contains(&value)),
+    }
+}
+
+/// Globs that leave no container of a step. A warning: it may be how pods are left out on purpose.
+fn containers(globs: &Globs, found: &mut Found<'_>) {
+    let none = |glob: &String| {
+        names::is_argo_container(glob) || globs.exclude.iter().flatten().any(|other| covers(other, glob))
+    };
+    let field = match &globs.include {
+        Some(include) if include.iter().all(none) => "include",
+        None if none(&"*".to_owned()) => "exclude",
+        _ => return,
+    };
+    let message = "no container of a step is left: the policy injects nothing";
+    let hint =
+        "Argo's own containers (init, wait, supervisor) are never injected; to leave steps out, say so in `match`";
+    found.add_as(&UNREACHABLE_POLICY, Severity::Warning, &format!("spec.containers.{field}"), message, hint);
 }
 
 fn selectors(of: &Match) -> impl Iterator<Item = (&'static str, &LabelSelector)> {
@@ -117,18 +154,23 @@ fn selector_values(of: &Match, found: &mut Found<'_>) {
 
 fn match_all(of: &Match, found: &mut Found<'_>) {
     let Match { namespaces, namespace_selector, pod_selector, templates, when } = of;
-    let all_namespaces = namespaces.include.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob == "*"));
-    let none_left_out = namespaces.exclude.as_ref().is_none_or(Vec::is_empty);
-    let empty = |selector: &Option<LabelSelector>| {
-        let mut all = selector.iter().flat_map(requirements);
-        all.all(|(key, operator, _)| key == names::WORKFLOW_LABEL && operator == Operator::Exists)
-    };
-    let all_templates = templates.is_empty() || templates.iter().any(|glob| glob == "*");
-    let anything = all_namespaces && none_left_out && empty(namespace_selector) && empty(pod_selector);
-    if anything && all_templates && when.is_empty() {
+    let all_namespaces = namespaces.include.as_ref().is_none_or(|globs| globs.iter().any(|glob| takes_all(glob, 1)));
+    let none_left_out = !namespaces.exclude.iter().flatten().any(|glob| may_be_namespace(glob));
+    let any_namespace = !namespace_selector.iter().flat_map(requirements).any(|_| true);
+    let any_pod = pod_selector.iter().flat_map(requirements).all(|one| on_every_pod(&one) == Some(true));
+    // A template that is not known has no name.
+    let all_templates = templates.is_empty() || templates.iter().any(|glob| takes_all(glob, 0));
+    let always = when.iter().all(|condition| super::conditions::is_always_true(condition));
+    if all_namespaces && none_left_out && any_namespace && any_pod && all_templates && always {
         let hint = "such as `match: {namespaces: {exclude: [\"kube-*\"]}}`; or say why all are meant: `# stepspan-lint: allow(match-all) ...`";
         found.add(&MATCH_ALL, "spec.match", "it takes every step of every namespace, and leaves nothing out", hint);
     }
+}
+
+/// Whether a glob matches every text of at least `least` characters.
+fn takes_all(glob: &str, least: usize) -> bool {
+    let single = glob.bytes().filter(|b| *b == b'?').count();
+    glob.contains('*') && single <= least && glob.bytes().all(|b| matches!(b, b'*' | b'?'))
 }
 
 fn may_be_namespace(glob: &str) -> bool {

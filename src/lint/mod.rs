@@ -1,7 +1,8 @@
 //! What is likely wrong with policies although they load, and all that keeps them from loading, with its place.
 //!
-//! Files -> policies with their places ([`crate::policy::load::read`]) -> the rules of [`rule`], room by room ([`matching`],
-//! [`overlap`], [`conditions`], [`values`], [`delivery`]) -> [`Finding`]s, less those that a comment allows ([`allow`]).
+//! Files -> policies with their places ([`crate::policy::load::read`], and [`lists`]) -> mistakes ([`invalid`]) and the rules of [`rule`],
+//! room by room ([`matching`], [`overlap`], [`conditions`], [`values`], [`delivery`]) -> [`Finding`]s, less those that a comment allows
+//! ([`allow`]).
 //!
 //! A rule says nothing it is not sure of: what it calls unreachable, shadowed or never true is so on every pod. docs/lint.md has a section for each,
 //! whose examples the tests run.
@@ -9,6 +10,8 @@
 mod allow;
 mod conditions;
 mod delivery;
+mod invalid;
+mod lists;
 mod matching;
 mod overlap;
 pub mod rule;
@@ -21,7 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::policy::compile::Rules;
-use crate::policy::load::{self, Other, PolicyError, PolicyFile, Read, Written};
+use crate::policy::load::{self, Other, PolicyFile, Read, Written};
 use crate::yaml::{Span, Spanned};
 pub use rule::{Rule, Severity};
 
@@ -65,22 +68,25 @@ pub struct Report {
 
 /// Looks at policy files.
 pub fn lint(files: &[PolicyFile], rules: &Rules) -> Report {
-    let Read { written, others, errors } = load::read(files, rules);
-    let mut findings: Vec<Finding> = errors.into_iter().map(invalid).collect();
-    findings.extend(load::compiled(&written, rules).err().unwrap_or_default().into_iter().map(invalid));
+    let mut read = load::read(files, rules);
+    lists::open(&mut read, rules);
+    let Read { written, others, mut errors } = read;
+    errors.extend(load::compiled(&written, rules).err().unwrap_or_default());
+    let mut findings = invalid::findings(errors, files);
     let order = in_order(&written);
     for one in &written {
         let mut found = Found { file: &one.file, place: &one.place, findings: &mut findings };
         matching::check(one, &mut found);
         conditions::check(one, &mut found);
         values::check(one, &order, &mut found);
-        delivery::check(one, &mut found);
+        delivery::check(one, &order, &mut found);
     }
     overlap::check(&order, &mut findings);
     for Other { file, place } in &others {
         delivery::check_webhooks(place, &mut Found { file, place, findings: &mut findings });
     }
     let allowed = allow::apply(files, &mut findings);
+    findings.iter_mut().for_each(Finding::hide_userinfo);
     let file_order: BTreeMap<&str, usize> = files.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect();
     findings.sort_by_key(|f| (file_order.get(f.file.as_str()).copied(), f.start, f.rule.id));
     let webhooks = others.iter().filter(|other| delivery::is_webhooks(&other.place)).count();
@@ -98,13 +104,15 @@ fn turn(one: &Written) -> (std::cmp::Reverse<i32>, &str) {
     (std::cmp::Reverse(one.policy.spec.priority.unwrap_or(0)), &one.policy.metadata.name)
 }
 
-/// A mistake that keeps the policy from loading.
-fn invalid(error: PolicyError) -> Finding {
-    let start = Span { line: error.line, column: error.column };
-    let end = Span { line: error.line, column: error.column + usize::from(error.line > 0) };
-    let PolicyError { file, path, message, hint, .. } = error;
-    let lines = vec![start.line];
-    Finding { rule: &rule::INVALID, severity: Severity::Error, file, start, end, path, message, hint, lines }
+impl Finding {
+    /// Messages quote what is written, and end in logs: what a URL says of a user is left out.
+    fn hide_userinfo(&mut self) {
+        for text in std::iter::once(&mut self.message).chain(&mut self.hint) {
+            if text.contains("://") {
+                *text = secret::without_userinfo(text);
+            }
+        }
+    }
 }
 
 /// Where rules put what they find of one document.

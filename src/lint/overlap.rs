@@ -10,7 +10,7 @@ use super::{Finding, Found, turn};
 use crate::policy::load::Written;
 use crate::policy::merge::leaves;
 use crate::policy::selector::glob_matches;
-use crate::policy::spec::{LabelSelector, Requirement};
+use crate::policy::spec::{Globs, LabelSelector, Requirement};
 
 /// A policy, and what it writes.
 struct Layer<'w> {
@@ -105,22 +105,42 @@ pub(super) fn covers(wide: &str, narrow: &str) -> bool {
     wide == narrow || prefix.is_some_and(|prefix| narrow.starts_with(prefix))
 }
 
-/// Whether two policies may take one pod: not where what they include has nothing in common.
+/// Whether there may be a name that both globs match: what stands before their first and behind their last wildcard has to agree.
+fn meet(a: &str, b: &str) -> bool {
+    let wild = ['*', '?'];
+    if !a.contains(wild) {
+        return glob_matches(b, a);
+    }
+    if !b.contains(wild) {
+        return glob_matches(a, b);
+    }
+    let ends = |glob: &'_ str| (glob.find(wild).unwrap_or(0), glob.rfind(wild).map_or(0, |at| at + 1));
+    let ((a_start, a_end), (b_start, b_end)) = (ends(a), ends(b));
+    let (head, other_head) = (&a[..a_start], &b[..b_start]);
+    let (tail, other_tail) = (&a[a_end..], &b[b_end..]);
+    (head.starts_with(other_head) || other_head.starts_with(head))
+        && (tail.ends_with(other_tail) || other_tail.ends_with(tail))
+}
+
+/// Whether some name may be included by both, and excluded by none.
+fn namespaces_meet(a: &Globs, b: &Globs) -> bool {
+    let all = vec!["*".to_owned()];
+    let excluded = |glob: &String| a.exclude.iter().chain(&b.exclude).flatten().any(|other| covers(other, glob));
+    let left = |globs: &Globs| -> Vec<String> {
+        globs.include.as_ref().unwrap_or(&all).iter().filter(|glob| !excluded(glob)).cloned().collect()
+    };
+    any_meet(&left(a), &left(b))
+}
+
+fn any_meet(a: &[String], b: &[String]) -> bool {
+    a.iter().any(|one| b.iter().any(|other| meet(one, other)))
+}
+
+/// Whether two policies may take one pod: not where what they take has nothing in common.
 fn may_meet(a: &Written, b: &Written) -> bool {
     let [a, b] = [a, b].map(|w| &w.policy.spec.r#match);
-    let apart = |a: &[String], b: &[String]| {
-        let plain = |list: &[String]| list.iter().all(|glob| !glob.contains(['*', '?']));
-        if plain(a) {
-            !a.iter().any(|name| b.iter().any(|glob| glob_matches(glob, name)))
-        } else {
-            plain(b) && !b.iter().any(|name| a.iter().any(|glob| glob_matches(glob, name)))
-        }
-    };
-    let namespaces = match (&a.namespaces.include, &b.namespaces.include) {
-        (Some(a), Some(b)) => !apart(a, b),
-        _ => true,
-    };
-    let templates = a.templates.is_empty() || b.templates.is_empty() || !apart(&a.templates, &b.templates);
+    let namespaces = namespaces_meet(&a.namespaces, &b.namespaces);
+    let templates = a.templates.is_empty() || b.templates.is_empty() || any_meet(&a.templates, &b.templates);
     let labels = |a: &Option<LabelSelector>, b: &Option<LabelSelector>| match (a, b) {
         (Some(a), Some(b)) => {
             let both = LabelSelector {

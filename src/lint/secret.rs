@@ -1,8 +1,13 @@
 //! What looks like a secret: by its name, or by a form that issuers of tokens document.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::RegexSet;
+use serde_json::json;
+
+use crate::json::Json;
+use crate::policy::expr::{Expression, Scope, Workflow};
 
 /// Forms of tokens, each with what it is. All start with letters of their own, so that ordinary texts are not taken for one.
 const FORMS: &[(&str, &str)] = &[
@@ -25,6 +30,20 @@ static SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(FORMS.it
 pub(super) fn looks_like(text: &str) -> Option<&'static str> {
     let first = SET.as_ref()?.matches(text).into_iter().next()?;
     FORMS.get(first).map(|(_, what)| *what)
+}
+
+/// A text without what its URLs say of users: `https://me:hunter2@host` -> `https://host`.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority = part.split(char::is_whitespace).next().unwrap_or_default();
+        // The last one: a password that is not encoded may hold more of them.
+        let userinfo = authority.rfind('@').map_or(0, |at| at + 1);
+        shown.push_str("://");
+        shown.push_str(&part[userinfo..]);
+    }
+    shown
 }
 
 /// Words in the name of a variable or parameter that holds a secret.
@@ -58,6 +77,23 @@ fn words(name: &str) -> Vec<String> {
         lower = c.is_ascii_lowercase();
     }
     words
+}
+
+/// The secret on which the value of an expression depends: another secret gives another value. One that only asks for it does not.
+pub(super) fn shown_by(source: &str) -> Option<String> {
+    let expression = Expression::compile(source).ok()?;
+    let references = expression.references();
+    let carried = || references.parameters.iter().chain(&references.inputs);
+    let name = carried().find(|name| names_one(name))?;
+    let pod = json!({"metadata": {"labels": {}, "annotations": {}}});
+    let pod = Json::from(&pod);
+    let with = |secret: &str| {
+        let values: BTreeMap<String, String> = carried().map(|name| (name.clone(), secret.to_owned())).collect();
+        let workflow = Workflow { parameters: &values, ..Workflow::default() };
+        expression.text(&Scope { workflow, inputs: &values, ..Scope::of_pod(&pod) })
+    };
+    let (one, other) = (with("0123456789"), with("abcdefghij"));
+    (one.is_err() || one != other).then(|| name.clone())
 }
 
 /// Whether a variable holds headers that OTLP exporters send.
@@ -107,5 +143,33 @@ mod tests {
         }
         assert!(has_credential("x-honeycomb-team=abc") && has_credential("Authorization=Basic abc"));
         assert!(!has_credential("x-tenant=build,x-empty-key="));
+    }
+
+    #[test]
+    fn urls_lose_their_users() {
+        for (text, shown) in [
+            ("`http://u:p@c:1` is no endpoint", "`http://c:1` is no endpoint"),
+            ("https://u:p@ss@c/x and http://t@d", "https://c/x and http://d"),
+            ("http://c:4317/v1 is mailed to a@b", "http://c:4317/v1 is mailed to a@b"),
+            ("a@b", "a@b"),
+        ] {
+            assert_eq!(without_userinfo(text), shown);
+        }
+    }
+
+    #[test]
+    fn expressions_show_a_secret_where_their_value_depends_on_it() {
+        for source in [
+            "workflow.parameters.?api_token.orValue('')",
+            "inputs['db-password'].substring(0, 4)",
+            "has(inputs.token) ? 'key ' + inputs.token : ''",
+            "pod.metadata.labels.a + inputs.token",
+        ] {
+            assert!(shown_by(source).is_some(), "{source}");
+        }
+        for source in ["has(inputs.token) ? 'yes' : 'no'", "inputs.token == '' ? 'no' : 'yes'", "inputs.pr", "inputs."]
+        {
+            assert_eq!(shown_by(source), None, "{source}");
+        }
     }
 }

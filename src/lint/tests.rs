@@ -4,6 +4,9 @@ use super::{Report, Severity, lint, rule};
 use crate::policy::compile::Rules;
 use crate::policy::load::{EMBEDDED, PolicyFile};
 
+/// What is marked, and what comments allow.
+mod places;
+
 const HEAD: &str = "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n";
 
 fn of(text: &str) -> Report {
@@ -75,6 +78,19 @@ fn what_does_not_load_is_told_with_its_place_and_the_rest_is_looked_at_all_the_s
 }
 
 #[test]
+fn no_message_shows_the_user_of_a_url() {
+    let url = format!("http://me:hunter2{}c:4317", "@");
+    for spec in [
+        format!("  otlp: {{endpoint: \"{url}\"}}\n"),
+        format!("  env: {{set: [{{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: \"{url}\"}}], scope: \"{url}\"}}\n"),
+        format!("  env: {{set: [{{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: \"{url}\"}}]}}\n"),
+    ] {
+        let findings = of(&format!("{HEAD}{spec}")).findings;
+        assert!(!findings.is_empty() && !format!("{findings:?}").contains("hunter2"), "{findings:?}");
+    }
+}
+
+#[test]
 fn namespaces_that_cannot_be_are_unreachable() {
     for (namespaces, line) in [
         ("{include: []}", 5),
@@ -116,6 +132,70 @@ fn selectors_that_contradict_themselves_are_unreachable() {
     let no_argo = requirement("workflows.argoproj.io/workflow", "DoesNotExist", "");
     let told = ids(&format!("  match: {{podSelector: {{matchExpressions: [{no_argo}]}}}}\n"));
     assert_eq!(told, [("unreachable-policy", 5)]);
+}
+
+#[test]
+fn a_pod_is_not_completed_when_it_is_admitted() {
+    const COMPLETED: &str = "workflows.argoproj.io/completed";
+    let unreachable = |selector: &str| ids(&format!("  match: {{podSelector: {selector}}}\n"));
+    assert_eq!(unreachable(&format!("{{matchLabels: {{{COMPLETED}: \"true\"}}}}")), [("unreachable-policy", 5)]);
+    assert_eq!(unreachable(&format!("{{matchLabels: {{{COMPLETED}: \"false\"}}}}")), [("match-all", 5)]);
+    let requirement = |operator: &str, values: &str| {
+        unreachable(&format!("{{matchExpressions: [{{key: {COMPLETED}, operator: {operator}{values}}}]}}"))
+    };
+    let (wrong, right) = (", values: [\"true\"]", ", values: [\"true\", \"false\"]");
+    for (operator, values, told) in [
+        ("In", wrong, "unreachable-policy"),
+        ("In", right, "match-all"),
+        ("NotIn", wrong, "match-all"),
+        ("NotIn", right, "unreachable-policy"),
+        ("Exists", "", "match-all"),
+        ("DoesNotExist", "", "unreachable-policy"),
+    ] {
+        assert_eq!(requirement(operator, values), [(told, 5)], "{operator}{values}");
+    }
+}
+
+#[test]
+fn containers_that_are_never_injected_are_told() {
+    let told = |globs: &str| ids(&format!("  containers: {globs}\n  match: {{templates: [x]}}\n"));
+    for globs in [
+        "{include: [wait]}",
+        "{include: [init, \"artifact-plugin-*\"]}",
+        "{exclude: [\"*\"]}",
+        "{include: [\"a*\"], exclude: [a*]}",
+        "{include: []}",
+    ] {
+        assert_eq!(told(globs), [("unreachable-policy", 5)], "{globs}");
+    }
+    for globs in
+        ["{include: [wait, main]}", "{include: [\"wait*\"]}", "{exclude: [wait]}", "{exclude: [\"?*x\"]}", "{}"]
+    {
+        assert_eq!(told(globs), [], "{globs}");
+    }
+}
+
+#[test]
+fn what_leaves_nothing_out_matches_all() {
+    for spec in [
+        "{when: [\"true\"]}",
+        "{when: [\"pod.kind == 'Pod'\", \"1 > 0 || true\"]}",
+        "{namespaces: {include: [\"?*\"]}}",
+        "{namespaces: {include: [\"**\"], exclude: [NO_SUCH]}, templates: [\"*\"]}",
+        "{podSelector: {matchExpressions: [{key: workflows.argoproj.io/workflow, operator: Exists}]}}",
+    ] {
+        assert_eq!(ids(&format!("  match: {spec}\n")), [("match-all", 5)], "{spec}");
+    }
+    for spec in [
+        "{when: [\"true\", \"template == 'a'\"]}",
+        "{when: [\"has(pod.metadata.labels.a)\"]}",
+        "{namespaces: {include: [\"??*\"]}}",
+        "{namespaces: {exclude: [a]}}",
+        "{templates: [\"?*\"]}",
+        "{namespaceSelector: {matchExpressions: [{key: workflows.argoproj.io/workflow, operator: Exists}]}}",
+    ] {
+        assert_eq!(ids(&format!("  match: {spec}\n")), [], "{spec}");
+    }
 }
 
 fn two(first: &str, second: &str) -> Vec<&'static str> {
@@ -160,6 +240,22 @@ fn equal_priorities_matter_where_both_may_match_and_differ() {
     assert_eq!(two(&at("x", "a"), &at("\"x*\"", "b")), ["equal-priority"]);
     assert!(two(&at("x", "a"), &at("z", "b")).is_empty());
     assert!(two(&at("\"z*\"", "a"), &at("x", "b")).is_empty());
+    assert!(two(&at("\"a*\"", "a"), &at("\"b*\", \"c?\"", "b")).is_empty());
+    assert!(two(&at("\"*-a\"", "a"), &at("\"*-b\"", "b")).is_empty());
+    assert_eq!(two(&at("\"ab*\"", "a"), &at("\"a*\"", "b")), ["equal-priority"]);
+    assert_eq!(two(&at("\"a*\"", "a"), &at("\"*b\"", "b")), ["equal-priority"]);
+    let within =
+        |globs: &str, environment: &str| format!("{{match: {{namespaces: {globs}}}, environment: {environment}}}");
+    for (a, b, meets) in [
+        ("{include: [\"ci-*\"]}", "{exclude: [\"ci-*\"]}", false),
+        ("{include: [\"ci-a\", \"ci-b*\"]}", "{exclude: [\"ci-*\"]}", false),
+        ("{include: [\"ci-*\", x]}", "{exclude: [\"ci-*\"]}", true),
+        ("{include: [\"ci-*\"]}", "{exclude: [\"ci-x*\"]}", true),
+        ("{include: [\"ci-*\"]}", "{include: [\"cd-*\"]}", false),
+    ] {
+        let told = two(&within(a, "a"), &within(b, "b"));
+        assert_eq!(told.contains(&"equal-priority"), meets, "{a} {b}");
+    }
     let labelled =
         |value: &str| format!("{{match: {{podSelector: {{matchLabels: {{tier: {value}}}}}}}, environment: {value}}}");
     assert!(two(&labelled("gold"), &labelled("silver")).is_empty());
@@ -178,6 +274,20 @@ fn values_are_looked_at() {
         ("  correlation: {a: {from: [{env: GITHUB_TOKEN}]}}\n", vec![("secret", 6)]),
         ("  correlation: {a: {from: [{parameter: apiKey}]}}\n", vec![("secret", 6)]),
         ("  correlation: {a: {from: [{cel: \"pod.metadata.labels.x\"}]}}\n", vec![("unguarded-key", 6)]),
+        ("  correlation: {a: {from: [{cel: \"workflow.parameters.?api_token.orValue('')\"}]}}\n", vec![("secret", 6)]),
+        ("  correlation: {a: {from: [{cel: \"has(inputs.token) ? 'yes' : 'no'\"}]}}\n", vec![]),
+        ("  env: {preset: none, scope: container}\n", vec![]),
+        ("  env: {preset: none, scope: container, set: [{name: OTEL_SERVICE_NAME, value: a}]}\n", vec![]),
+        (
+            "  env: {preset: none, scope: container, set: [{name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: \"http://c.d:1\"}]}\n",
+            vec![("container-scope", 6)],
+        ),
+        ("  env: {set: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: \"http://c:4317\"}]}\n", vec![("bare-host", 6)]),
+        ("  env: {set: [{name: OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, value: \"c:4317\"}]}\n", vec![("bare-host", 6)]),
+        ("  env: {set: [{name: OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, value: \"http://c.d\"}]}\n", vec![]),
+        ("  env: {set: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: \"http://$HOST:1\"}]}\n", vec![]),
+        ("  otlp: {protocol: grpc}\n", vec![("bare-host", 6)]),
+        ("  otlp: {}\n", vec![]),
         ("  env: {set: [{name: OTEL_EXPORTER_OTLP_TRACES_HEADERS, value: \"tenant=a\"}]}\n", vec![]),
         ("  env: {set: [{name: OTEL_X_TOKEN, value: abc}]}\n", vec![("secret", 6)]),
         ("  otlp: {endpoint: \"http://[::1]:4317\"}\n", vec![]),
@@ -207,32 +317,6 @@ fn webhooks_of_ours_that_fail_closed_are_told() {
                 - name: pods.stepspan.dev\n  failurePolicy: Fail\n- name: workflows.stepspan.dev\n  failurePolicy: Ignore\n\
                 - name: someone.else\n  failurePolicy: Fail\n- name: x.stepspan.dev\n";
     assert_eq!(found(text), [("fail-closed", 6), ("fail-closed", 11)]);
-}
-
-#[test]
-fn comments_allow_what_stands_at_or_below_their_line() {
-    let allowed = |text: &str| (found(text), of(text).allowed);
-    let body = "  match: {}\n  otlp:\n    endpoint: http://c:4317\n";
-    let at_spec = "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\n# stepspan-lint: allow(match-all, bare-host) meant\n\n# more\nspec:\n";
-    assert_eq!(allowed(&format!("{at_spec}{body}")), (vec![], 2));
-    let behind = body.replace("4317\n", "4317  # stepspan-lint: allow(bare-host) meant\n");
-    assert_eq!(allowed(&format!("{HEAD}{behind}")), (vec![("match-all", 5)], 1));
-    for (comment, told) in [
-        ("allow(bare-hosts) meant", "did you mean `bare-host`?"),
-        ("allow(bare-host)", "say behind the bracket why it is meant"),
-        ("permit", "allow(match-all) why that is meant"),
-        ("allow(allow-comment) no", "`stepspan lint --rules` lists them"),
-    ] {
-        let report = of(&format!("{HEAD}  # stepspan-lint: {comment}\n{body}"));
-        let hint = report.findings.iter().find(|f| f.rule.id == "allow-comment").and_then(|f| f.hint.clone());
-        assert!(hint.is_some_and(|hint| hint.contains(told)) || told.contains("--rules"), "{comment}");
-        assert_eq!(report.allowed, 0);
-    }
-    // In a text it is none.
-    assert!(
-        found(&format!("{HEAD}  annotations: {{a: \"# stepspan-lint: allow(match-all) no\"}}\n"))
-            .contains(&("match-all", 4))
-    );
 }
 
 #[test]

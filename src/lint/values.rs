@@ -126,13 +126,13 @@ fn secrets(spec: &Spec, found: &mut Found<'_>) {
         for (i, source) in correlation.from.iter().flatten().enumerate() {
             match source {
                 Source::Value(text) => plain.push((format!("{at}.from[{i}].value"), text.clone())),
-                Source::Env(name) | Source::Parameter(name) | Source::Input(name) if secret::names_one(name) => {
+                source => {
+                    let Some(name) = shows(source) else { continue };
                     let message = format!(
                         "`{name}` is the name of a secret: its value would stand in spans, and in labels or annotations"
                     );
                     found.add(&SECRET, &format!("{at}.from[{i}]"), message, "take a value that everyone may see");
                 }
-                _ => {}
             }
         }
     }
@@ -145,5 +145,16 @@ fn secrets(spec: &Spec, found: &mut Found<'_>) {
                 "policies hold no secrets; revoke it if it is one",
             );
         }
+    }
+}
+
+/// The secret, by its name, that would be the value of a source.
+fn shows(source: &Source) -> Option<String> {
+    match source {
+        Source::Env(name) | Source::Parameter(name) | Source::Input(name) => {
+            secret::names_one(name).then(|| name.clone())
+        }
+        Source::Cel(text) => secret::shown_by(text),
+        _ => None,
     }
 }

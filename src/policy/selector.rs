@@ -52,7 +52,8 @@ pub fn selects_namespace(selector: &LabelSelector, name: &str, labels: &BTreeMap
     })
 }
 
-fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
+/// Whether a label's value, or that there is none, meets a requirement.
+pub fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
     let among = || value.is_some_and(|v| requirement.values.iter().any(|w| w == v));
     match requirement.operator {
         Operator::In => among(),

@@ -1,11 +1,12 @@
 //! Which look-ups of an expression fail on a pod that has not the key: nothing beside them in the expression has asked for it.
 //!
-//! `&&` and `||` do not care for order (an error on one side is no error where the other decides), so a guard counts on either side.
+//! `&&` and `||` do not care for order (an error on one side is no error where the other decides), so a guard counts on either side, and
+//! a look-up counts only where the expression comes to nothing without the key.
 
 use std::collections::BTreeSet;
 
 use super::possible;
-use super::shape::Entry;
+use super::shape::{Entry, Shape};
 use crate::policy::expr::eval::{is_plain_name, path};
 use crate::policy::expr::tree::{Function, Node, Operator, Pair};
 
@@ -16,6 +17,7 @@ type Present = BTreeSet<String>;
 pub(in crate::policy::expr) fn unguarded(root: &Node) -> Vec<(String, String)> {
     let mut found = Vec::new();
     visit(root, &Present::new(), &mut found);
+    found.retain(|(at, _)| possible::needs(root, at));
     found
 }
 
@@ -62,13 +64,21 @@ fn missing(pair: &Pair, whole: &Node, present: &Present) -> Option<(String, Stri
     }
     let map = possible::map_of(&pair.left)?;
     let (at, of) = (path(whole), path(&pair.left));
-    if !matches!(map.entry(key), Entry::Maybe(_)) || present.contains(&at) {
+    let Entry::Maybe(shape) = map.entry(key) else { return None };
+    if present.contains(&at) {
         return None;
     }
+    let other = match shape {
+        Shape::Text(_) | Shape::Exactly(_) | Shape::Anything => "''",
+        Shape::Int => "0",
+        Shape::Bool => "false",
+        Shape::Map(_) => "{}",
+        Shape::List(_) => "[]",
+    };
     let instead = if is_plain_name(key) {
-        format!("write has({at}) && ..., or {of}.?{key}.orValue('')")
+        format!("write has({at}) && ..., or {of}.?{key}.orValue({other})")
     } else {
-        format!("write '{key}' in {of} && ..., or {of}[?'{key}'].orValue('')")
+        format!("write '{key}' in {of} && ..., or {of}[?'{key}'].orValue({other})")
     };
     Some((at, instead))
 }
@@ -108,6 +118,6 @@ fn implied(condition: &Node, value: bool) -> Present {
 }
 
 /// As [`path`] writes a look-up of `key` on `of`.
-fn place(of: &Node, key: &str) -> String {
+pub(super) fn place(of: &Node, key: &str) -> String {
     if is_plain_name(key) { format!("{}.{key}", path(of)) } else { format!("{}['{key}']", path(of)) }
 }

@@ -7,6 +7,7 @@
 mod guards;
 mod possible;
 mod shape;
+mod value;
 
 pub(super) use guards::unguarded;
 pub(super) use possible::never_true;

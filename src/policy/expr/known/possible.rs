@@ -1,6 +1,8 @@
 //! Whether a condition can be true on any pod of Argo: an evaluation on what is known of all of them at once.
 
+use super::guards::place;
 use super::shape::{self, Entry, Form, Map, Shape};
+use super::value::{Is, Truth, Type, constants};
 use crate::policy::expr::eval::path;
 use crate::policy::expr::tree::{Function, LoopKind, Node, Operator, Pair};
 
@@ -15,107 +17,20 @@ pub(in crate::policy::expr) fn never_true(root: &Node) -> Option<String> {
     (!found.truth().yes).then(|| look.no.unwrap_or_else(no_condition))
 }
 
+/// Whether an expression comes to nothing on every pod that has not what is at `place`: it fails there, or is not true.
+pub(super) fn needs(root: &Node, place: &str) -> bool {
+    match (Look { absent: Some(place.to_owned()), ..Look::default() }).node(root) {
+        Is::Fails => true,
+        Is::Condition(truth) => !truth.yes,
+        _ => false,
+    }
+}
+
 /// The known map that a node is.
 pub(super) fn map_of(node: &Node) -> Option<Map> {
     match Look::default().node(node) {
         Is::Shape(Shape::Map(map)) => Some(map),
         _ => None,
-    }
-}
-
-/// What is known of the value of a node.
-#[derive(Debug, Clone, PartialEq)]
-enum Is {
-    Shape(Shape),
-    /// A literal.
-    Null,
-    Int(i64),
-    Double(f64),
-    Text(String),
-    /// A number of either kind.
-    Number,
-    /// A literal list.
-    List(Vec<Is>),
-    /// Some list, some map.
-    AnyList,
-    AnyMap,
-    /// An optional that has this, or nothing.
-    Optional(Shape),
-    Condition(Truth),
-    /// The evaluation fails on every pod.
-    Fails,
-}
-
-/// What a condition may come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Truth {
-    yes: bool,
-    no: bool,
-}
-
-impl Truth {
-    const ANY: Self = Self { yes: true, no: true };
-    const YES: Self = Self { yes: true, no: false };
-    const NO: Self = Self { yes: false, no: true };
-    const NEITHER: Self = Self { yes: false, no: false };
-}
-
-/// Types that are never equal to each other and can't be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Null,
-    Bool,
-    Number,
-    Text,
-    List,
-    Map,
-}
-
-impl Type {
-    fn noun(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool => "true or false",
-            Self::Number => "a number",
-            Self::Text => "a text",
-            Self::List => "a list",
-            Self::Map => "a map",
-        }
-    }
-}
-
-impl Is {
-    fn truth(&self) -> Truth {
-        match self {
-            Self::Condition(truth) => *truth,
-            Self::Shape(Shape::Anything | Shape::Bool) => Truth::ANY,
-            _ => Truth::NEITHER,
-        }
-    }
-
-    fn kind(&self) -> Option<Type> {
-        Some(match self {
-            Self::Shape(Shape::Anything) | Self::Optional(_) | Self::Fails => return None,
-            Self::Shape(Shape::Text(_) | Shape::Exactly(_)) | Self::Text(_) => Type::Text,
-            Self::Shape(Shape::Int) | Self::Int(_) | Self::Double(_) | Self::Number => Type::Number,
-            Self::Shape(Shape::Bool) | Self::Condition(_) => Type::Bool,
-            Self::Shape(Shape::Map(_)) | Self::AnyMap => Type::Map,
-            Self::Shape(Shape::List(_)) | Self::List(_) | Self::AnyList => Type::List,
-            Self::Null => Type::Null,
-        })
-    }
-
-    /// The text, where it is one known in full.
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Shape(Shape::Exactly(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn form(&self) -> Form {
-        if let Self::Shape(Shape::Text(form)) = self { *form } else { Form::Free }
     }
 }
 
@@ -128,6 +43,8 @@ struct Look {
     no: Option<String>,
     /// The same, why it always is: what counts below a `!`.
     yes: Option<String>,
+    /// A place at which the pods that are looked at have nothing.
+    absent: Option<String>,
 }
 
 impl Look {
@@ -179,7 +96,10 @@ impl Look {
             Node::Index(pair) => self.index(pair, node),
             Node::Has(of, field) => self.has(of, field),
             Node::List(elements) if elements.iter().any(|(_, optional)| *optional) => Is::AnyList,
-            Node::List(elements) => Is::List(elements.iter().map(|(element, _)| self.node(element)).collect()),
+            Node::List(elements) => {
+                let elements: Vec<Is> = elements.iter().map(|(element, _)| self.node(element)).collect();
+                if elements.contains(&Is::Fails) { Is::Fails } else { Is::List(elements) }
+            }
             Node::Map(_) => Is::AnyMap,
             Node::Not(of) => self.opposite(|this| this.node(of)),
             Node::Negate(_) => Is::Number,
@@ -194,10 +114,14 @@ impl Look {
             Node::Conditional(parts) => self.undecided(|this| this.conditional(parts)),
             Node::Binary(operator, pair) => self.binary(*operator, pair),
             Node::Call(function, arguments) => self.call(*function, arguments),
-            Node::Matches(of, _) => match self.node(of).kind() {
-                Some(Type::Text) | None => Is::Condition(Truth::ANY),
-                Some(kind) => self.fails(format!("`matches` looks at texts, `{}` is {}", path(of), kind.noun())),
+            Node::Matches(of, _) => match self.node(of) {
+                Is::Fails => Is::Fails,
+                found => match found.kind() {
+                    Some(Type::Text) | None => Is::Condition(Truth::ANY),
+                    Some(kind) => self.fails(format!("`matches` looks at texts, `{}` is {}", path(of), kind.noun())),
+                },
             },
+            Node::Loop(of) if self.node(&of.range) == Is::Fails => Is::Fails,
             Node::Loop(of) => match of.kind {
                 LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => Is::Condition(Truth::ANY),
                 LoopKind::Filter | LoopKind::Map => Is::AnyList,
@@ -215,7 +139,8 @@ impl Look {
                 let (yes, no) = (self.node(yes), self.node(no));
                 let (a, b) = (yes.truth(), no.truth());
                 match (yes.kind(), no.kind()) {
-                    _ if yes == no => yes,
+                    _ if yes == no || no == Is::Fails => yes,
+                    _ if yes == Is::Fails => no,
                     (Some(Type::Bool), Some(Type::Bool)) => {
                         Is::Condition(Truth { yes: a.yes || b.yes, no: a.no || b.no })
                     }
@@ -225,7 +150,14 @@ impl Look {
         }
     }
 
+    fn is_absent(&self, place: impl Fn() -> String) -> bool {
+        self.absent.as_ref().is_some_and(|absent| *absent == place())
+    }
+
     fn index(&mut self, pair: &Pair, whole: &Node) -> Is {
+        if self.is_absent(|| path(whole)) {
+            return Is::Fails;
+        }
         let of = self.node(&pair.left);
         let key = self.node(&pair.right);
         let entry = match (&of, &key) {
@@ -244,13 +176,16 @@ impl Look {
 
     fn has(&mut self, of: &Node, field: &str) -> Is {
         match self.node(of) {
-            Is::Shape(Shape::Map(map)) => self.presence(map.entry(field), || format!("{}.{field}", path(of))),
+            Is::Shape(Shape::Map(map)) => self.presence(map.entry(field), || place(of, field)),
             Is::Fails => Is::Fails,
             _ => Is::Condition(Truth::ANY),
         }
     }
 
     fn presence(&mut self, entry: Entry, at: impl Fn() -> String) -> Is {
+        if self.is_absent(&at) {
+            return Is::Condition(Truth::NO);
+        }
         match entry {
             Entry::Always(_) => self.always(format!("every pod of Argo has `{}`", at())),
             Entry::Never => self.never(format!("no pod of Argo has `{}` when it is admitted", at())),
@@ -270,7 +205,7 @@ impl Look {
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 match (left.kind(), right.kind()) {
                     (Some(a), Some(b)) if a != b => self.fails(differ(operator.symbol(), &pair.left, a, b)),
-                    _ => Is::Condition(Truth::ANY),
+                    _ => self.ordered(operator, &left, &right),
                 }
             }
             Operator::Add => match (left.kind(), right.kind()) {
@@ -283,11 +218,35 @@ impl Look {
         }
     }
 
+    /// `<` and its like: known where both sides are constants.
+    fn ordered(&mut self, operator: Operator, left: &Is, right: &Is) -> Is {
+        let Some(order) = constants(left, right) else { return Is::Condition(Truth::ANY) };
+        let holds = match operator {
+            Operator::Less => order.is_lt(),
+            Operator::LessOrEqual => order.is_le(),
+            Operator::Greater => order.is_gt(),
+            _ => order.is_ge(),
+        };
+        self.constant(holds, operator)
+    }
+
+    fn constant(&mut self, holds: bool, operator: Operator) -> Is {
+        let symbol = operator.symbol();
+        if holds {
+            self.always(format!("`{symbol}` compares two constants, and always holds"))
+        } else {
+            self.never(format!("`{symbol}` compares two constants, and never holds"))
+        }
+    }
+
     fn equal(&mut self, left: &Is, right: &Is, pair: &Pair) -> Is {
         if let (Some(a), Some(b)) = (left.kind(), right.kind())
             && a != b
         {
             return self.never(differ("==", &pair.left, a, b));
+        }
+        if let Some(order) = constants(left, right) {
+            return self.constant(order.is_eq(), Operator::Equal);
         }
         for (known, form, at) in [(left.text(), right.form(), &pair.right), (right.text(), left.form(), &pair.left)] {
             if let Some(text) = known.filter(|text| !form.takes(text)) {
@@ -304,9 +263,7 @@ impl Look {
     /// `left in right`.
     fn contained(&mut self, left: &Is, right: &Is, pair: &Pair) -> Is {
         match (left, right) {
-            (Is::Text(key), Is::Shape(Shape::Map(map))) => {
-                self.presence(map.entry(key), || format!("{}['{key}']", path(&pair.right)))
-            }
+            (Is::Text(key), Is::Shape(Shape::Map(map))) => self.presence(map.entry(key), || place(&pair.right, key)),
             (_, Is::List(elements)) => {
                 let mut aside = Self::default();
                 if elements.iter().any(|one| aside.equal(left, one, pair).truth().yes) {

@@ -7,6 +7,9 @@ use crate::argo::names;
 use crate::policy::expr::tree::Variable;
 use crate::policy::syntax;
 
+/// Label: whether Argo's controller is done with the pod (`LabelKeyCompleted`).
+const COMPLETED_LABEL: &str = "workflows.argoproj.io/completed";
+
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Shape {
@@ -119,9 +122,13 @@ impl Map {
             Self::Metadata => metadata(key),
             Self::PodLabels => match key {
                 names::WORKFLOW_LABEL => Entry::Always(Shape::Text(Form::Label)),
+                COMPLETED_LABEL => Entry::Always(Shape::Exactly("false")),
                 _ => Entry::Maybe(Shape::Text(Form::Label)),
             },
-            Self::PodAnnotations => Entry::Maybe(Shape::Text(Form::Free)),
+            Self::PodAnnotations => match key {
+                names::NODE_ID_ANNOTATION | names::NODE_NAME_ANNOTATION => Entry::Always(Shape::Text(Form::Free)),
+                _ => Entry::Maybe(Shape::Text(Form::Free)),
+            },
             Self::Owner => owner(key),
             Self::Spec => spec(key),
             Self::Workflow => workflow(key),

@@ -53,6 +53,14 @@ fn what_no_pod_of_argo_can_be_is_told_with_its_reason() {
         ("template", "it is a text, not a condition"),
         ("true ? pod.kind == 'Job' : true", "`pod.kind` is always \"Pod\", not \"Job\""),
         ("!(pod.kind == 'Pod' || template == 'a')", "`pod.kind` is always \"Pod\""),
+        ("1 == 2", "`==` compares two constants, and never holds"),
+        ("'a' == 'b' || true == false", "`==` compares two constants, and never holds"),
+        ("template == 'a' && 2 > 3", "`>` compares two constants, and never holds"),
+        ("!(1.5 < 2.5)", "`<` compares two constants, and always holds"),
+        (
+            "pod.metadata.labels['workflows.argoproj.io/completed'] == 'true'",
+            "`pod.metadata.labels['workflows.argoproj.io/completed']` is always \"false\", not \"true\"",
+        ),
     ] {
         assert_eq!(why(source).as_deref(), Some(reason), "{source}");
     }
@@ -62,6 +70,9 @@ fn what_no_pod_of_argo_can_be_is_told_with_its_reason() {
 fn what_may_be_is_not_told() {
     for source in [
         "true",
+        "1 == 1 || 1 == 2",
+        "1 < 2",
+        "pod.metadata.labels['workflows.argoproj.io/completed'] != 'true'",
         "!('tier' in pod.metadata.labels) || pod.metadata.labels.tier != 'system'",
         "pod.metadata.labels.?tier.orValue('') == 'gold'",
         "pod.kind == 'Job' || template == 'build'",
@@ -88,7 +99,8 @@ fn a_look_up_needs_a_guard_on_either_side() {
         ("pod.metadata.labels.tier == 'gold' && has(pod.metadata.labels.tier)", vec![]),
         ("!('tier' in pod.metadata.labels) || pod.metadata.labels.tier != 'system'", vec![]),
         ("'tier' in pod.metadata.labels || pod.metadata.labels.tier != 'system'", vec!["pod.metadata.labels.tier"]),
-        ("has(inputs.a) ? inputs.a == 'x' : inputs.b == 'y'", vec!["inputs.b"]),
+        ("has(inputs.a) ? inputs.a == 'x' : inputs.b == 'y'", vec![]),
+        ("has(inputs.a) ? template == 'x' : inputs.a == 'y'", vec!["inputs.a"]),
         ("pod.metadata.labels.?tier.orValue('') == 'gold'", vec![]),
         ("pod.metadata.labels.?tier.hasValue() && pod.metadata.labels.tier == 'gold'", vec![]),
         ("pod.metadata.labels['workflows.argoproj.io/workflow'] == 'a'", vec![]),
@@ -98,11 +110,42 @@ fn a_look_up_needs_a_guard_on_either_side() {
         ("(has(inputs.a) || has(inputs.b)) && inputs.a == 'x'", vec!["inputs.a"]),
         ("!(!has(inputs.a) || inputs.a == 'x')", vec![]),
         ("pod.spec.containers[0].image == 'x'", vec![]),
+        // The other side decides.
+        ("pod.metadata.labels.tier == 'a' || namespaceName == 'ci'", vec![]),
+        ("pod.metadata.labels.tier == 'a' || true", vec![]),
+        ("!(pod.metadata.labels.tier == 'a' && namespaceName == 'ci')", vec![]),
+        ("namespaceName == 'ci' ? pod.metadata.labels.tier == 'a' : true", vec![]),
+        ("(pod.metadata.labels.tier == 'a' || template == 'b') && has(inputs.a)", vec![]),
+        ("(pod.metadata.labels.tier == 'a' || template == 'b') && inputs.a == 'x'", vec!["inputs.a"]),
+        ("pod.metadata.labels.tier == 'a' || has(pod.metadata.labels.tier)", vec!["pod.metadata.labels.tier"]),
+        ("pod.metadata.labels.tier == 'a' || pod.kind == 'Job'", vec!["pod.metadata.labels.tier"]),
+        ("namespaceName == 'ci' ? pod.metadata.labels.tier == 'a' : false", vec!["pod.metadata.labels.tier"]),
+        ("pod.metadata.labels.tier.matches('^a')", vec!["pod.metadata.labels.tier"]),
+        ("pod.metadata.labels.tier in ['a', 'b']", vec!["pod.metadata.labels.tier"]),
+        ("template in [pod.metadata.labels.tier]", vec!["pod.metadata.labels.tier"]),
+        ("pod.spec.initContainers.exists(c, c.name == 'x')", vec!["pod.spec.initContainers"]),
+        // On every pod of a step.
+        ("pod.metadata.labels['workflows.argoproj.io/completed'] == 'false'", vec![]),
+        ("pod.metadata.annotations['workflows.argoproj.io/node-id'] != ''", vec![]),
+        ("pod.metadata.annotations['workflows.argoproj.io/node-name'].startsWith('a')", vec![]),
     ] {
         assert_eq!(places(source), expected, "{source}");
     }
-    let advice = &Expression::compile("inputs.a == ''").unwrap().unguarded()[0].1;
-    assert_eq!(advice, "write has(inputs.a) && ..., or inputs.?a.orValue('')");
+    for (source, advice) in [
+        ("inputs.a == ''", "write has(inputs.a) && ..., or inputs.?a.orValue('')"),
+        ("pod.spec.hostNetwork", "write has(pod.spec.hostNetwork) && ..., or pod.spec.?hostNetwork.orValue(false)"),
+        ("pod.spec.priority > 3", "write has(pod.spec.priority) && ..., or pod.spec.?priority.orValue(0)"),
+        (
+            "size(pod.spec.initContainers) > 0",
+            "write has(pod.spec.initContainers) && ..., or pod.spec.?initContainers.orValue([])",
+        ),
+        (
+            "'disk' in pod.spec.nodeSelector",
+            "write has(pod.spec.nodeSelector) && ..., or pod.spec.?nodeSelector.orValue({})",
+        ),
+    ] {
+        assert_eq!(Expression::compile(source).unwrap().unguarded()[0].1, advice, "{source}");
+    }
 }
 
 /// Pods as a real API server showed them to the webhook.
@@ -124,7 +167,7 @@ fn recorded() -> Vec<(String, Value)> {
 }
 
 /// Evaluates on every recorded pod that is a step.
-fn on_recorded(expression: &Expression, pods: &[(String, Value)], check: impl Fn(Result<bool, EvalError>)) {
+fn on_recorded(expression: &Expression, pods: &[(String, Value)], mut check: impl FnMut(Result<bool, EvalError>)) {
     let labels = BTreeMap::from([("team".to_owned(), "build".to_owned())]);
     for (namespace, pod) in pods {
         let raw = Json::from(pod);
@@ -210,14 +253,19 @@ proptest! {
     }
 
     #[test]
-    fn what_is_guarded_lacks_no_key_on_a_recorded_pod(source in expressions()) {
+    fn no_recorded_pod_is_taken_that_lacks_a_key_which_is_told(source in expressions()) {
         thread_local!(static PODS: Vec<(String, Value)> = recorded());
         let Ok(expression) = Expression::compile(&source) else { return Ok(()) };
-        // A look-up that never succeeds is told by the other answer.
-        let impossible = source.contains("pod.status.") || source.contains("pod.metadata.uid");
-        if expression.unguarded().is_empty() && !impossible {
-            let lacks = |found: &Result<bool, EvalError>| matches!(found, Err(EvalError::NoSuchKey { .. }));
-            PODS.with(|pods| on_recorded(&expression, pods, |found| assert!(!lacks(&found), "{source}: {found:?}")));
+        for (place, _) in expression.unguarded() {
+            let there = Expression::compile(&format!("{place} == {place}")).unwrap();
+            PODS.with(|pods| {
+                let mut lacks = Vec::new();
+                on_recorded(&there, pods, |found| lacks.push(found.is_err()));
+                let mut lacks = lacks.into_iter();
+                on_recorded(&expression, pods, |found| {
+                    assert!(lacks.next() == Some(false) || found != Ok(true), "{source}: {place}");
+                });
+            });
         }
     }
 }
