@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::{counted, test, written};
-use crate::suite::load;
+use crate::source::files;
+use crate::suite::load::{self, Expects};
+use crate::suite::run as suite_run;
 use crate::suite::scaffold::{Scaffold, relative, scaffold};
 
 /// Make a first policy and its first tests for Workflows
@@ -18,7 +20,7 @@ use crate::suite::scaffold::{Scaffold, relative, scaffold};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 written; 2 bad input, or a file is there already.")]
 pub(super) struct Args {
-    /// Workflow, WorkflowTemplate, ClusterWorkflowTemplate or CronWorkflow; several may refer to each other
+    /// Workflow, WorkflowTemplate, ClusterWorkflowTemplate or CronWorkflow; several may refer to each other. A folder stands for the files below it, - for stdin
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     from: Vec<PathBuf>,
     /// Where to write; made if it is not there
@@ -26,28 +28,94 @@ pub(super) struct Args {
     into: PathBuf,
 }
 
-/// Writes both files.
+/// What is read from stdin is kept under this name, for the cases to refer to.
+const KEPT: &str = "workflow.yaml";
+
+/// A file that is read: its path, and its text where it came by stdin.
+struct Source {
+    path: PathBuf,
+    text: Option<String>,
+}
+
+/// Writes all files.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let [policy, suite] = ["policy.yaml", crate::source::files::SUITE].map(|name| args.into.join(name));
-    for path in [&policy, &suite] {
+    super::stdin_once(&args.from)?;
+    let [policy, suite, kept] = ["policy.yaml", files::SUITE, KEPT].map(|name| args.into.join(name));
+    let sources = sources(&args.from)?;
+    let stdin = sources.iter().find_map(|source| source.text.as_deref());
+    for path in [&policy, &suite].into_iter().chain(stdin.map(|_| &kept)) {
         if path.exists() {
             bail!("{} is there already\n  hint: name another folder with --into", path.display());
         }
     }
-    let known = args.from.iter().map(|file| Ok((file, load::manifests(file)?)));
-    let known: Vec<_> = known.collect::<Result<_, load::Mistake>>()?;
-    let files: Vec<_> = known
-        .into_iter()
-        .map(|(file, manifests)| Ok((beside(&args.into, file)?, manifests)))
-        .collect::<io::Result<_>>()?;
+    let read = |source: &Source| -> anyhow::Result<_> {
+        if let Some(text) = &source.text {
+            return Ok((KEPT.to_owned(), load::documents(&source.path, text.as_bytes())?));
+        }
+        let manifests = load::manifests(&source.path)?;
+        Ok((beside(&args.into, &source.path)?, manifests))
+    };
+    let manifests = sources.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let listed = || args.from.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-    let made = scaffold(&files).with_context(listed)?;
+    let mut made = scaffold(&manifests).with_context(listed)?;
     fs::create_dir_all(&args.into).with_context(|| format!("cannot make the folder {}", args.into.display()))?;
-    for (path, text) in [(&policy, &made.policy), (&suite, &made.suite)] {
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let texts = [(&policy, Some(made.policy.as_str())), (&suite, Some(&made.suite())), (&kept, stdin)];
+    for (path, text) in texts {
+        text.map_or(Ok(()), |text| fs::write(path, text))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    test::update_all(std::slice::from_ref(&suite), None, &mut |_| ())?;
+    leave_out(&suite, &mut made)?;
+    if made.cases.is_empty() {
+        // A suite without a case would only fail.
+        let written = [&policy, &suite].into_iter().chain(stdin.map(|_| &kept));
+        written.for_each(|path| drop(fs::remove_file(path)));
+        bail!("{}: no step of it can be tested: {}", listed(), made.left_out.join("; "));
+    }
+    fs::write(&suite, made.suite()).with_context(|| format!("cannot write {}", suite.display()))?;
+    if let Some(mistake) = test::update_all(std::slice::from_ref(&suite), None, &mut |_| ())?.into_iter().next() {
+        return Err(mistake.into());
+    }
     tell(&made, &policy, &suite, &args.into)
+}
+
+/// The files that some paths stand for.
+fn sources(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    let mut all = Vec::new();
+    for path in paths {
+        let cannot = |error: io::Error| anyhow!("{}: {}", path.display(), files::cannot(&error));
+        if files::is_stdin(path) {
+            all.push(Source { path: path.clone(), text: Some(files::read(path).map_err(cannot)?) });
+            continue;
+        }
+        let found = files::below(path).map_err(cannot)?;
+        if found.is_empty() {
+            bail!("{}: no *.yaml, *.yml or *.json in this folder or below it", path.display());
+        }
+        all.extend(found.into_iter().map(|path| Source { path, text: None }));
+    }
+    Ok(all)
+}
+
+/// Takes out the cases whose step cannot be found as `stepspan test` finds it: they would expect nothing.
+fn leave_out(suite: &Path, made: &mut Scaffold) -> anyhow::Result<()> {
+    let loaded = match load::load(suite, Expects::Anything) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            return Err(anyhow!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+        }
+    };
+    let mut cases = loaded.cases.iter();
+    let Scaffold { cases: kept, left_out, .. } = made;
+    kept.retain(|_| {
+        let Some((line, case)) = cases.next() else { return false };
+        let (outcome, looked) = suite_run::case(&loaded, *line, case);
+        if looked.is_none() {
+            let why = outcome.failures.into_iter().map(|failure| failure.found).collect::<Vec<_>>();
+            left_out.push(format!("{}: {}", case.name, why.join("; ")));
+        }
+        looked.is_some()
+    });
+    Ok(())
 }
 
 fn beside(folder: &Path, file: &Path) -> io::Result<String> {
@@ -68,8 +136,11 @@ fn tell(made: &Scaffold, policy: &Path, suite: &Path, folder: &Path) -> anyhow::
         keys => format!("nothing in the Workflows seems to give {}: add sources if there are any\n", keys.join(", ")),
     };
     let (policy, suite, folder) = (policy.display(), suite.display(), folder.display());
-    let cases = counted(made.cases, "case", "cases");
-    let text = format!("{policy}\n{suite}: {cases}\n{missing}\nnext: stepspan test {folder}; stepspan lint {folder}\n");
+    let cases = counted(made.cases.len(), "case", "cases");
+    let left_out: String = made.left_out.iter().flat_map(|why| ["left out: ", why, "\n"]).collect();
+    let text = format!(
+        "{policy}\n{suite}: {cases}\n{left_out}{missing}\nnext: stepspan test {folder}; stepspan lint {folder}\n"
+    );
     written(io::stdout().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }

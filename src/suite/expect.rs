@@ -1,10 +1,10 @@
 //! Expectations against what a review came to.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Failure;
 use super::run::Looked;
-use super::spec::{Bound, Correlated, Decided, Expect, FullValue, Variable};
+use super::spec::{Bound, Correlated, Decided, Expect, FullValue, Variable, Wanted};
 use crate::yaml;
 
 impl Expect {
@@ -58,8 +58,8 @@ impl Expect {
         same("outcome", self.outcome.as_ref(), reviewed.outcome.label().to_owned());
         let reason = reviewed.reason.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         same("reason", self.reason.as_ref(), reason);
-        let policies = self.policies.as_ref().map(|policies| policies.join(", "));
-        same("policies", policies.as_ref(), reviewed.decision.policies.join(", "));
+        let policies = self.policies.as_ref().map(|policies| listed(policies, ", "));
+        same("policies", policies.as_ref(), listed(&reviewed.decision.policies, ", "));
         for (name, expected) in &self.containers {
             let found = reviewed.decision.containers.iter().find(|container| container.name == *name);
             let found =
@@ -75,7 +75,7 @@ impl Expect {
             let fits =
                 found.len() == expected.len() && found.iter().zip(expected).all(|(found, part)| found.contains(part));
             if !fits {
-                all.push(Failure::new("warnings", expected.join("\n"), found.join("\n")));
+                all.push(Failure::new("warnings", listed(expected, "\n"), listed(found, "\n")));
             }
         }
         let mut bounded = |what: &str, bound: Option<Bound>, number: usize| {
@@ -95,7 +95,8 @@ impl Expect {
             };
             let (value, source) = match expected {
                 Correlated::Value(value) => (Some(value), None),
-                Correlated::Full(FullValue { value, source }) => (value.is_some().then_some(value), source.as_ref()),
+                Correlated::Full(FullValue { value: Wanted::Anything, source }) => (None, source.as_ref()),
+                Correlated::Full(FullValue { value: Wanted::Is(value), source }) => (Some(value), source.as_ref()),
             };
             if let Some(value) = value.filter(|value| **value != found.value) {
                 all.push(Failure::new(format!("values.{key}"), shown(value.as_deref()), shown(found.value.as_deref())));
@@ -109,6 +110,10 @@ impl Expect {
 
     fn env(&self, looked: &Looked, all: &mut Vec<Failure>) {
         for (container, variables) in &self.env {
+            if !looked.has(container) {
+                all.push(Failure::new(format!("env.{container}"), "a container", "no such container"));
+                continue;
+            }
             for (name, expected) in variables {
                 let what = format!("env.{container}.{name}");
                 match expected {
@@ -139,7 +144,7 @@ impl Expect {
 
     fn pod(&self, looked: &Looked, all: &mut Vec<Failure>) {
         if let Some(expected) = self.pod.as_ref().filter(|expected| **expected != looked.after) {
-            all.push(Failure::new("pod", as_yaml(expected), as_yaml(&looked.after)));
+            all.push(differing("pod", expected, &looked.after));
         }
         if let Some(part) = &self.contains {
             subset("contains", part, &looked.after, all);
@@ -154,6 +159,40 @@ impl Expect {
 
 fn shown(value: Option<&str>) -> String {
     value.map_or_else(|| "none".to_owned(), str::to_owned)
+}
+
+fn listed(texts: &[String], between: &str) -> String {
+    if texts.is_empty() { "none".to_owned() } else { texts.join(between) }
+}
+
+/// Both as YAML, the keys of both in one order: what is shown as different is.
+fn differing(what: &str, expected: &Value, found: &Value) -> Failure {
+    Failure::new(what, as_yaml(&ordered_as(found, expected)), as_yaml(found))
+}
+
+/// The same value with its keys in the order of another, those that the other has not behind them.
+fn ordered_as(model: &Value, value: &Value) -> Value {
+    match (value, model) {
+        (Value::Object(fields), Value::Object(model)) => {
+            let known = model.iter().filter_map(|(key, of)| Some((key.clone(), ordered_as(of, fields.get(key)?))));
+            let more = fields.iter().filter(|(key, _)| !model.contains_key(*key));
+            known.chain(more.map(|(key, value)| (key.clone(), value.clone()))).collect::<Map<_, _>>().into()
+        }
+        (Value::Array(items), Value::Array(models)) => {
+            let model = |at: usize, item: &Value| match name_key(item) {
+                Some(key) => models.iter().find(|of| of[key] == item[key]),
+                None => models.get(at),
+            };
+            let ordered = |(at, item)| model(at, item).map_or_else(|| item.clone(), |of| ordered_as(of, item));
+            items.iter().enumerate().map(ordered).collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The field by which an element of a list is found.
+pub(super) fn name_key(element: &Value) -> Option<&'static str> {
+    ["name", "mountPath"].into_iter().find(|key| element[key].is_string())
 }
 
 fn as_yaml(value: &Value) -> String {
@@ -176,8 +215,7 @@ fn subset(path: &str, part: &Value, whole: &Value, all: &mut Vec<Failure>) {
         }
         (Value::Array(part), Value::Array(whole)) => {
             for (at, part) in part.iter().enumerate() {
-                let key = ["name", "mountPath"].into_iter().find(|key| part[key].is_string());
-                let Some(key) = key else {
+                let Some(key) = name_key(part) else {
                     if !whole.contains(part) {
                         all.push(Failure::new(format!("{path}[{at}]"), as_yaml(part), "no such element"));
                     }
@@ -191,6 +229,6 @@ fn subset(path: &str, part: &Value, whole: &Value, all: &mut Vec<Failure>) {
             }
         }
         _ if part == whole => {}
-        _ => all.push(Failure::new(path, as_yaml(part), as_yaml(whole))),
+        _ => all.push(differing(path, part, whole)),
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn failures(looked: &Looked, policies: &PolicySet, context: &Context)
     idempotent(looked, policies, context, &mut all);
     prefix(looked, &mut all);
     labels(looked, &mut all);
-    minimal(&looked.reviewed.patch, &mut all);
+    minimal(&looked.reviewed.kind, &looked.reviewed.patch, &mut all);
     all
 }
 
@@ -69,12 +69,35 @@ fn labels(looked: &Looked, all: &mut Vec<Failure>) {
     }
 }
 
-/// Fields that may be touched.
-const PLACES: [&str; 5] =
-    ["/metadata/labels", "/metadata/annotations", "/spec/initContainers", "/spec/volumes", "/spec/containers/"];
+/// What a patch may touch, `*` for any one step of the path, and all below it.
+const OF_A_POD: [&str; 8] = [
+    "metadata/labels",
+    "metadata/annotations",
+    "spec/initContainers",
+    "spec/volumes",
+    "spec/containers/*/command",
+    "spec/containers/*/args",
+    "spec/containers/*/env",
+    "spec/containers/*/volumeMounts",
+];
+/// The same for a Workflow, which brings annotations to its pods.
+const OF_A_WORKFLOW: [&str; 1] = ["spec/podMetadata"];
 
-fn minimal(patch: &[Op], all: &mut Vec<Failure>) {
-    for op in patch.iter().filter(|op| !PLACES.iter().any(|place| op.path.starts_with(place))) {
-        all.push(Failure::new("law: minimal", "labels, annotations, containers and volumes alone", op.path.clone()));
+/// Nothing else of a pod is touched: no image, no resources, no security context.
+fn minimal(kind: &str, patch: &[Op], all: &mut Vec<Failure>) {
+    let (places, expected): (&[&str], _) = match kind {
+        "Workflow" => (&OF_A_WORKFLOW, "podMetadata alone"),
+        _ => (
+            &OF_A_POD,
+            "labels, annotations, init containers, volumes, and command, args, env and mounts of containers",
+        ),
+    };
+    for op in patch.iter().filter(|op| !places.iter().any(|place| is_below(&op.path, place))) {
+        all.push(Failure::new("law: minimal", expected, op.path.clone()));
     }
+}
+
+fn is_below(pointer: &str, place: &str) -> bool {
+    let mut steps = pointer.split('/').skip(1);
+    place.split('/').all(|wanted| steps.next().is_some_and(|step| wanted == "*" || step == wanted))
 }

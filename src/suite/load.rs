@@ -1,19 +1,20 @@
 //! Suites from files.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::spec::{API_VERSION, Case, KIND, Suite};
+use super::{check, faults};
 use crate::argo::expand::{Library, Settings, Version};
 use crate::context::Context;
 use crate::offline::Expander;
 use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
 use crate::source::files;
-use crate::yaml::{self, Kind, Spanned};
+use crate::yaml::{self, DocumentError, Spanned, YamlError};
 
 /// A suite, ready to run.
 #[derive(Debug)]
@@ -82,8 +83,17 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
 pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
     let wrong = |line: Option<usize>, message: String| vec![Mistake { file: file.to_owned(), line, message }];
     let text = files::read(file).map_err(|error| vec![unreadable(file, &error)])?;
-    let read = Spanned::read(&text, 1).map_err(|error| wrong(Some(error.line), error.message))?;
-    let suite: Suite = serde_json::from_value(read.to_value()).map_err(|error| wrong(None, error.to_string()))?;
+    let read = Spanned::read(&text, 1)
+        .map_err(|error| wrong(Some(error.line), with_hint(error.message, error.hint.as_deref())))?;
+    let written = read.to_value();
+    if !written.is_object() {
+        let what = format!("no suite in it: it has `apiVersion: {API_VERSION}`, `kind: {KIND}` and `cases`");
+        return Err(wrong(Some(read.root.span.line), what));
+    }
+    let suite: Suite = serde_json::from_value(written.clone()).map_err(|error| {
+        let path = faults::narrowed::<Suite>(&written, "", 1).unwrap_or_default();
+        wrong(Some(read.span(&path).line), at(&path, &faults::plain(&error)))
+    })?;
     if (suite.api_version.as_str(), suite.kind.as_str()) != (API_VERSION, KIND) {
         return Err(wrong(Some(1), format!("a suite has `apiVersion: {API_VERSION}` and `kind: {KIND}`")));
     }
@@ -98,7 +108,7 @@ pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
         let mistake = |error: crate::policy::load::PolicyError| Mistake {
             file: PathBuf::from(&error.file),
             line: Some(error.line).filter(|line| *line > 0),
-            message: error.message,
+            message: at(&error.path, &with_hint(error.message, error.hint.as_deref())),
         };
         errors.0.into_iter().map(mistake).collect::<Vec<_>>()
     })?;
@@ -107,7 +117,10 @@ pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
         "" | "3.7" => Version::V3_7,
         "4.1" => Version::V4_1,
         "4.1-initless" => Version::V4_1InitLess,
-        other => return Err(wrong(None, format!("argo: {other:?} is none of 3.7, 4.1, 4.1-initless"))),
+        other => {
+            let line = read.span("argo").line;
+            return Err(wrong(Some(line), format!("argo: {other:?} is none of 3.7, 4.1, 4.1-initless")));
+        }
     };
     let settings = Settings::new(version, library.controller_config()).map_err(|why| wrong(None, why))?;
     let (cases, mistakes) = cases(file, &read, suite.cases, expects);
@@ -145,35 +158,71 @@ fn with(folder: &Path, paths: &[PathBuf], mut context: Context) -> Result<(Conte
 /// It cannot be read, or is no YAML.
 pub(crate) fn manifests(file: &Path) -> Result<Vec<Value>, Mistake> {
     let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
-    let wrong = |message: String| Mistake { file: file.to_owned(), line: None, message };
-    let read = |document: Result<yaml::Document, yaml::DocumentError>| {
-        document.map_err(|error| wrong(error.to_string()))?.read().map_err(|error| wrong(error.to_string()))
+    documents(file, BufReader::new(opened))
+}
+
+/// The documents of a file, as `reader` has them.
+///
+/// # Errors
+/// It cannot be read, or is no YAML.
+pub(crate) fn documents(file: &Path, reader: impl BufRead) -> Result<Vec<Value>, Mistake> {
+    let broken = |error: YamlError| Mistake {
+        file: file.to_owned(),
+        line: Some(error.line),
+        message: with_hint(error.message, error.hint.as_deref()),
     };
-    yaml::documents(BufReader::new(opened)).map(read).collect()
+    let read = |document: Result<yaml::Document, DocumentError>| match document {
+        Ok(document) => document.read().map_err(broken),
+        Err(DocumentError::Broken(error)) => Err(broken(error)),
+        Err(DocumentError::Io(error)) => Err(unreadable(file, &error)),
+    };
+    yaml::documents(reader).map(read).collect()
 }
 
 fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (Vec<(usize, Case)>, Vec<Mistake>) {
-    let lines: Vec<usize> = match read.node("cases").map(|node| &node.kind) {
-        Some(Kind::Seq(nodes)) => nodes.iter().map(|node| node.span.line).collect(),
-        _ => Vec::new(),
-    };
     let (mut all, mut mistakes) = (Vec::<(usize, Case)>::new(), Vec::new());
-    for (at, case) in cases.into_iter().enumerate() {
-        let line = lines.get(at).copied().unwrap_or(1);
-        let mut wrong = |message: String| mistakes.push(Mistake { file: file.to_owned(), line: Some(line), message });
-        match serde_json::from_value::<Case>(case) {
-            Err(error) => wrong(format!("cases[{at}]: {error}")),
-            Ok(case) if all.iter().any(|(_, known)| known.name == case.name) => {
-                wrong(format!("cases[{at}]: another case has the name {:?}", case.name));
+    for (number, written) in cases.into_iter().enumerate() {
+        let place = format!("cases[{number}]");
+        let line = read.span(&place).line;
+        let mut wrong = |path: &str, message: &str| {
+            let line = Some(read.span(path).line);
+            mistakes.push(Mistake { file: file.to_owned(), line, message: at(path, message) });
+        };
+        let case = match serde_json::from_value::<Case>(written.clone()) {
+            Ok(case) => case,
+            Err(error) => {
+                wrong(&faults::in_case(&written, &place), &faults::plain(&error));
+                continue;
             }
-            Ok(case) if expects == Expects::Something && case.expect.is_empty() => {
-                wrong(format!(
-                    "cases[{at}]: {:?} expects nothing (`stepspan test --update` writes what is)",
-                    case.name
-                ));
+        };
+        if all.iter().any(|(_, known)| known.name == case.name) {
+            wrong(&place, &format!("another case has the name {:?}", case.name));
+        } else if expects == Expects::Something && case.expect.is_empty() {
+            let name = &case.name;
+            wrong(&place, &format!("{name:?} expects nothing (`stepspan test --update` writes what is)"));
+        } else {
+            let mut faults = check::pointers(&written["expect"]);
+            if expects == Expects::Something {
+                faults.extend(check::empty(&written["expect"]));
             }
-            Ok(case) => all.push((line, case)),
+            if faults.is_empty() {
+                all.push((line, case));
+            }
+            for (path, message) in faults {
+                wrong(&format!("{place}.expect.{path}"), &message);
+            }
         }
     }
     (all, mistakes)
+}
+
+fn at(path: &str, message: &str) -> String {
+    if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") }
+}
+
+fn with_hint(message: String, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message} ({hint})"),
+        None => message,
+    }
 }

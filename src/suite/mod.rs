@@ -1,11 +1,13 @@
 //! Policy suites: cases of a step, and what has to become of it.
 //!
-//! `tests.yaml` beside a policy -> [`load`] (files, places of mistakes) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
+//! `tests.yaml` beside a policy -> [`load`] (files; `faults`, places of mistakes; `check`, what says nothing) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
 //! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried, [`update`]
 //! what expectations would have to be; [`scaffold`] makes a first policy and suite.
 
+mod check;
 pub mod coverage;
 mod expect;
+mod faults;
 mod laws;
 pub mod load;
 pub mod run;
@@ -41,9 +43,9 @@ pub struct Failure {
 
 impl Outcome {
     /// Of a case that was lost to a fault of ours.
-    pub fn lost(case: String) -> Self {
+    pub fn lost(case: String, line: usize) -> Self {
         let failure = Failure::new("stepspan", "an outcome", "a fault in stepspan: please report it");
-        Self { case, line: 0, failures: vec![failure], explanation: Vec::new() }
+        Self { case, line, failures: vec![failure], explanation: Vec::new() }
     }
 }
 

@@ -38,6 +38,12 @@ impl Looked {
         size(&self.after).saturating_sub(size(&self.before))
     }
 
+    /// Whether the patched pod has a container of that name.
+    pub(super) fn has(&self, container: &str) -> bool {
+        let containers = self.after["spec"]["containers"].as_array();
+        containers.is_some_and(|all| all.iter().any(|of| of["name"] == container))
+    }
+
     /// A variable of the patched pod, as the kubelet takes it: the last of several.
     pub(super) fn variable(&self, container: &str, name: &str) -> Option<String> {
         let containers = self.after["spec"]["containers"].as_array()?;
@@ -76,10 +82,18 @@ pub fn case(suite: &Loaded, line: usize, case: &Case) -> (Outcome, Option<Looked
 /// What is reviewed.
 struct Subject {
     review: Vec<u8>,
+    namespace: String,
     pod: Value,
     unresolved: Vec<String>,
-    /// Nobody has submitted it: it is what would be made of a template.
-    of_template: bool,
+    /// What Argo would refuse of the Workflow it is of.
+    problem: Option<String>,
+}
+
+impl Subject {
+    fn pod(pod: Value, namespace: &str) -> Self {
+        let own = pod["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
+        Self { review: pod_review(&own, &pod), namespace: own, pod, unresolved: Vec::new(), problem: None }
+    }
 }
 
 /// The step that an input is about.
@@ -96,69 +110,72 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
         library.take(manifest, namespace);
     }
     let expander = Expander { library, settings: suite.expander.settings.clone(), only: false };
-    let mut steps = Vec::new();
+    let expand = |manifest: &Value, steps: &mut Vec<Subject>, problems: &mut Vec<String>| {
+        let found = expander.pods(manifest, namespace, &suite.policies, context);
+        let problem = found.problems.first().cloned();
+        steps.extend(found.pods.into_iter().map(|expanded| Subject {
+            unresolved: expanded.unresolved,
+            problem: problem.clone(),
+            ..Subject::pod(expanded.pod, namespace)
+        }));
+        problems.extend(problem);
+    };
+    let (mut steps, mut problems, mut templates) = (Vec::new(), Vec::new(), Vec::new());
     for manifest in &all {
         let kind = manifest["kind"].as_str().unwrap_or_default();
         let version = manifest["apiVersion"].as_str().unwrap_or_default();
         match (version, kind) {
-            ("v1", "Pod") => {
-                let own = manifest["metadata"]["namespace"].as_str().unwrap_or(namespace);
-                steps.push(Subject {
-                    review: pod_review(own, manifest),
-                    pod: manifest.clone(),
-                    unresolved: Vec::new(),
-                    of_template: false,
-                });
+            ("v1", "Pod") => steps.push(Subject::pod(manifest.clone(), namespace)),
+            (admission::API_VERSION, "AdmissionReview") => {
+                let request = &manifest["request"];
+                let own = request["namespace"].as_str().unwrap_or(namespace);
+                let review = manifest.to_string().into_bytes();
+                steps.push(Subject { review, ..Subject::pod(request["object"].clone(), own) });
             }
-            (admission::API_VERSION, "AdmissionReview") => steps.push(Subject {
-                review: manifest.to_string().into_bytes(),
-                pod: manifest["request"]["object"].clone(),
-                unresolved: Vec::new(),
-                of_template: false,
-            }),
-            (version, kind) if source::is_source(version, kind) => {
-                let found = expander.pods(manifest, namespace, &suite.policies, context);
-                if let Some(problem) = found.problems.first() {
-                    return Err(problem.clone());
-                }
-                steps.extend(found.pods.into_iter().map(|expanded| {
-                    let own = expanded.pod["metadata"]["namespace"].as_str().unwrap_or(namespace);
-                    Subject {
-                        review: pod_review(own, &expanded.pod),
-                        pod: expanded.pod,
-                        unresolved: expanded.unresolved,
-                        of_template: source::is_template(kind),
-                    }
-                }));
-            }
-            _ => {}
+            (version, kind) if !source::is_source(version, kind) => {}
+            (_, kind) if source::is_template(kind) => templates.push(manifest),
+            _ => expand(manifest, &mut steps, &mut problems),
         }
     }
-    chosen(steps, input.step.as_deref())
+    // Templates count only where there is nothing else: by themselves they may lack what Workflows give them.
+    if steps.is_empty() && problems.is_empty() {
+        for manifest in templates {
+            expand(manifest, &mut steps, &mut problems);
+        }
+    }
+    let problem = problems.into_iter().next();
+    match (chosen(steps, input), problem) {
+        // What Argo would refuse of another Workflow is nothing to a step that is named.
+        (Ok(found), _) if found.problem.is_none() && input.step.is_some() => Ok(found),
+        (found, None) => found,
+        (_, Some(problem)) => Err(problem),
+    }
 }
 
-/// The step with that name; the only one where none is asked for. Steps of templates count only where there is nothing else.
-fn chosen(mut steps: Vec<Subject>, wanted: Option<&str>) -> Result<Subject, String> {
-    if steps.iter().any(|step| !step.of_template) {
-        steps.retain(|step| !step.of_template);
-    }
+/// The step with that name; the only one where none is asked for.
+fn chosen(steps: Vec<Subject>, input: &Input) -> Result<Subject, String> {
     let names: Vec<[String; 3]> = steps.iter().map(|step| names(&step.pod)).collect();
     let listed = || names.iter().map(|[_, node, _]| node.as_str()).collect::<Vec<_>>().join(", ");
-    let fits: Vec<usize> = match wanted {
+    let wanted = input.step.as_deref();
+    let mut fits: Vec<usize> = match wanted {
         None => (0..steps.len()).collect(),
         Some(wanted) => {
             let fits = |name: &[String; 3]| name.iter().any(|name| name == wanted);
             names.iter().enumerate().filter(|(_, name)| fits(name)).map(|(at, _)| at).collect()
         }
     };
+    if let Some(namespace) = input.namespace.as_ref().filter(|_| fits.len() > 1) {
+        fits.retain(|at| steps[*at].namespace == *namespace);
+    }
     match (fits.as_slice(), wanted) {
         ([at], _) => steps.into_iter().nth(*at).ok_or_else(String::new),
         ([], None) => Err("there is no step in it: Pod, AdmissionReview and Argo's kinds are taken".to_owned()),
         ([], Some(wanted)) => Err(format!("there is no step {wanted:?}; there are {}", listed())),
         (_, None) => Err(format!("there are several steps, and `step` names none: {}", listed())),
-        (_, Some(wanted)) => {
-            Err(format!("{wanted:?} is the name of several steps; give the node's name: {}", listed()))
-        }
+        (_, Some(wanted)) => Err(format!(
+            "{wanted:?} is the name of several steps; give the node's name, or `namespace` where they are in several: {}",
+            listed()
+        )),
     }
 }
 

@@ -52,12 +52,26 @@ const ORDER: &[&str] = &["label", "annotation", "input", "workflowLabel", "workf
 pub struct Scaffold {
     /// The text of `policy.yaml`.
     pub policy: String,
-    /// The text of `tests.yaml`; its cases expect nothing yet.
-    pub suite: String,
-    /// How many cases it has.
-    pub cases: usize,
+    /// The cases of `tests.yaml`; they expect nothing yet.
+    pub cases: Vec<Value>,
+    /// Files that the Workflows may need, relative to the suite.
+    pub with: Vec<String>,
+    /// Steps and Workflows without a case, with the reason.
+    pub left_out: Vec<String>,
     /// Correlation keys that nothing in the Workflows seems to give.
     pub missing: Vec<&'static str>,
+}
+
+impl Scaffold {
+    /// The text of `tests.yaml`.
+    pub fn suite(&self) -> String {
+        let mut suite = json!({"apiVersion": spec::API_VERSION, "kind": spec::KIND, "policies": ["policy.yaml"]});
+        if !self.with.is_empty() {
+            suite["with"] = self.with.clone().into();
+        }
+        suite["cases"] = self.cases.clone().into();
+        written(&suite)
+    }
 }
 
 /// Why there is none.
@@ -93,15 +107,14 @@ pub fn scaffold(files: &[(String, Vec<Value>)]) -> Result<Scaffold, ScaffoldErro
     let policy = written(&policy(&name_of(first), &workflows, &correlation));
     let file = PolicyFile { name: "policy.yaml".into(), text: policy.clone() };
     let set = PolicySet::from_files(&[file], &Rules::default())?;
-    let cases = cases(files, &set)?;
-    let count = cases.len();
-    let mut suite = json!({"apiVersion": spec::API_VERSION, "kind": spec::KIND, "policies": ["policy.yaml"]});
-    // Where there are several files, each may need the others.
-    if files.len() > 1 {
-        suite["with"] = files.iter().map(|(file, _)| file.as_str()).collect();
+    let mut left_out = Vec::new();
+    let cases = cases(files, &set, &mut left_out);
+    if cases.is_empty() {
+        return Err(left_out.into_iter().next().map_or(ScaffoldError::NoStep, ScaffoldError::Refused));
     }
-    suite["cases"] = cases.into();
-    Ok(Scaffold { policy, suite: written(&suite), cases: count, missing })
+    // Where there are several files, each may need the others.
+    let with = if files.len() > 1 { files.iter().map(|(file, _)| file.clone()).collect() } else { Vec::new() };
+    Ok(Scaffold { policy, cases, with, left_out, missing })
 }
 
 fn is_workflow(manifest: &Value) -> bool {
@@ -220,45 +233,96 @@ fn correlation(found: &BTreeSet<(&'static str, String)>) -> (Map<String, Value>,
     (keys, missing)
 }
 
-/// A case for each step, the first pass of a loop for all of it.
-fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet) -> Result<Vec<Value>, ScaffoldError> {
+/// A step as a case may name it.
+struct Step {
+    /// Which Workflow of its file it is of.
+    workflow: usize,
+    title: String,
+    node: String,
+    pod: String,
+    namespace: String,
+}
+
+impl Step {
+    fn read(workflow: usize, pod: &Value) -> Option<Self> {
+        let json = Json::from(pod.clone());
+        let step = StepPod::read(&json, "default")?;
+        Some(Self {
+            workflow,
+            title: step.step_name().unwrap_or(&step.template).to_owned(),
+            node: step.node_name?.to_owned(),
+            pod: pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            namespace: pod["metadata"]["namespace"].as_str().unwrap_or("default").to_owned(),
+        })
+    }
+
+    /// The `step`, and the `namespace` where that is needed, by which no other step is meant.
+    fn chosen<'s>(&'s self, all: &[Self]) -> Option<(&'s str, Option<&'s str>)> {
+        let alone = |(name, namespace): &(&str, Option<&str>)| {
+            let meant = all.iter().filter(|step| {
+                [&step.title, &step.node, &step.pod].into_iter().any(|known| known == name)
+                    && namespace.is_none_or(|namespace| step.namespace == namespace)
+            });
+            meant.count() == 1
+        };
+        let (title, node) = (self.title.as_str(), self.node.as_str());
+        let place = Some(self.namespace.as_str());
+        [(title, None), (node, None), (title, place), (node, place)].into_iter().find(alone)
+    }
+
+    /// A name that no other case has.
+    fn case_name(&self, file: &str, cases: &[Value]) -> String {
+        let free = |name: &String| cases.iter().all(|case| case["name"] != **name);
+        let Self { title, node, namespace, .. } = self;
+        let names = [title.clone(), node.clone(), format!("{node} in {namespace}"), format!("{title} of {file}")];
+        let numbered = (2..).map(|number| format!("{title} of {file}, {number}"));
+        names.into_iter().chain(numbered).find(free).unwrap_or_default()
+    }
+}
+
+/// A case for each step of each Workflow, the first pass of a loop for all of it; what has none is told.
+fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet, left_out: &mut Vec<String>) -> Vec<Value> {
     let mut expander = Expander::default();
     for manifest in files.iter().flat_map(|(_, manifests)| manifests) {
         expander.library.take(manifest, "default");
     }
-    let mut cases: Vec<Value> = Vec::new();
+    let (mut cases, mut more) = (Vec::new(), 0);
     for (file, manifests) in files {
         let mut steps = Vec::new();
         let is_template = |manifest: &&Value| source::is_template(manifest["kind"].as_str().unwrap_or_default());
         let workflows = || manifests.iter().filter(|manifest| is_workflow(manifest));
         // As a case takes them: steps of templates count only where there is nothing else.
         let templates_too = workflows().all(|manifest| is_template(&manifest));
-        for manifest in workflows().filter(|manifest| templates_too || !is_template(manifest)) {
+        let counted = workflows().filter(|manifest| templates_too || !is_template(manifest));
+        for (workflow, manifest) in counted.enumerate() {
             let pods = expander.pods(manifest, "default", policies, &Context::default());
-            if let Some(problem) = pods.problems.first() {
-                return Err(ScaffoldError::Refused(problem.clone()));
+            match pods.problems.first() {
+                Some(problem) => left_out.push(problem.clone()),
+                None => steps.extend(pods.pods.iter().filter_map(|expanded| Step::read(workflow, &expanded.pod))),
             }
-            steps.extend(pods.pods.iter().filter_map(|expanded| names_of(&expanded.pod)));
         }
-        let alone = |name: &str| steps.iter().filter(|(title, node)| name == title || name == node).count() == 1;
         let mut seen = BTreeSet::new();
-        for (title, node) in &steps {
-            let step = [title, node].into_iter().find(|name| alone(name));
-            if let Some(step) = step.filter(|_| cases.len() < CASES && seen.insert(title)) {
-                let taken = cases.iter().any(|case| case["name"] == **title);
-                let name = if taken { format!("{title} of {file}") } else { title.clone() };
-                cases.push(json!({"name": name, "input": {"file": file, "step": step}}));
+        for step in &steps {
+            if !seen.insert((step.workflow, &step.title)) {
+                continue;
+            }
+            match step.chosen(&steps) {
+                None => left_out.push(format!("{}: another step of {file} has all its names", step.node)),
+                Some(_) if cases.len() == CASES => more += 1,
+                Some((name, namespace)) => {
+                    let mut input = json!({"file": file, "step": name});
+                    if let Some(namespace) = namespace {
+                        input["namespace"] = namespace.into();
+                    }
+                    cases.push(json!({"name": step.case_name(file, &cases), "input": input}));
+                }
             }
         }
     }
-    if cases.is_empty() { Err(ScaffoldError::NoStep) } else { Ok(cases) }
-}
-
-/// The names of a step and of its node.
-fn names_of(pod: &Value) -> Option<(String, String)> {
-    let json = Json::from(pod.clone());
-    let step = StepPod::read(&json, "default")?;
-    Some((step.step_name().unwrap_or(&step.template).to_owned(), step.node_name?.to_owned()))
+    if more > 0 {
+        left_out.push(format!("{more} more steps: {CASES} cases are enough to begin with"));
+    }
+    cases
 }
 
 /// How `file` is called from within `folder`; both absolute, without links.

@@ -64,7 +64,7 @@ pub struct Input {
     pub manifest: Option<Value>,
     /// Name of the step, of its node, or of its pod; needed where there are several.
     pub step: Option<String>,
-    /// Namespace of manifests that name none.
+    /// Namespace of manifests that name none; of steps with one name in several namespaces, the one there is meant.
     pub namespace: Option<String>,
 }
 
@@ -100,7 +100,7 @@ pub struct Expect {
 
 /// A value, and where it has to come from.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text (numbers in quotes), null, or a map with `value`, `source` or both")]
 pub enum Correlated {
     /// The value; null where there is none.
     Value(Option<String>),
@@ -114,15 +114,34 @@ pub enum Correlated {
 pub struct FullValue {
     /// The value.
     #[serde(default)]
-    pub value: Option<String>,
+    pub value: Wanted,
     /// Its source.
     #[serde(default)]
     pub source: Option<String>,
 }
 
+/// A value that may be null: that is said, unlike what is left out.
+#[derive(Debug, Default)]
+pub enum Wanted {
+    /// It is left out.
+    #[default]
+    Anything,
+    /// It has to be this; null where there is none.
+    Is(Option<String>),
+}
+
+impl<'d> Deserialize<'d> for Wanted {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        Option::deserialize(from).map(Self::Is)
+    }
+}
+
 /// A variable of the patched pod.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a text (numbers in quotes), null, or a map with `decision` (`added`, `kept`, ...) and, if you like, `value`"
+)]
 pub enum Variable {
     /// Its value; null where it is not there.
     Value(Option<String>),
@@ -143,7 +162,7 @@ pub struct Decided {
 
 /// A number, or a range.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number, or a map with `min`, `max` or both")]
 pub enum Bound {
     /// Exactly so many.
     Exactly(usize),

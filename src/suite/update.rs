@@ -5,44 +5,121 @@
 
 use serde_json::{Map, Value, json};
 
+use super::check::{below, says_nothing};
+use super::expect::name_key;
 use super::run::Looked;
 use super::spec::{Bound, Range};
 use crate::yaml::{self, Edit, EditError};
 
-/// A suite's text with the expectations of some cases, by their numbers, as they would have to be; and how many were changed.
+/// A suite's text with the expectations of some cases as they would have to be.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// The text.
+    pub text: String,
+    /// How many expectations were changed.
+    pub changed: usize,
+    /// Cases that have to be changed by hand: their numbers, and why.
+    pub refused: Vec<(usize, EditError)>,
+}
+
+/// Rewrites the expectations of some cases, given by their numbers.
 ///
 /// # Errors
-/// An expectation that an alias brought in.
-pub fn rewrite(text: &str, cases: &[(usize, Looked)]) -> Result<(String, usize), EditError> {
+/// The text is no YAML.
+pub fn rewrite(text: &str, cases: &[(usize, Looked)]) -> Result<Rewritten, EditError> {
     let written = yaml::read(text, 1)?;
-    let all = cases.iter().flat_map(|(number, looked)| edits(*number, written["cases"][*number].get("expect"), looked));
-    let all: Vec<Edit> = all.collect();
-    Ok((yaml::edit(text, &all)?, all.len()))
+    let edits_of = |grain, (number, looked): &(usize, Looked)| {
+        edits(grain, *number, written["cases"][*number].get("expect"), looked)
+    };
+    let all: Vec<Edit> = cases.iter().flat_map(|case| edits_of(Grain::Leaf, case)).collect();
+    if let Ok(text) = yaml::edit(text, &all) {
+        return Ok(Rewritten { text, changed: all.len(), refused: Vec::new() });
+    }
+    // One by one, then: those that cannot be changed must not keep the others from it.
+    let mut done = Rewritten { text: text.to_owned(), changed: 0, refused: Vec::new() };
+    for case in cases {
+        let tried = |grain| {
+            let edits = edits_of(grain, case);
+            yaml::edit(&done.text, &edits).map(|text| (text, edits.len()))
+        };
+        let coarser = |why| match why {
+            EditError::Style => tried(Grain::Field).or_else(|_| tried(Grain::Whole)),
+            why => Err(why),
+        };
+        match tried(Grain::Leaf).or_else(coarser) {
+            Ok((text, count)) => {
+                done.text = text;
+                done.changed += count;
+            }
+            Err(why) => done.refused.push((case.0, why)),
+        }
+    }
+    Ok(done)
+}
+
+/// How much is replaced at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grain {
+    /// The smallest values that differ: what stands beside them stays.
+    Leaf,
+    /// Each field of `expect` that differs.
+    Field,
+    /// All of `expect`.
+    Whole,
 }
 
 /// The edits of case `number`, whose `expect` is `written`, that make its expectations hold.
-fn edits(number: usize, written: Option<&Value>, looked: &Looked) -> Vec<Edit> {
-    let at = format!("cases[{number}].expect");
+fn edits(grain: Grain, number: usize, written: Option<&Value>, looked: &Looked) -> Vec<Edit> {
+    let path = format!("cases[{number}].expect");
     let fields = written.and_then(Value::as_object).cloned().unwrap_or_default();
     let updated = |(field, expected): (&String, &Value)| {
         let found = update(field, expected, looked).unwrap_or_else(|| expected.clone());
-        (field.clone(), found)
+        // Of what was looked at nothing is there any more.
+        (found == *expected || !says_nothing(field, &found)).then(|| (field.clone(), found))
     };
-    let fresh: Map<String, Value> = fields.iter().map(updated).collect();
-    // Nothing was expected, or nothing of it is there any more.
-    if fresh.values().all(is_empty) {
-        return vec![Edit { path: at, value: first(looked) }];
+    let fresh: Map<String, Value> = fields.iter().filter_map(updated).collect();
+    if fresh.iter().all(|(field, found)| says_nothing(field, found)) {
+        return vec![Edit { path, value: first(looked) }];
     }
-    let changed = fresh.into_iter().filter(|(field, found)| fields.get(field) != Some(found));
-    changed.map(|(field, value)| Edit { path: format!("{at}.{field}"), value }).collect()
+    if fresh == fields {
+        return Vec::new();
+    }
+    let whole = Edit { path: path.clone(), value: fresh.clone().into() };
+    if grain == Grain::Whole || fresh.len() < fields.len() {
+        return vec![whole];
+    }
+    let mut all = Vec::new();
+    for (field, value) in fresh {
+        let path = below(&path, &field);
+        match fields.get(&field) {
+            Some(before) if *before == value => {}
+            Some(before) if grain == Grain::Leaf => differences(path, before, value, &mut all),
+            _ => all.push(Edit { path, value }),
+        }
+    }
+    all
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        _ => false,
+/// The smallest edits that make one value of another: as deep as both have the same shape.
+fn differences(path: String, before: &Value, after: Value, all: &mut Vec<Edit>) {
+    match (before, after) {
+        (before, after) if *before == after => {}
+        // What is not there any more cannot be taken out alone.
+        (Value::Object(old), Value::Object(new)) if !old.is_empty() && old.keys().all(|key| new.contains_key(key)) => {
+            for (key, value) in new {
+                let path = below(&path, &key);
+                match old.get(&key) {
+                    Some(old) => differences(path, old, value, all),
+                    None => all.push(Edit { path, value }),
+                }
+            }
+        }
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            for (at, (old, value)) in old.iter().zip(new).enumerate() {
+                differences(format!("{path}[{at}]"), old, value, all);
+            }
+        }
+        (_, value) => all.push(Edit { path, value }),
     }
 }
 
@@ -90,10 +167,11 @@ fn update(field: &str, expected: &Value, looked: &Looked) -> Option<Value> {
         }),
         "values" => each(expected, |key, expected| value(key, expected, looked)),
         "env" => each(expected, |container, variables| {
-            Some(each(variables, |name, expected| variable(container, name, expected, looked)))
+            let found = each(variables, |name, expected| variable(container, name, expected, looked));
+            Some(found).filter(|found| found != &json!({}))
         }),
         "pod" => looked.after.clone(),
-        "contains" => part(expected, &looked.after)?,
+        "contains" => part(expected, &looked.after).unwrap_or_default(),
         "absent" => {
             let absent = |pointer: &&Value| pointer.as_str().is_some_and(|at| looked.after.pointer(at).is_none());
             expected.as_array()?.iter().filter(absent).cloned().collect()
@@ -122,16 +200,23 @@ fn each(expected: &Value, of: impl Fn(&str, &Value) -> Option<Value>) -> Value {
 fn value(key: &str, expected: &Value, looked: &Looked) -> Option<Value> {
     let found = looked.reviewed.decision.values.iter().find(|value| value.key == key)?;
     let Some(asked) = expected.as_object() else { return Some(found.value.clone().into()) };
+    if asked.is_empty() {
+        return Some(correlated(looked, key));
+    }
     let mut fresh = Map::new();
-    for (field, now) in [("value", &found.value), ("source", &found.source)] {
-        if let (true, Some(now)) = (asked.contains_key(field), now) {
-            fresh.insert(field.to_owned(), now.clone().into());
-        }
+    if asked.contains_key("value") {
+        fresh.insert("value".to_owned(), found.value.clone().into());
+    }
+    if let (true, Some(source)) = (asked.contains_key("source"), &found.source) {
+        fresh.insert("source".to_owned(), source.clone().into());
     }
     Some(if fresh.is_empty() { Value::Null } else { fresh.into() })
 }
 
 fn variable(container: &str, name: &str, expected: &Value, looked: &Looked) -> Option<Value> {
+    if !looked.has(container) {
+        return None;
+    }
     let Some(asked) = expected.as_object() else { return Some(looked.variable(container, name).into()) };
     let of = looked.explanation.containers.iter().find(|of| of.container == container)?;
     let found = of.variables.iter().find(|variable| variable.name == name)?;
@@ -151,12 +236,9 @@ fn part(expected: &Value, whole: &Value) -> Option<Value> {
             (expected.is_empty() || !kept.is_empty()).then(|| kept.into())
         }
         (Value::Array(expected), Value::Array(whole)) => {
-            let kept = expected.iter().filter_map(|one| {
-                let key = ["name", "mountPath"].into_iter().find(|key| one[key].is_string());
-                match key {
-                    Some(key) => part(one, whole.iter().find(|found| found[key] == one[key])?),
-                    None => whole.contains(one).then(|| one.clone()),
-                }
+            let kept = expected.iter().filter_map(|one| match name_key(one) {
+                Some(key) => part(one, whole.iter().find(|found| found[key] == one[key])?),
+                None => whole.contains(one).then(|| one.clone()),
             });
             Some(kept.collect())
         }

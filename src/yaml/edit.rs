@@ -43,13 +43,22 @@ pub enum EditError {
     NoPlace(String),
 }
 
-/// The text with the values set; all else is as it was.
+/// The text with the values set; all else is as it was, line breaks included.
 ///
 /// # Errors
 /// A place that is not there, or that an alias brought in.
 pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
+    let breaks = text.matches('\n').count();
+    if breaks > 0 && text.matches("\r\n").count() == breaks {
+        return Ok(edited(&text.replace("\r\n", "\n"), edits)?.replace('\n', "\r\n"));
+    }
+    edited(text, edits)
+}
+
+fn edited(text: &str, edits: &[Edit]) -> Result<String, EditError> {
     let document = Document { text, tree: Spanned::read(text, 1)?, lines: line_starts(text) };
-    let mut changes = edits.iter().map(|edit| document.change(edit)).collect::<Result<Vec<_>, _>>()?;
+    // From the back, so that places stay; of what goes to one place, the first is put in last and stands first.
+    let mut changes = edits.iter().rev().map(|edit| document.change(edit)).collect::<Result<Vec<_>, _>>()?;
     changes.sort_by_key(|(range, _)| std::cmp::Reverse((range.start, range.end)));
     let mut after = text.to_owned();
     for (range, new) in changes {
@@ -113,24 +122,38 @@ impl Document<'_> {
     /// What is to be replaced by what.
     fn change(&self, edit: &Edit) -> Result<(Range<usize>, String), EditError> {
         let way = self.tree.way(&edit.path);
+        if let Some(line) = self.anchored(&way) {
+            return Err(EditError::Alias { path: edit.path.clone(), line });
+        }
         let above = |depth: usize| {
             let parents = way.iter().take(depth).map(|(_, _, node)| *node);
             std::iter::once(&self.tree.root).chain(parents).any(|node| self.in_brackets(node))
         };
-        if self.tree.node(&edit.path).is_some()
-            && let Some((at, _, node)) = way.last()
-        {
-            if node.span < *at {
-                return Err(EditError::Alias { path: edit.path.clone(), line: node.span.line });
-            }
-            return Ok(self.replace(*at, node, &edit.value, above(way.len() - 1)));
-        }
         let missing = || EditError::NoPlace(edit.path.clone());
-        let (parent, key) = edit.path.rsplit_once('.').unwrap_or(("", &edit.path));
-        let into = self.tree.node(parent).ok_or_else(missing)?;
-        let Kind::Map(entries) = &into.kind else { return Err(missing()) };
-        let flow = above(way.len());
-        self.insert(entries.first().map(|(key, _)| key.span), into, key, &edit.value, flow).ok_or_else(missing)
+        let steps = steps(&edit.path);
+        match (steps.get(way.len()), way.last()) {
+            (None, Some((at, _, node))) => Ok(self.replace(*at, node, &edit.value, above(way.len() - 1))),
+            (Some(Step::Key(key)), last) if steps.len() == way.len() + 1 => {
+                let into = last.map_or(&self.tree.root, |(_, _, node)| *node);
+                let Kind::Map(entries) = &into.kind else { return Err(missing()) };
+                let first = entries.first().map(|(key, _)| key.span);
+                let key = scalar(&Value::from(key.as_ref()));
+                self.insert(first, into, &key, &edit.value, above(way.len())).ok_or_else(missing)
+            }
+            _ => Err(missing()),
+        }
+    }
+
+    /// The line of the anchor, where an alias or a merge key leads there: what stands before its key, or outside its map.
+    fn anchored(&self, way: &[(Span, Option<&str>, &Node)]) -> Option<usize> {
+        let mut parent = self.tree.root.span;
+        for (at, _, node) in way {
+            if node.span < *at || *at < parent {
+                return Some(node.span.line);
+            }
+            parent = node.span;
+        }
+        None
     }
 
     fn replace(&self, key: Span, node: &Node, value: &Value, flow: bool) -> (Range<usize>, String) {

@@ -1,10 +1,11 @@
 //! `stepspan test`: policy suites.
 
+use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -15,14 +16,17 @@ use clap::ValueEnum;
 use super::palette::{Colour, Palette};
 use super::pipeline::ordered;
 use super::{counted, tell, written};
+use crate::source::files;
 use crate::suite::coverage::Coverage;
-use crate::suite::load::{self, Expects, Loaded};
+use crate::suite::load::{self, Expects, Loaded, Mistake};
 use crate::suite::run::Looked;
 use crate::suite::{Outcome, run as suite_run, update};
 
 mod report;
+mod tried;
 
-use report::{Report, Tried};
+use report::Report;
+use tried::{Problem, Tried};
 
 /// Run policy suites: `tests.yaml` beside a policy
 ///
@@ -70,77 +74,127 @@ pub(super) enum Format {
 /// Runs all suites.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paths = if args.paths.is_empty() { vec![PathBuf::from(".")] } else { args.paths };
-    let files = load::find(&paths)?;
     let filter = args.filter.as_deref();
-    if args.update {
-        update_all(&files, filter, &mut tell)?;
-    }
-    let (suites, bad) = load_all(&files, Expects::Something, &mut tell);
     let mut report = Report::new(io::stdout().lock(), args.output, Palette::of(args.color));
-    let least = args.min_coverage.unwrap_or(0);
-    let (mut cases, mut failed, mut thin) = (0, 0, false);
-    for suite in suites {
-        let (tried, _) = try_all(suite, filter)?;
-        cases += tried.outcomes.len();
-        failed += tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
+    let mut sum = Sum::default();
+    let files = match load::find(&paths) {
+        Ok(files) => files,
+        Err(mistake) => {
+            sum.add(&Tried::unread(&mistake.file.clone(), vec![mistake]), &mut report)?;
+            Vec::new()
+        }
+    };
+    let by_hand = if args.update { update_all(&files, filter, &mut tell)? } else { Vec::new() };
+    for file in &files {
+        let mut tried = match load::load(file, Expects::Something) {
+            Ok(suite) => try_all(suite, filter)?.0,
+            Err(mistakes) => Tried::unread(file, mistakes),
+        };
         // A part of the cases says nothing of all rules.
-        thin |= args.filter.is_none() && tried.percent() < usize::from(least);
-        written(report.suite(&tried))?;
+        if let (Some(coverage), None) = (&tried.coverage, filter) {
+            let least = usize::from(args.min_coverage.unwrap_or(0));
+            tried.problems.extend(Problem::of_suite(file, tried.outcomes.len(), coverage, least));
+        }
+        let own = by_hand.iter().filter(|mistake| mistake.file == *file);
+        tried.problems.extend(own.map(|mistake| Problem::of_input("update", mistake.clone())));
+        sum.add(&tried, &mut report)?;
+    }
+    let nothing = (sum.cases == 0 && sum.problems == 0).then_some(match filter {
+        Some(_) => "no case has such a name",
+        None => "no suite with a case: a folder needs a tests.yaml",
+    });
+    if let Some(why) = nothing {
+        tell(format!("error: {why}"));
+        written(report.suite(&Tried::nothing(paths.first().map_or(Path::new("."), PathBuf::as_path), why)))?;
     }
     written(report.end())?;
-    if cases == 0 && !bad {
-        let why = if args.filter.is_some() {
-            "no case has such a name"
-        } else {
-            "no suite with a case: a folder needs a tests.yaml"
-        };
-        tell(format!("error: {why}"));
-    } else {
-        tell(format!("{} passed, {failed} failed", cases - failed));
+    if nothing.is_none() {
+        tell(sum.to_string());
     }
-    if thin {
-        tell(format!("error: less than {least} % of a suite's rules were tried"));
-    }
-    Ok(ExitCode::from(match (bad, failed > 0 || cases == 0 || thin) {
-        (true, _) => 2,
-        (false, true) => 1,
-        (false, false) => 0,
-    }))
+    Ok(ExitCode::from(sum.code()))
 }
 
-/// The suites that can be read; whether some cannot.
-fn load_all(files: &[PathBuf], expects: Expects, tell: &mut dyn FnMut(String)) -> (Vec<Loaded>, bool) {
-    let (mut suites, mut bad) = (Vec::new(), false);
+/// What all suites came to.
+#[derive(Debug, Default)]
+struct Sum {
+    cases: usize,
+    failed: usize,
+    problems: usize,
+    /// Suites that were not run.
+    unread: usize,
+    /// Something cannot be read, or cannot be rewritten.
+    bad: bool,
+}
+
+impl Sum {
+    /// Takes a suite, reports it, and tells what is wrong with it besides its cases.
+    fn add<O: Write>(&mut self, tried: &Tried, report: &mut Report<O>) -> anyhow::Result<()> {
+        self.cases += tried.outcomes.len();
+        self.failed += tried.failed();
+        self.problems += tried.problems.len();
+        self.unread += usize::from(tried.coverage.is_none());
+        self.bad |= tried.problems.iter().any(|problem| problem.bad_input);
+        tried.problems.iter().for_each(|problem| tell(format!("error: {}", problem.mistake)));
+        written(report.suite(tried))
+    }
+
+    fn code(&self) -> u8 {
+        match (self.bad, self.failed > 0 || self.problems > 0 || self.cases == 0) {
+            (true, _) => 2,
+            (false, true) => 1,
+            (false, false) => 0,
+        }
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.cases - self.failed, self.failed)?;
+        if self.unread > 0 {
+            write!(f, ", {} not run", counted(self.unread, "suite", "suites"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes what the chosen cases of all suites would have to expect; what has to be written by hand. Suites that cannot be read are told by
+/// the run that follows.
+pub(super) fn update_all(
+    files: &[PathBuf],
+    filter: Option<&str>,
+    tell: &mut dyn FnMut(String),
+) -> anyhow::Result<Vec<Mistake>> {
+    let mut by_hand = Vec::new();
     for file in files {
-        match load::load(file, expects) {
-            Ok(suite) => suites.push(suite),
-            Err(mistakes) => {
-                bad = true;
-                for mistake in mistakes {
-                    tell(format!("error: {mistake}"));
+        let Ok(suite) = load::load(file, Expects::Anything) else { continue };
+        let cases: Vec<(usize, String)> = suite.cases.iter().map(|(line, case)| (*line, case.name.clone())).collect();
+        let (_, looked) = try_all(suite, filter)?;
+        let wrong = |line, message| Mistake { file: file.clone(), line, message };
+        let rewritten = fs::read_to_string(file)
+            .map_err(|error| wrong(None, files::cannot(&error)))
+            .and_then(|text| update::rewrite(&text, &looked).map_err(|error| wrong(None, error.to_string())));
+        let rewritten = match rewritten {
+            Ok(rewritten) => rewritten,
+            Err(mistake) => {
+                by_hand.push(mistake);
+                continue;
+            }
+        };
+        by_hand.extend(rewritten.refused.iter().map(|(number, why)| {
+            let (line, name) = cases.get(*number).cloned().unwrap_or_default();
+            wrong(Some(line), format!("case {name:?}: {why}"))
+        }));
+        if rewritten.changed > 0 {
+            match fs::write(file, &rewritten.text) {
+                Ok(()) => {
+                    let expectations = counted(rewritten.changed, "expectation", "expectations");
+                    tell(format!("{}: {expectations} written", file.display()));
                 }
+                Err(error) => by_hand.push(wrong(None, format!("cannot write: {error}"))),
             }
         }
     }
-    (suites, bad)
-}
-
-/// Writes what the chosen cases of all suites would have to expect. What cannot be read is told by the run that follows.
-pub(super) fn update_all(files: &[PathBuf], filter: Option<&str>, tell: &mut dyn FnMut(String)) -> anyhow::Result<()> {
-    let (suites, _) = load_all(files, Expects::Anything, &mut |_| ());
-    for suite in suites {
-        let file = suite.file.clone();
-        let what = || format!("cannot update {}", file.display());
-        let (_, looked) = try_all(suite, filter)?;
-        let before = fs::read_to_string(&file).with_context(what)?;
-        let (after, changed) = update::rewrite(&before, &looked).with_context(what)?;
-        if changed > 0 {
-            fs::write(&file, after).with_context(what)?;
-            let expectations = counted(changed, "expectation", "expectations");
-            tell(format!("{}: {expectations} written", file.display()));
-        }
-    }
-    Ok(())
+    Ok(by_hand)
 }
 
 /// Runs the cases of a suite on all cores; the reviews of those that fail come along, by the cases' numbers.
@@ -151,7 +205,8 @@ fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<(Tried, Vec<(u
     let numbers: Vec<usize> =
         suite.cases.iter().enumerate().filter(|(_, (_, case))| chosen(case)).map(|(number, _)| number).collect();
     let of_outcome = numbers.clone();
-    let names: Vec<String> = numbers.iter().map(|number| suite.cases[*number].1.name.clone()).collect();
+    let places: Vec<(String, usize)> =
+        numbers.iter().map(|number| &suite.cases[*number]).map(|(line, case)| (case.name.clone(), *line)).collect();
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let suite = Arc::new(suite);
     let work = move |number: usize| {
@@ -169,11 +224,11 @@ fn try_all(suite: Loaded, filter: Option<&str>) -> anyhow::Result<(Tried, Vec<(u
             }
             outcomes.push(outcome);
         } else {
-            let case = names.get(outcomes.len()).cloned().unwrap_or_default();
-            outcomes.push(Outcome::lost(case));
+            let (case, line) = places.get(outcomes.len()).cloned().unwrap_or_default();
+            outcomes.push(Outcome::lost(case, line));
         }
         ControlFlow::<()>::Continue(())
     });
     let _ = done.context("cannot start threads")?;
-    Ok((Tried { file, outcomes, coverage }, failing))
+    Ok((Tried { file, outcomes, coverage: Some(coverage), problems: Vec::new() }, failing))
 }

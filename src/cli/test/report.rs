@@ -1,35 +1,16 @@
 //! What is printed of suites.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use serde_json::json;
 use similar::TextDiff;
 
 use super::Format;
+use super::tried::{Problem, Tried};
 use crate::cli::github;
 use crate::cli::palette::{Palette, Tone, harmless};
 use crate::cli::xml::escaped;
-use crate::suite::coverage::Coverage;
-use crate::suite::{Failure, Outcome};
-
-/// A suite that was run.
-pub(super) struct Tried {
-    /// Its file.
-    pub file: PathBuf,
-    /// In the order of the file.
-    pub outcomes: Vec<Outcome>,
-    /// What of its policies was tried.
-    pub coverage: Coverage,
-}
-
-impl Tried {
-    /// Share of the rules that were tried.
-    pub fn percent(&self) -> usize {
-        let (rules, tried) = self.coverage.count();
-        (tried * 100).checked_div(rules).unwrap_or(100)
-    }
-}
+use crate::suite::Failure;
 
 /// The output.
 pub(super) struct Report<O> {
@@ -73,6 +54,8 @@ impl<O: Write> Report<O> {
     }
 
     fn text(&mut self, tried: &Tried) -> io::Result<()> {
+        // What is wrong besides cases is told on stderr.
+        let Some(coverage) = &tried.coverage else { return Ok(()) };
         let palette = self.palette;
         let file = harmless(&tried.file.display().to_string());
         writeln!(self.out, "{}", palette.paint(Tone::Strong, &file))?;
@@ -97,10 +80,10 @@ impl<O: Write> Report<O> {
                 writeln!(self.out, "        {}", palette.paint(Tone::Quiet, format!("why: {}", harmless(line))))?;
             }
         }
-        let (rules, tried_rules) = tried.coverage.count();
-        let missing: Vec<&str> = tried.coverage.missing().collect();
+        let (rules, tried_rules) = coverage.count();
+        let missing: Vec<&str> = coverage.missing().collect();
         let not = if missing.is_empty() { String::new() } else { format!("; not tried: {}", missing.join(", ")) };
-        let line = format!("  {tried_rules} of {rules} rules tried ({} %){}", tried.percent(), harmless(&not));
+        let line = format!("  {tried_rules} of {rules} rules tried ({} %){}", coverage.percent(), harmless(&not));
         writeln!(self.out, "{}", palette.paint(Tone::Quiet, line))
     }
 
@@ -115,18 +98,26 @@ impl<O: Write> Report<O> {
             });
             writeln!(self.out, "{line}")?;
         }
-        let (rules, tried_rules) = tried.coverage.count();
-        let missing: Vec<&str> = tried.coverage.missing().collect();
+        for Problem { what, mistake, .. } in &tried.problems {
+            let at = mistake.file.display().to_string();
+            let line =
+                json!({"suite": file, "problem": what, "file": at, "line": mistake.line, "error": mistake.message});
+            writeln!(self.out, "{line}")?;
+        }
+        let Some(coverage) = &tried.coverage else { return Ok(()) };
+        let (rules, tried_rules) = coverage.count();
+        let missing: Vec<&str> = coverage.missing().collect();
         writeln!(self.out, "{}", json!({"suite": file, "rules": rules, "tried": tried_rules, "missing": missing}))
     }
 
     fn junit(&mut self, tried: &Tried) -> io::Result<()> {
-        let failed = tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
         let file = escaped(&tried.file.display().to_string());
-        let count = tried.outcomes.len();
+        let count = tried.outcomes.len() + tried.problems.len();
+        let errors = tried.problems.iter().filter(|problem| problem.bad_input).count();
+        let failed = tried.failed() + tried.problems.len() - errors;
         writeln!(
             self.out,
-            "  <testsuite name=\"{file}\" tests=\"{count}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">"
+            "  <testsuite name=\"{file}\" tests=\"{count}\" failures=\"{failed}\" errors=\"{errors}\" skipped=\"0\">"
         )?;
         for outcome in &tried.outcomes {
             let name = escaped(&outcome.case);
@@ -136,14 +127,23 @@ impl<O: Write> Report<O> {
             }
             let what: Vec<&str> = outcome.failures.iter().map(|failure| failure.what.as_str()).collect();
             let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
-            writeln!(
-                self.out,
-                "    <testcase name=\"{name}\" classname=\"{file}\">\n      <failure message=\"{}\">{}</failure>\n    </testcase>",
-                escaped(&what.join(", ")),
-                escaped(&text)
-            )?;
+            self.unfit(&name, &file, "failure", (&what.join(", "), &text))?;
+        }
+        for problem in &tried.problems {
+            let element = if problem.bad_input { "error" } else { "failure" };
+            let text = problem.mistake.to_string();
+            self.unfit(&problem.name(), &file, element, (&problem.mistake.message, &text))?;
         }
         writeln!(self.out, "  </testsuite>")
+    }
+
+    /// A test case of JUnit that fails: its name and suite, escaped, the element that says so, its message and text.
+    fn unfit(&mut self, name: &str, suite: &str, element: &str, (message, text): (&str, &str)) -> io::Result<()> {
+        let (message, text) = (escaped(message), escaped(text));
+        writeln!(
+            self.out,
+            "    <testcase name=\"{name}\" classname=\"{suite}\">\n      <{element} message=\"{message}\">{text}</{element}>\n    </testcase>"
+        )
     }
 
     fn github(&mut self, tried: &Tried) -> io::Result<()> {
@@ -151,6 +151,11 @@ impl<O: Write> Report<O> {
         for outcome in tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()) {
             let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
             writeln!(self.out, "{}", github::annotation("error", &file, outcome.line, &outcome.case, &text))?;
+        }
+        for Problem { what, mistake, .. } in &tried.problems {
+            let (file, line) = (mistake.file.display().to_string(), mistake.line.unwrap_or(1));
+            let title = format!("stepspan test: {what}");
+            writeln!(self.out, "{}", github::annotation("error", &file, line, &title, &mistake.message))?;
         }
         Ok(())
     }

@@ -47,10 +47,24 @@ fn what_is_long_goes_below_its_key() {
 }
 
 #[test]
+fn several_new_keys_stand_in_their_order_and_line_breaks_stay() {
+    let edits = |keys: &[&str]| -> Vec<Edit> {
+        keys.iter().map(|key| Edit { path: format!("m{key}"), value: json!(1) }).collect()
+    };
+    let new = edits(&[".b", "[\"c.d/e\"]", "[\"true\"]"]);
+    assert_eq!(edit("m:\n  a: 0  # c\n", &new).unwrap(), "m:\n  a: 0  # c\n  b: 1\n  c.d/e: 1\n  \"true\": 1\n");
+    assert_eq!(edit("m: {a: 0}  # c\n", &new[..2]).unwrap(), "m: {a: 0, b: 1, c.d/e: 1}  # c\n");
+    assert_eq!(edit("m:\r\n  a: 0  # c\r\n", &new[..1]).unwrap(), "m:\r\n  a: 0  # c\r\n  b: 1\r\n");
+}
+
+#[test]
 fn what_is_not_there_and_what_is_an_alias_is_told() {
     let of =
         |path: &str| edit("a: &x {b: 1}\nc: *x\n", &[Edit { path: path.to_owned(), value: json!(2) }]).unwrap_err();
     assert_eq!(of("c"), EditError::Alias { path: "c".into(), line: 1 });
+    assert_eq!(of("c.b"), EditError::Alias { path: "c.b".into(), line: 1 });
+    let merged = edit("a: &x {b: 1}\nc:\n  <<: *x\n  d: 2\n", &[Edit { path: "c.b".into(), value: json!(2) }]);
+    assert_eq!(merged, Err(EditError::Alias { path: "c.b".into(), line: 1 }));
     assert_eq!(of("d.e"), EditError::NoPlace("d.e".into()));
     assert_eq!(of("a.b.c"), EditError::NoPlace("a.b.c".into()));
 }
