@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Reviewed;
+use super::clauses::{self, Clauses};
 use super::request::Review;
 use crate::argo::StepPod;
 use crate::context::Context;
@@ -15,6 +16,8 @@ use crate::policy::value::{self, Asked};
 /// What led to a review.
 #[derive(Debug, Default)]
 pub struct Explanation {
+    /// Each policy: first those that match, highest priority first.
+    pub policies: Vec<Clauses>,
     /// The sources of each correlation key, in the order in which they are asked.
     pub sources: Vec<Key>,
     /// Variables of each step container that gets the shim.
@@ -56,7 +59,15 @@ pub fn explain(body: &[u8], policies: &PolicySet, context: &Context, reviewed: &
     let Some(pod) = StepPod::read(&request.object.0, &request.namespace) else { return Explanation::default() };
     let carried = Carried::read(&request.object.0);
     let asked = Asked { pod: &pod, carried: &carried, context };
-    let Some(policy) = policies.select(&pod, &asked.scope()).effective else { return Explanation::default() };
+    let selection = policies.select(&pod, &asked.scope());
+    let named = |name: &str| policies.policies().iter().find(|policy| policy.name == name);
+    let clauses = |name: &str, why| named(name).map(|policy| clauses::of(policy, &pod, context, why));
+    let matching = selection.policies.iter().filter_map(|name| clauses(name, None));
+    let others = selection.mismatches.iter().filter_map(|(name, why)| clauses(name, Some(why)));
+    let by_clause: Vec<Clauses> = matching.chain(others).collect();
+    let Some(policy) = selection.effective else {
+        return Explanation { policies: by_clause, ..Explanation::default() };
+    };
     let injected =
         |name: &str| reviewed.decision.containers.iter().any(|known| known.name == name && known.skipped.is_none());
     let variables = pod.steps().filter(|step| injected(step.name)).map(|step| {
@@ -64,7 +75,7 @@ pub fn explain(body: &[u8], policies: &PolicySet, context: &Context, reviewed: &
         let variables = all.map(|one| Variable { name: one.name, value: one.value, decision: one.settled.label() });
         Variables { container: step.name.to_owned(), variables: variables.collect() }
     });
-    Explanation { sources: sources(&policy), containers: variables.collect() }
+    Explanation { policies: by_clause, sources: sources(&policy), containers: variables.collect() }
 }
 
 fn sources(policy: &Effective) -> Vec<Key> {

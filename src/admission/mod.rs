@@ -6,6 +6,7 @@
 //! Invariants: [`review`] never fails and never denies; what goes wrong is an [`Outcome::Failed`] with its reason and no patch; a patch
 //! it gives was applied here and its result checked.
 
+pub mod clauses;
 pub mod explain;
 pub mod head;
 mod request;

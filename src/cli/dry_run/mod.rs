@@ -77,6 +77,7 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     };
     let paths: Vec<_> = files.into_iter().chain(filenames).collect();
+    let named = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let stdin = references::collect(&paths, &namespace, &mut library);
     let (inputs, total) = input::inputs(&paths, given, stdin)?;
     let palette = Palette::of(color);
@@ -98,7 +99,7 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
     );
     let written = match done.context("cannot start threads")? {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => sheet.end(),
+        ControlFlow::Continue(()) => sheet.end(&named),
     };
     match written {
         Ok(code) => Ok(ExitCode::from(code)),

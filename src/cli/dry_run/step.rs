@@ -86,6 +86,8 @@ pub(super) struct Tally {
     pub same: usize,
     /// Manifests of other kinds.
     pub others: usize,
+    /// Workflows, and what starts them or holds templates for them.
+    pub workflows: usize,
     /// Documents that are no input.
     pub bad: usize,
 }
@@ -164,6 +166,7 @@ impl Reviewer {
     fn workflow(&self, manifest: &Tree<'_>, line: usize, file: &Arc<str>, done: &mut Done) {
         // A tree holds nothing that has no JSON.
         let manifest = serde_json::to_value(manifest).unwrap_or_default();
+        done.tally.workflows += 1;
         let found = self.expander.pods(&manifest, &self.namespace, &self.policies, &self.context);
         for message in found.problems {
             refuse(file, &Refusal { line, column: None, message, hint: None }, self.output, done);
@@ -219,10 +222,6 @@ impl Reviewer {
                 return refuse(file, &refusal, self.output, done);
             }
         };
-        if let Some(newer) = &self.newer {
-            let pair = Pair { file, line, bytes, before, older: reviewed, newer: origin.newer };
-            return self.compare(pair, newer, context, done);
-        }
         let conditions = origin.expanded.map(|expanded| expanded.conditions.clone()).unwrap_or_default();
         let explanation = match self.output {
             Output::Explain | Output::ExplainJson | Output::Of(Format::Html) => {
@@ -231,6 +230,9 @@ impl Reviewer {
             _ => Explanation::default(),
         };
         let step = Step { file: file.clone(), line, before, reviewed, conditions, explanation };
+        if let Some(newer) = &self.newer {
+            return self.compare(Pair { bytes, step, newer: origin.newer }, newer, context, done);
+        }
         render::step(step, self.output, self.palette, &mut done.pieces);
     }
 }
@@ -261,6 +263,7 @@ impl Tally {
         self.changed += other.changed;
         self.same += other.same;
         self.others += other.others;
+        self.workflows += other.workflows;
         self.bad += other.bad;
     }
 
@@ -269,12 +272,16 @@ impl Tally {
         self.injected + self.labelled + self.skipped + self.failed + self.expanded
     }
 
+    /// Whether there was nothing to look at: whoever reviews nothing has been given the wrong files, or none by a program that failed.
+    pub fn is_of_nothing(self) -> bool {
+        self.pods() + self.workflows + self.bad == 0
+    }
+
     /// 0 good, 1 a step could not be injected, 2 bad input.
     pub fn exit_code(self) -> u8 {
         match self {
             Self { bad: 1.., .. } => 2,
-            // Whoever reviews nothing has been given the wrong files.
-            Self { others: 1.., .. } if self.pods() == 0 => 2,
+            _ if self.is_of_nothing() => 2,
             Self { changed: 1.., .. } | Self { failed: 1.., same: 0, .. } => 1,
             _ => 0,
         }

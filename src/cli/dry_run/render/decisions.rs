@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::step::Step;
 use crate::admission::Reviewed;
+use crate::admission::clauses::Clauses;
 use crate::admission::explain::Variables;
 use crate::patch::Op;
 
@@ -95,6 +96,8 @@ struct Explained<'a> {
     pod: String,
     step: String,
     decisions: Decisions<'a>,
+    /// By which clause each policy takes the pod or leaves it.
+    clauses: &'a [Clauses],
     /// By correlation key, in the order in which they are asked.
     sources: BTreeMap<&'a str, &'a [String]>,
     variables: &'a [Variables],
@@ -106,6 +109,7 @@ pub(super) fn explain(step: &Step<'_>, out: &mut Vec<u8>) {
         pod: step.name(),
         step: step.step_name(),
         decisions: decisions(step),
+        clauses: &step.explanation.policies,
         sources: step.explanation.sources.iter().map(|key| (key.name.as_str(), key.from.as_slice())).collect(),
         variables: &step.explanation.containers,
     };
@@ -117,6 +121,9 @@ pub(super) fn explain(step: &Step<'_>, out: &mut Vec<u8>) {
 #[derive(Serialize)]
 struct Changed<'a> {
     pod: String,
+    step: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    conditions: &'a [String],
     old: Side<'a>,
     new: Side<'a>,
     source: Source<'a>,
@@ -133,7 +140,7 @@ struct Side<'a> {
 }
 
 /// Writes a pod's line for `diff`.
-pub(super) fn changed(file: &str, line: usize, sides: [&Reviewed; 2], out: &mut Vec<u8>) {
+pub(super) fn changed(step: &Step<'_>, newer: &Reviewed, out: &mut Vec<u8>) {
     fn side(reviewed: &Reviewed) -> Side<'_> {
         Side {
             outcome: reviewed.outcome.label(),
@@ -143,13 +150,16 @@ pub(super) fn changed(file: &str, line: usize, sides: [&Reviewed; 2], out: &mut 
             warnings: &reviewed.warnings,
         }
     }
-    let [old, new] = sides;
-    let pod = format!("{}/{}", old.namespace, old.name);
+    let line = Changed {
+        pod: step.name(),
+        step: step.step_name(),
+        conditions: &step.conditions,
+        old: side(&step.reviewed),
+        new: side(newer),
+        source: Source { file: &step.file, line: step.line },
+    };
     // Writing to memory cannot fail.
-    let _ = serde_json::to_writer(
-        &mut *out,
-        &Changed { pod, old: side(old), new: side(new), source: Source { file, line } },
-    );
+    let _ = serde_json::to_writer(&mut *out, &line);
     out.push(b'\n');
 }
 

@@ -32,17 +32,20 @@ pub(super) fn write(step: Step<'_>, palette: Palette, named: bool, out: &mut Vec
 }
 
 /// Writes what changes from one policy set to another, and the decisions where they differ.
-pub(super) fn changed(file: &str, at: usize, sides: [(&str, &Reviewed); 2], palette: Palette, out: &mut Vec<u8>) {
-    let [(old, older), (new, newer)] = sides;
+pub(super) fn changed(step: &Step<'_>, newer: &Reviewed, [old, new]: [&str; 2], palette: Palette, out: &mut Vec<u8>) {
     let says = |reviewed: &Reviewed| {
         let by = &reviewed.decision.policies;
         let by = if by.is_empty() { String::new() } else { format!("  by {}", by.join(", ")) };
         let reason = reviewed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         harmless(&format!("{}{reason}{by}", reviewed.outcome.label()))
     };
-    let name = harmless(&format!("{}/{}", older.namespace, older.name));
-    super::line(out, &palette.paint(Tone::Strong, format!("--- {name}  {}:{at}  {}", harmless(file), says(older))));
+    let name = harmless(format!("{}  {}", step.name(), step.step_name()).trim_end());
+    let place = harmless(&format!("{}:{}", step.file, step.line));
+    super::line(out, &palette.paint(Tone::Strong, format!("--- {name}  {place}  {}", says(&step.reviewed))));
     super::line(out, &palette.paint(Tone::Strong, format!("+++ {name}  {}", says(newer))));
+    for condition in &step.conditions {
+        super::line(out, &palette.paint(Tone::Quiet, format!("only if {}", harmless(condition))));
+    }
     hunks(old, new, palette, out);
     out.push(b'\n');
 }

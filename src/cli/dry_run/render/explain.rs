@@ -36,8 +36,10 @@ pub(super) struct Section {
 /// Everything that is to be said of a step, table by table; those without rows are left to the writer.
 pub(super) fn sections(step: &Step<'_>) -> Vec<Section> {
     let decision = &step.reviewed.decision;
-    let matching = decision.policies.iter().map(|name| [name.clone(), "matches".to_owned(), String::new()]);
-    let others = decision.mismatches.iter().map(|(name, why)| [name.clone(), "no".to_owned(), why.to_string()]);
+    let policies = step.explanation.policies.iter().map(|policy| {
+        let word = if policy.matches { "matches" } else { "no" };
+        [policy.policy.clone(), word.to_owned(), policy.clauses.join("; ")]
+    });
     let containers = decision.containers.iter().map(|container| {
         let reason = container.skipped.as_ref().map(ToString::to_string);
         let what = if reason.is_none() { "injected" } else { "left alone" };
@@ -45,7 +47,7 @@ pub(super) fn sections(step: &Step<'_>) -> Vec<Section> {
     });
     let section = |title: &str, rows: Vec<[String; 3]>| Section { title: title.to_owned(), rows };
     let mut sections = vec![
-        section("policies", matching.chain(others).collect()),
+        section("policies", policies.collect()),
         section("values", decision.values.iter().map(|value| row(value, step)).collect()),
         section("containers", containers.collect()),
     ];

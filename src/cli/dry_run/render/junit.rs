@@ -42,9 +42,11 @@ pub(super) fn cases(step: &Step<'_>, mut each: impl FnMut(Case)) {
     let (pod, name) = (step.name(), step.step_name());
     let reviewed = &step.reviewed;
     let warnings = reviewed.warnings.join("\n");
+    let conditions =
+        step.conditions.iter().map(|condition| format!("only if {condition}")).collect::<Vec<_>>().join("\n");
     let case = |container: &str, reason: Option<&SkipReason>| {
         let title = [pod.as_str(), container].join(" ");
-        Case::new(&step.file, title.trim_end(), &name, reason, &warnings)
+        Case::new(&step.file, [title.trim_end(), &name], reason, [&warnings, &conditions])
     };
     let containers = &reviewed.decision.containers;
     if containers.is_empty() {
@@ -58,14 +60,14 @@ pub(super) fn cases(step: &Step<'_>, mut each: impl FnMut(Case)) {
 }
 
 impl Case {
-    fn new(file: &Arc<str>, title: &str, class: &str, reason: Option<&SkipReason>, warnings: &str) -> Self {
+    fn new(file: &Arc<str>, names: [&str; 2], reason: Option<&SkipReason>, texts: [&str; 2]) -> Self {
         let (verdict, element) = match reason {
             None => (Verdict::Passed, None),
             Some(reason) if is_failure(reason) => (Verdict::Failed, Some("failure")),
             Some(_) => (Verdict::Skipped, Some("skipped")),
         };
         let message = reason.map(ToString::to_string).unwrap_or_default();
-        Self { suite: file.clone(), verdict, xml: xml(title, class, element, &message, warnings) }
+        Self { suite: file.clone(), verdict, xml: xml(names, element, &message, texts) }
     }
 
     /// The case of a document that is no input.
@@ -75,28 +77,28 @@ impl Case {
         Self {
             suite: file.clone(),
             verdict: Verdict::Broken,
-            xml: xml(&title, "", Some("error"), &refusal.message, hint),
+            xml: xml([&title, ""], Some("error"), &refusal.message, [hint, ""]),
         }
     }
 }
 
-fn xml(title: &str, class: &str, element: Option<&str>, message: &str, text: &str) -> String {
+/// A case by its title and class, with an element that says how it ended, the text in that, and what else there is to say.
+fn xml([title, class]: [&str; 2], element: Option<&str>, message: &str, [text, note]: [&str; 2]) -> String {
     let class = if class.is_empty() { "stepspan" } else { class };
-    let mut out = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(title), escaped(class));
+    let mut inside = String::new();
     // Writing to a String cannot fail.
     let _ = match element {
-        None => out.write_str("/>\n"),
-        Some(element) if text.is_empty() => {
-            writeln!(out, ">\n      <{element} message=\"{}\"/>\n    </testcase>", escaped(message))
+        None => Ok(()),
+        Some(element) if text.is_empty() => writeln!(inside, "      <{element} message=\"{}\"/>", escaped(message)),
+        Some(element) => {
+            writeln!(inside, "      <{element} message=\"{}\">{}</{element}>", escaped(message), escaped(text))
         }
-        Some(element) => writeln!(
-            out,
-            ">\n      <{element} message=\"{}\">{}</{element}>\n    </testcase>",
-            escaped(message),
-            escaped(text)
-        ),
     };
-    out
+    if !note.is_empty() {
+        let _ = writeln!(inside, "      <system-out>{}</system-out>", escaped(note));
+    }
+    let head = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(title), escaped(class));
+    if inside.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{inside}    </testcase>\n") }
 }
 
 impl Suite {

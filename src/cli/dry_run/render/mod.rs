@@ -127,16 +127,16 @@ pub(super) fn yaml_of(tree: Tree<'_>, patch: &[Op]) -> String {
 
 /// Writes what changes for a pod from one policy set to another: its YAML under each, and what the evaluator says.
 pub(super) fn changed(
-    file: &Arc<str>,
-    at: usize,
-    sides: [(&str, &Reviewed); 2],
+    step: &Step<'_>,
+    newer: &Reviewed,
+    yaml: [&str; 2],
     output: Output,
     palette: Palette,
     pieces: &mut Vec<Piece>,
 ) {
     text(pieces, |out| match output {
-        Output::CompareJson => decisions::changed(file, at, sides.map(|(_, reviewed)| reviewed), out),
-        _ => diff::changed(file, at, sides, palette, out),
+        Output::CompareJson => decisions::changed(step, newer, out),
+        _ => diff::changed(step, newer, yaml, palette, out),
     });
 }
 

@@ -66,11 +66,11 @@ impl<O: Write, E: Write> Sheet<O, E> {
         Ok(())
     }
 
-    /// Writes what is still to be written; the exit code.
+    /// Writes what is still to be written; the exit code. `named` is what was to be read.
     ///
     /// # Errors
     /// stdout's.
-    pub fn end(mut self) -> io::Result<u8> {
+    pub fn end(mut self, named: &str) -> io::Result<u8> {
         match self.output {
             Output::Of(Format::Json) => {
                 self.begin();
@@ -95,6 +95,9 @@ impl<O: Write, E: Write> Sheet<O, E> {
         if matches!(self.output, Output::Both | Output::Of(Format::Summary) | Output::Compare) {
             let text = self.tally.to_string();
             self.problem(&text);
+        }
+        if self.tally.is_of_nothing() {
+            self.problem(&format!("error: {named}: no Pod, AdmissionReview, Workflow or what starts one to review"));
         }
         let explained = matches!(self.output, Output::Explain | Output::ExplainJson);
         // What is explained is no failure.
