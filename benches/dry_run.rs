@@ -1,30 +1,28 @@
-//! `stepspan dry-run` of a thousand step pods beside `kyverno apply` of an equivalent mutate policy, files in and out.
+//! `stepspan dry-run` of a thousand step pods beside `kyverno apply` of an equivalent mutate policy and `gator expand` with mutators that come
+//! as near as they can, files in and out.
 //!
-//! `cargo bench --bench dry_run`, with `KYVERNO` naming the Kyverno CLI; without it only stepspan is measured. Writes
+//! `cargo bench --bench dry_run`, with `KYVERNO` and `GATOR` naming the peers' command lines; one that is not named is left out. Writes
 //! the pods, made of those in `tests/recorded`, to `bench/` in the target folder. Each round runs every side in turn, through GNU
 //! time for its peak memory. Prints each round, then medians, and `figure NAME VALUE` lines for `scripts/bench`.
 #![allow(clippy::print_stdout, reason = "a bench reports on stdout")]
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
-use stepspan::{
-    admission::{Outcome, review},
-    context::Context,
-    policy::{PolicySet, compile::Rules},
-    yaml,
-};
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use stepspan::yaml;
 
+mod pods;
 mod timed;
 
+use pods::{PODS, pods};
 use timed::Run;
 
-const PODS: usize = 1000;
 const ROUNDS: usize = 5;
 /// Our runs are short: several stand for a round, so that chance weighs as little as with the long ones.
 const OURS_A_ROUND: usize = 4;
@@ -60,6 +58,10 @@ fn main() -> Result<()> {
         Some(program) => sides.push(kyverno(program.into(), &yaml)),
         None => println!("KYVERNO is not set: the Kyverno side is left out"),
     }
+    match env::var_os("GATOR") {
+        Some(program) => sides.push(gator(program.into(), &jobs(&pods, &dir)?)),
+        None => println!("GATOR is not set: the Gatekeeper side is left out"),
+    }
     for round in 1..=ROUNDS {
         for side in &mut sides {
             for _ in 0..side.times {
@@ -78,22 +80,14 @@ fn report(sides: &[Side]) {
     for (side, run) in sides.iter().zip(&of) {
         println!("median   {:<15} {} of {} runs", side.name, run.shown(), side.runs.len());
     }
-    if let [yaml, json, kyverno] = of[..] {
-        println!(
-            "figure yaml_faster {:.1}\nfigure json_faster {:.1}",
-            kyverno.seconds / yaml.seconds,
-            kyverno.seconds / json.seconds
-        );
-        println!(
-            "times less CPU time: {:.1} with YAML, {:.1} with JSON",
-            kyverno.cpu / yaml.cpu,
-            kyverno.cpu / json.cpu
-        );
-        println!(
-            "figure memory_share {:.3}\nfigure json_memory_share {:.3}",
-            yaml.mib / kyverno.mib,
-            json.mib / kyverno.mib
-        );
+    let (yaml, json) = (of[0], of[1]);
+    for (side, peer) in sides.iter().zip(&of).skip(2) {
+        let of_peer = |ours: Run| [peer.seconds / ours.seconds, peer.cpu / ours.cpu, ours.mib / peer.mib];
+        let ([faster, cpu, memory], [json_faster, json_cpu, json_memory]) = (of_peer(yaml), of_peer(json));
+        println!("{}: times as much CPU time: {cpu:.1} with YAML, {json_cpu:.1} with JSON", side.name);
+        let name = side.name.split(' ').next().unwrap_or_default();
+        println!("figure {name}_yaml_faster {faster:.1}\nfigure {name}_json_faster {json_faster:.1}");
+        println!("figure {name}_memory_share {memory:.3}\nfigure {name}_json_memory_share {json_memory:.3}");
     }
 }
 
@@ -109,6 +103,31 @@ fn kyverno(program: PathBuf, input: &Path) -> Side {
     let [policy, input, output] = [&policy, input, &out].map(|path| path.display().to_string());
     let args = ["apply".to_owned(), policy, "--resource".to_owned(), input, "--output".to_owned(), output].into();
     Side { name: "kyverno apply", program, args, out, writes_itself: true, times: 1, runs: Vec::new() }
+}
+
+/// A Job for every pod, with the pod as its template: `gator` changes nothing but what is made of something else. And the namespaces, which it
+/// looks for.
+fn jobs(pods: &[Value], dir: &Path) -> Result<PathBuf> {
+    let job = |pod: &Value| {
+        let template = json!({"metadata": pod["metadata"], "spec": pod["spec"]});
+        let metadata = json!({"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]});
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}})
+    };
+    let namespaces: BTreeSet<&str> = pods.iter().filter_map(|pod| pod["metadata"]["namespace"].as_str()).collect();
+    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let all: Vec<Value> = namespaces.into_iter().map(namespace).chain(pods.iter().map(job)).collect();
+    let (path, mut text) = (dir.join("jobs.yaml"), Vec::new());
+    yaml::write_stream(&all, &mut text)?;
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn gator(program: PathBuf, input: &Path) -> Side {
+    let out = input.with_file_name("out-gator.yaml");
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/gator/policy.yaml");
+    let [policy, input, output] = [&policy, input, &out].map(|path| path.display().to_string());
+    let args = ["expand", "-n", &policy, "-n", &input, "-f", "yaml", "-o", &output].map(str::to_owned).into();
+    Side { name: "gator expand", program, args, out, writes_itself: true, times: 1, runs: Vec::new() }
 }
 
 fn output(input: &Path) -> PathBuf {
@@ -127,50 +146,5 @@ impl Side {
         ensure!(patched == PODS, "{}: {patched} of {PODS} pods came out patched", self.name);
         self.runs.push(run);
         Ok(())
-    }
-}
-
-/// The recorded pods that the embedded policy injects, again and again, each with a name and in one of ten namespaces. They are made
-/// manifests again: without `managedFields`, and without the token that the API server mounts into every container.
-fn pods() -> Result<Vec<Value>> {
-    let policies = PolicySet::embedded(&Rules::default()).ok().context("the embedded policy")?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    files.sort();
-    let mut recorded = Vec::new();
-    for file in files.iter().filter(|file| file.to_string_lossy().ends_with("-pod.json")) {
-        let bytes = fs::read(file)?;
-        if review(&bytes, &policies, &Context::default()).outcome == Outcome::Injected {
-            let mut pod = serde_json::from_slice::<Value>(&bytes)?["request"]["object"].take();
-            pod["metadata"].as_object_mut().context("metadata")?.shift_remove("managedFields");
-            without_token(&mut pod["spec"]);
-            recorded.push(pod);
-        }
-    }
-    ensure!(!recorded.is_empty(), "no recorded step pods");
-    let renamed = (0..PODS).map(|i| {
-        let mut pod = recorded[i % recorded.len()].clone();
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        pod["metadata"]["name"] = format!("{name}-{i:04}").into();
-        pod["metadata"]["namespace"] = format!("team-{}", i % 10).into();
-        pod
-    });
-    let pods = renamed.collect();
-    Ok(pods)
-}
-
-fn without_token(spec: &mut Value) {
-    let keep = |entries: &mut Value| {
-        if let Value::Array(entries) = entries {
-            entries.retain(|entry| !entry["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-")));
-        }
-    };
-    keep(&mut spec["volumes"]);
-    for kind in ["initContainers", "containers"] {
-        if let Some(Value::Array(containers)) = spec.get_mut(kind) {
-            for container in containers {
-                keep(&mut container["volumeMounts"]);
-            }
-        }
     }
 }
