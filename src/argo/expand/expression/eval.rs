@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use regex::RegexBuilder;
 use serde_json::{Map, Number, Value};
 
 use super::budget::Budget;
@@ -12,8 +11,6 @@ use crate::argo::expand::replace::{self, Values};
 
 /// Most elements of a range.
 const MAX_RANGE: i64 = 10_000;
-/// Largest compiled form of one regular expression, in bytes.
-const MAX_REGEX: usize = 256 << 10;
 
 /// Variables that Argo itself leaves alone until they have a value (`expressionReplace`).
 const RUN_TIME: [&str; 2] = ["workflow.status", "workflow.failures"];
@@ -185,10 +182,7 @@ impl Evaluation<'_> {
             "endsWith" => texts().map(|(text, part)| text.ends_with(part))?.into(),
             "matches" => {
                 let (text, pattern) = texts()?;
-                // It is compiled each time.
-                self.budget.charge(1000 + pattern.len() * 50)?;
-                let regex = RegexBuilder::new(pattern).size_limit(MAX_REGEX).build();
-                regex.map_err(|error| Undecided::Unclear(format!("{pattern}: {error}")))?.is_match(text).into()
+                functions::regex(pattern, self.budget)?.is_match(text).into()
             }
             "in" => match (&left, &right) {
                 (_, Value::Array(list)) => list.iter().any(|item| equal(item, &left)).into(),

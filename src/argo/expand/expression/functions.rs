@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::budget::Budget;
@@ -20,6 +21,9 @@ pub(super) fn size(value: &Value) -> usize {
     }
 }
 
+/// Largest compiled form of one regular expression, in bytes.
+const MAX_REGEX: usize = 256 << 10;
+
 /// As Go's `encoding/json` writes it: keys sorted, whole floats without a point, `<`, `>` and `&` escaped.
 pub(super) fn to_json(value: &Value) -> String {
     plain_json(value).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
@@ -36,7 +40,9 @@ fn plain_json(value: &Value) -> String {
             format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
         }
         Value::Number(number) => match number.as_f64() {
-            Some(float) if !number.is_i64() && float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
+            Some(float) if number.is_f64() && (float == 0.0 || (1e-6..1e21).contains(&float.abs())) => {
+                float.to_string()
+            }
             _ => number.to_string(),
         },
         other => other.to_string(),
@@ -49,7 +55,27 @@ pub(super) fn shown(value: &Value) -> Result<String, Undecided> {
         Value::String(text) => Ok(text.clone()),
         Value::Null => Ok("<nil>".to_owned()),
         Value::Array(_) | Value::Object(_) => unclear("a list or a map as a text is not read here"),
+        Value::Number(number) if number.is_f64() => Ok(number.as_f64().map_or_else(String::new, general)),
         other => Ok(to_json(other)),
+    }
+}
+
+/// A regular expression; it is compiled each time.
+pub(super) fn regex(pattern: &str, budget: &Budget) -> Result<Regex, Undecided> {
+    budget.charge(1000 + pattern.len() * 50)?;
+    let regex = RegexBuilder::new(pattern).size_limit(MAX_REGEX).build();
+    regex.map_err(|error| Undecided::Unclear(format!("{pattern}: {error}")))
+}
+
+/// A float by `%v` (`strconv.FormatFloat` with `g` and the fewest digits): with an exponent from a million on.
+fn general(float: f64) -> String {
+    let written = format!("{float:e}");
+    let Some((digits, exponent)) = written.split_once('e') else { return written };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..6).contains(&exponent) => {
+            format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs())
+        }
+        _ => float.to_string(),
     }
 }
 
@@ -189,7 +215,18 @@ fn number(value: &Value) -> Result<f64, Undecided> {
 pub(super) fn from_json(text: &str, budget: &Budget) -> Outcome {
     // A value takes several times the bytes it is read from.
     budget.charge(text.len().saturating_mul(2))?;
-    serde_json::from_str(text).map_err(|error| Undecided::Unclear(format!("no JSON: {error}")))
+    let read = serde_json::from_str(text).map_err(|error| Undecided::Unclear(format!("no JSON: {error}")))?;
+    Ok(as_floats(read))
+}
+
+/// All numbers of JSON are floats in Go.
+fn as_floats(value: Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
+        Value::Array(all) => all.into_iter().map(as_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, as_floats(value))).collect(),
+        other => other,
+    }
 }
 
 /// `$.a.b[0]['c']`; everything else of `JSONPath` is not read.

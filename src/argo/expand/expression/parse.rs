@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::functions::looped;
 use super::lex::Token;
 use super::{MAX_NODES, Undecided, unclear};
 
@@ -246,7 +247,10 @@ impl Parser {
                 "false" => Ok(Node::Value(false.into())),
                 "nil" => Ok(Node::Value(Value::Null)),
                 "let" | "if" => unclear(format!("`{word}` is not read here")),
-                _ if self.takes("(") => Ok(Node::Call(word, self.list(")")?)),
+                _ if self.takes("(") => {
+                    let arguments = if looped(&word).is_some() { self.closures()? } else { self.list(")")? };
+                    Ok(Node::Call(word, arguments))
+                }
                 _ => Ok(Node::Name(word)),
             },
             Some(Token::Sign("(")) => {
@@ -281,15 +285,25 @@ impl Parser {
         Ok(all)
     }
 
-    /// A map, or a closure's body.
-    fn braces(&mut self) -> Result<Node, Undecided> {
-        let named = matches!(self.peek(), Some(Token::Word(_) | Token::Value(Value::String(_))));
-        let is_map = named && self.tokens.get(self.at + 1) == Some(&Token::Sign(":"));
-        if !is_map && self.peek() != Some(&Token::Sign("}")) {
-            let body = self.whole()?;
-            self.expect("}")?;
-            return Ok(body);
+    /// The arguments of a function that calls a closure: braces are around its body, and never a map.
+    fn closures(&mut self) -> Result<Vec<Node>, Undecided> {
+        let mut all = Vec::new();
+        while !self.takes(")") {
+            let braces = self.takes("{");
+            all.push(self.whole()?);
+            if braces {
+                self.expect("}")?;
+            }
+            if !self.takes(",") {
+                self.expect(")")?;
+                break;
+            }
         }
+        Ok(all)
+    }
+
+    /// A map.
+    fn braces(&mut self) -> Result<Node, Undecided> {
         let mut entries = Vec::new();
         while !self.takes("}") {
             self.count()?;

@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::functions::{self, decoded, from_json, repeat, replace, shown, split, to_json};
+use super::functions::{self, decoded, from_json, regex, repeat, replace, shown, split, to_json};
 use super::{Undecided, unclear};
 use crate::identity;
 
 type Outcome = Result<Value, Undecided>;
 
 pub(super) fn call(name: &str, arguments: &[Value], budget: &Budget) -> Outcome {
-    use Value::{Array, String as Text};
+    use Value::{Array, Object, String as Text};
     if let [Value::String(text)] = arguments
         && let Some(made) = of_text(name, text, budget)
     {
@@ -39,6 +39,18 @@ pub(super) fn call(name: &str, arguments: &[Value], budget: &Budget) -> Outcome 
         ("coalesce", values) => Ok(values.iter().find(|value| !is_empty(value)).cloned().unwrap_or_default()),
         ("empty", [value]) => Ok(is_empty(value).into()),
         ("ternary", [yes, no, Value::Bool(which)]) => Ok(if *which { yes.clone() } else { no.clone() }),
+        ("regexMatch", [Text(pattern), Text(text)]) => Ok(regex(pattern, budget)?.is_match(text).into()),
+        ("regexFind", [Text(pattern), Text(text)]) => {
+            Ok(regex(pattern, budget)?.find(text).map_or("", |found| found.as_str()).into())
+        }
+        ("regexReplaceAll", [Text(pattern), Text(text), Text(by)]) => {
+            // Each place between two characters may be one.
+            budget.charge((text.len() + 1).saturating_mul(by.len() + 1))?;
+            Ok(regex(pattern, budget)?.replace_all(text, by.as_str()).into_owned().into())
+        }
+        ("dict", entries) if entries.len() % 2 == 0 => dict(entries),
+        ("get", [Object(map), Text(key)]) => Ok(map.get(key).cloned().unwrap_or_else(|| "".into())),
+        ("hasKey", [Object(map), Text(key)]) => Ok(map.contains_key(key).into()),
         ("toString", [value]) => shown(value).map(Value::from),
         ("toJson", [value]) => Ok(to_json(value).into()),
         ("list", values) => Ok(values.into()),
@@ -57,6 +69,8 @@ pub(super) fn call(name: &str, arguments: &[Value], budget: &Budget) -> Outcome 
 fn of_text(name: &str, text: &str, budget: &Budget) -> Option<Outcome> {
     Some(Ok(match name {
         "trim" => text.trim().into(),
+        "title" => title(text).into(),
+        "squote" => format!("'{text}'").into(),
         "upper" => text.to_uppercase().into(),
         "lower" => text.to_lowercase().into(),
         "nospace" => text.split_whitespace().collect::<String>().into(),
@@ -66,6 +80,23 @@ fn of_text(name: &str, text: &str, budget: &Budget) -> Option<Outcome> {
         "sha256sum" => identity::hex(text, 64).into(),
         _ => return None,
     }))
+}
+
+/// The first letter of each word as a capital (`strings.Title`).
+fn title(text: &str) -> String {
+    let mut inside = false;
+    let capital = |c: char| -> String {
+        let word = inside;
+        inside = if c.is_ascii() { c.is_ascii_alphanumeric() || c == '_' } else { !c.is_whitespace() };
+        if word { c.into() } else { c.to_uppercase().collect() }
+    };
+    text.chars().map(capital).collect()
+}
+
+fn dict(entries: &[Value]) -> Outcome {
+    let (pairs, _) = entries.as_chunks::<2>();
+    let entry = |[key, value]: &[Value; 2]| Ok((shown(key)?, value.clone()));
+    Ok(Value::Object(pairs.iter().map(entry).collect::<Result<_, _>>()?))
 }
 
 /// Numbers; texts count as the numbers they write as Go's own source does, and as 0 where they write none (`cast.ToInt64`).
