@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 
 use crate::policy::compile::Rules;
 use crate::policy::load::{self, Other, PolicyFile, Read, Written};
+use crate::text::without_userinfo;
 use crate::yaml::{Span, Spanned};
 pub use rule::{Rule, Severity};
 
@@ -109,7 +110,7 @@ impl Finding {
     fn hide_userinfo(&mut self) {
         for text in std::iter::once(&mut self.message).chain(&mut self.hint) {
             if text.contains("://") {
-                *text = secret::without_userinfo(text);
+                *text = without_userinfo(text);
             }
         }
     }
