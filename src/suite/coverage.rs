@@ -1,8 +1,9 @@
-//! What of a suite's policies some case has tried: that each matches, each condition refuses, each source gives a value.
+//! What of a suite's policies some case has tried: that each matches, each clause of `match` refuses, each source gives a value.
 
 use std::collections::BTreeMap;
 
 use super::run::Looked;
+use crate::policy::spec::Match;
 use crate::policy::{Mismatch, PolicySet};
 
 /// Rules, and whether a case has tried them.
@@ -15,9 +16,7 @@ impl Coverage {
         let mut rules = BTreeMap::new();
         for policy in policies.policies() {
             rules.insert(matches(&policy.name), false);
-            for at in 0..policy.spec.r#match.when.len() {
-                rules.insert(refuses(&policy.name, at), false);
-            }
+            rules.extend(clauses(&policy.spec.r#match).map(|clause| (refuses(&policy.name, &clause), false)));
             for (key, correlation) in &policy.spec.correlation {
                 // A label that is there already is asked first.
                 let own = correlation.label.iter().map(|label| format!("label/{label}"));
@@ -35,8 +34,8 @@ impl Coverage {
             self.tried(&matches(name));
         }
         for (name, why) in &decision.mismatches {
-            if let Mismatch::Condition(at) = why {
-                self.tried(&refuses(name, *at));
+            if let Some(clause) = clause(why) {
+                self.tried(&refuses(name, &clause));
             }
         }
         for value in &decision.values {
@@ -77,9 +76,44 @@ fn matches(policy: &str) -> String {
     format!("{policy}: match")
 }
 
-fn refuses(policy: &str, at: usize) -> String {
-    format!("{policy}: match.when[{at}] refuses")
+fn refuses(policy: &str, clause: &str) -> String {
+    format!("{policy}: match.{clause} refuses")
 }
+
+/// The clauses that can refuse a pod.
+fn clauses(matching: &Match) -> impl Iterator<Item = String> {
+    let Match { namespaces, namespace_selector, pod_selector, templates, when } = matching;
+    let globs = namespaces.include.is_some() || namespaces.exclude.as_ref().is_some_and(|all| !all.is_empty());
+    let there = [
+        (NAMESPACES, globs),
+        (NAMESPACE_SELECTOR, namespace_selector.is_some()),
+        (POD_SELECTOR, pod_selector.is_some()),
+        (TEMPLATES, !templates.is_empty()),
+    ];
+    let named = there.into_iter().filter(|(_, there)| *there).map(|(clause, _)| clause.to_owned());
+    named.chain((0..when.len()).map(condition))
+}
+
+/// The clause that refused a pod, where it is one that can be tried.
+fn clause(why: &Mismatch) -> Option<String> {
+    match why {
+        Mismatch::Namespace => Some(NAMESPACES.to_owned()),
+        Mismatch::NamespaceSelector => Some(NAMESPACE_SELECTOR.to_owned()),
+        Mismatch::PodSelector => Some(POD_SELECTOR.to_owned()),
+        Mismatch::Template => Some(TEMPLATES.to_owned()),
+        Mismatch::Condition(at) => Some(condition(*at)),
+        Mismatch::ConditionFailed(..) | Mismatch::NamespaceUnknown | Mismatch::OptedOut => None,
+    }
+}
+
+fn condition(at: usize) -> String {
+    format!("when[{at}]")
+}
+
+const NAMESPACES: &str = "namespaces";
+const NAMESPACE_SELECTOR: &str = "namespaceSelector";
+const POD_SELECTOR: &str = "podSelector";
+const TEMPLATES: &str = "templates";
 
 fn gives(policy: &str, key: &str, source: &str) -> String {
     format!("{policy}: {key}: {source}")
