@@ -51,8 +51,12 @@ pub fn undo(pod: &mut Value, allowed: &[String]) -> bool {
     true
 }
 
-/// Takes our words out of a command; false where they are not in it.
+/// Takes our words out of a command; false where they are not in it, or were there before: only ours come with the shim's settings.
 fn without_shim(container: &mut Value) -> bool {
+    let is_configured = |env: &Vec<Value>| env.iter().any(|entry| name(entry) == names::CONFIG_ENV);
+    if !container["env"].as_array().is_some_and(is_configured) {
+        return false;
+    }
     let Some(words) = container["command"].as_array_mut() else { return false };
     let Some(at) = words.windows(names::SHIM_ARGV.len()).position(|at| at == names::SHIM_ARGV) else { return false };
     words.drain(at..at + names::SHIM_ARGV.len());

@@ -8,7 +8,7 @@ use crate::admission::Reviewed;
 use crate::inject::carrier::{self, Kind};
 use crate::policy::compile::{Rules, may_set};
 use crate::policy::expr::Expression;
-use crate::policy::spec::Source;
+use crate::policy::spec::{Incoming, Source, Spec};
 use crate::policy::{Mismatch, Policy, PolicySet, named, referenced};
 use stepspan_contract::names::ANNOTATION_PREFIX;
 
@@ -20,7 +20,7 @@ pub struct Keeps {
     pub env: BTreeSet<String>,
     /// Carriers whose values are kept, as `p.repo`.
     pub carriers: BTreeSet<String>,
-    /// Annotations of the pod whose values are not.
+    /// Annotations of the pod whose values are not, the carrier of a trace context among them.
     pub withheld: BTreeSet<String>,
 }
 
@@ -34,6 +34,13 @@ impl Keeps {
             carriers: policies.carried(namespace).chain(context).map(|(kind, name)| carried(kind, name)).collect(),
             withheld: BTreeSet::new(),
         }
+    }
+
+    /// The trace context that came with the Workflow, where a policy looks at it and the record does not hold it.
+    fn lacks_context(&self, spec: &Spec) -> Option<String> {
+        let ignored = spec.trace_context.incoming == Some(Incoming::Ignore);
+        let withheld = self.withheld.contains(&carrier::key(Kind::Annotation, carrier::TRACEPARENT));
+        (withheld && !ignored).then(|| Kind::Annotation.source(carrier::TRACEPARENT))
     }
 
     fn holds(&self, kind: Kind, name: &str) -> bool {
@@ -75,8 +82,8 @@ pub struct Gaps {
     pub unresolved: Vec<String>,
     /// Conditions, by policy.
     conditions: BTreeMap<String, String>,
-    /// Variables that are set, by policy.
-    variables: BTreeMap<String, String>,
+    /// What else is read, by policy.
+    others: BTreeMap<String, String>,
 }
 
 /// Why a review cannot be told from a record.
@@ -100,8 +107,9 @@ impl Gaps {
             let condition = conditions.filter_map(|(i, source)| Some(format!("{} (match.when[{i}])", lacks(source)?)));
             gaps.conditions.extend(condition.take(1).map(|what| (policy.name.clone(), what)));
             let set = policy.spec.env.set.iter().find(|variable| !may_set(&variable.name, &rules));
-            let what = |name: &str| format!("references to the variable {name} (env.set)");
-            gaps.variables.extend(set.map(|variable| (policy.name.clone(), what(&variable.name))));
+            let variable = set.map(|variable| format!("references to the variable {} (env.set)", variable.name));
+            let context = || Some(format!("{} (traceContext.incoming)", keeps.lacks_context(&policy.spec)?));
+            gaps.others.extend(variable.or_else(context).map(|what| (policy.name.clone(), what)));
             for source in sources(policy) {
                 let held = match source {
                     Source::Env(variable) => keeps.env.contains(variable),
@@ -122,7 +130,7 @@ impl Gaps {
         let decision = &reviewed.decision;
         let gap = |policy: &String, reads: &String| Gap { policy: policy.clone(), reads: reads.clone() };
         for policy in &decision.policies {
-            if let Some(reads) = self.conditions.get(policy).or_else(|| self.variables.get(policy)) {
+            if let Some(reads) = self.conditions.get(policy).or_else(|| self.others.get(policy)) {
                 return Some(gap(policy, reads));
             }
         }

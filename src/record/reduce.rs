@@ -13,7 +13,7 @@ use crate::argo::names as argo;
 use crate::argo::step::user_argv;
 use crate::argo::template::Template;
 use crate::identity::TraceParent;
-use crate::inject::carrier::is_carrier;
+use crate::inject::carrier::{self, Kind, is_carrier};
 use crate::inject::entrypoint::{in_our_way, is_our_mount};
 use crate::inject::env::RESOURCE_ATTRIBUTES;
 use crate::inject::placement;
@@ -53,6 +53,8 @@ fn annotations<'a>(annotations: &'a Json<'a>, keeps: &mut Keeps) -> Json<'a> {
             let end = name.strip_prefix(names::ANNOTATION_PREFIX).unwrap_or_default();
             if keeps.carriers.contains(end) {
                 kept.insert(name.into(), value.clone());
+            } else if name == carrier::key(Kind::Annotation, carrier::TRACEPARENT) {
+                keeps.withheld.insert(name.to_owned());
             }
         } else if WHOLE_OBJECTS.contains(&name) || value.as_str().is_some_and(|text| text.len() > MAX_ANNOTATION) {
             keeps.withheld.insert(name.to_owned());

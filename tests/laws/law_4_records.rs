@@ -44,6 +44,40 @@ fn recorded_pods_replay_as_they_went() {
     }
 }
 
+/// Of a pod that came with a trace context only what its policies look at is kept.
+#[test]
+fn a_trace_context_that_is_not_kept_is_told() {
+    let carrier = "stepspan.dev/a.traceparent";
+    let mut met = 0;
+    for (name, mut pod) in recorded() {
+        let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() else { continue };
+        annotations.insert(carrier.to_owned(), json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        let policy = |incoming: &str| {
+            json!([{"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": "p"},
+                "spec": {"traceContext": {"incoming": incoming}}}])
+        };
+        let case = Case::plain(pod);
+        let [ignoring, linking] =
+            ["ignore", "link"].map(|incoming| set(policy(incoming).as_array().unwrap(), &case.context));
+        let whole = body(&case.pod, "Pod");
+        let first = Account::of(&review(&whole, &ignoring, &case.context));
+        let Some(bytes) = line(&whole, &ignoring, &case.context, first, "2026-01-02T03:04:05Z") else { continue };
+        assert!(!String::from_utf8_lossy(&bytes).contains("4bf92f35"), "{name}");
+        let record = Record::read(&bytes).unwrap();
+        for (set, told) in
+            [(&ignoring, None), (&linking, Some("workflowAnnotation/traceparent (traceContext.incoming)"))]
+        {
+            let replayed = review(record.review.get().as_bytes(), set, &record.context);
+            let gap = Gaps::of(set, &record.keeps, &[]).met(&replayed);
+            // Pods that are no steps are nobody's.
+            let told = told.filter(|_| !replayed.decision.policies.is_empty());
+            met += usize::from(gap.is_some());
+            assert_eq!(gap.as_ref().map(|gap| gap.reads.as_str()), told, "{name}");
+        }
+    }
+    assert_eq!(met, 7);
+}
+
 /// Records a review under the case's policies, and holds what `sets` make of the record to what they make of the whole.
 fn replays(case: &Case, sets: &[PolicySet]) {
     let whole = body(&case.pod, "Pod");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stepspan::admission::{Outcome as Done, Reviewed, review};
 use stepspan::inject::undo::{recall, undo};
 
-use crate::case::{Case, body, list, text};
+use crate::case::{Case, SHIM, body, list, text};
 use crate::dice::{cases, rows};
 use crate::pods::recorded;
 
@@ -21,6 +21,16 @@ proptest! {
 #[test]
 fn recorded_pods_are_as_they_were() {
     for (_, pod) in recorded() {
+        undone(&Case::plain(pod));
+    }
+}
+
+/// Nobody's settings come with them, so they are none of ours.
+#[test]
+fn our_words_that_were_there_before_stay() {
+    for (_, mut pod) in recorded() {
+        let proxy = json!({"name": "proxy", "image": "i", "command": [SHIM[0], SHIM[1], SHIM[2], "serve"]});
+        pod["spec"]["containers"].as_array_mut().unwrap().push(proxy);
         undone(&Case::plain(pod));
     }
 }
