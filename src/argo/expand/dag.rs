@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::items::LOOPS;
 use super::raw::{kept, list, text};
 use super::replace::Values;
 use super::scope::{Base, Scope};
@@ -177,7 +178,7 @@ fn group<'a>(
     base: Base<'a>,
     condition: Option<String>,
 ) -> Fate {
-    let looped = ["withItems", "withParam", "withSequence"].iter().any(|field| kept(task, field).is_some());
+    let looped = LOOPS.iter().any(|field| kept(task, field).is_some());
     if !looped {
         return steps::runs(walk, task, path, "tasks.name", scope, base, condition);
     }

@@ -31,7 +31,7 @@ pub struct Execution {
     /// `workflow.*`.
     pub globals: Values,
     /// It stands for whatever is submitted from a template: parameters may have no value yet.
-    is_template: bool,
+    pub is_template: bool,
     /// `spec.volumes` and the claims made of `spec.volumeClaimTemplates`.
     pub volumes: Vec<Value>,
 }
@@ -76,11 +76,6 @@ impl Execution {
         let claims: Vec<_> = claims.collect();
         execution.volumes.extend(claims);
         Ok(execution)
-    }
-
-    /// Whether it stands for whatever is submitted from a template.
-    pub fn is_template(&self) -> bool {
-        self.is_template
     }
 
     /// `setGlobalParameters`; what only the API server knows is left out.
@@ -147,17 +142,18 @@ impl Execution {
         Ok(())
     }
 
-    /// What whoever submits a template gives a value stays a tag (`FakeArguments` of Argo's `workflow/validate/validate.go` does the same).
+    /// What whoever submits a template gives a value stays the tag that it is in the globals (`FakeArguments` of Argo's
+    /// `workflow/validate/validate.go` does the same).
     fn leave_open(&mut self) {
+        if !self.is_template {
+            return;
+        }
         let parameters = self.spec.get_mut("arguments").and_then(|arguments| arguments.get_mut("parameters"));
         for parameter in parameters.and_then(Value::as_array_mut).into_iter().flatten() {
             let open = any_string(&parameter["value"]).is_none() && kept(parameter, "valueFrom").is_none();
-            if let (true, true, Some(fields)) = (self.is_template, open, parameter.as_object_mut()) {
-                let tag = format!(
-                    "{{{{workflow.parameters.{}}}}}",
-                    fields.get("name").and_then(Value::as_str).unwrap_or_default()
-                );
-                fields.insert("value".to_owned(), tag.into());
+            let tag = self.globals.get(&format!("workflow.parameters.{}", text(parameter, "name")));
+            if let (true, Some(tag), Some(fields)) = (open, tag, parameter.as_object_mut()) {
+                fields.insert("value".to_owned(), Value::String(tag.clone()));
             }
         }
     }

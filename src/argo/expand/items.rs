@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use super::raw::go_json;
 use super::replace::Values;
 
+/// The fields that make a loop of a step or task, in the order in which Argo asks for them; it takes one of them.
+pub(super) const LOOPS: [&str; 3] = ["withItems", "withParam", "withSequence"];
+
 /// Most runs of one loop: Argo itself stops at what etcd takes.
 pub const MAX_RUNS: usize = 10_000;
 

@@ -17,6 +17,12 @@ pub fn entries<'v>(of: &'v Value, key: &str) -> impl Iterator<Item = (&'v String
     of[key].as_object().into_iter().flatten()
 }
 
+/// The steps of a group: `steps` is a list of lists, and Argo takes a single step for a list, too. Whatever else stands there counts as
+/// a step as well, so that `shape` refuses it.
+pub fn steps_of(group: &Value) -> &[Value] {
+    group.as_array().map_or(std::slice::from_ref(group), Vec::as_slice)
+}
+
 /// The element of a list with that name.
 pub fn named<'v>(list: &'v [Value], name: &str) -> Option<&'v Value> {
     list.iter().find(|item| text(item, "name") == name)

@@ -1,8 +1,11 @@
 //! What stands around a template when it is executed.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::Value;
+
+use super::raw::kept;
 
 /// Where names of templates are looked up.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +38,34 @@ pub(super) struct Call<'a> {
 pub(super) struct Boundary {
     /// As it is stored.
     pub template: Value,
-    /// The same as JSON: it is searched for each pod.
-    pub text: String,
+    /// Steps and tasks whose `outputs.result` it speaks of.
+    results: BTreeSet<String>,
+}
+
+impl Boundary {
+    pub fn of(template: &Value) -> Self {
+        let of = if kept(template, "dag").is_some() { "tasks" } else { "steps" };
+        Self { template: template.clone(), results: results(&template.to_string(), of) }
+    }
+
+    /// Whether it speaks of the `outputs.result` of a step or task (`includeScriptOutput`).
+    pub fn asks_for_result_of(&self, name: &str) -> bool {
+        self.results.contains(name)
+    }
+}
+
+/// What stands for NAME in `steps.NAME.outputs.result` and `steps['NAME'].outputs.result` where `of` is `steps`. Looked for once: a
+/// template may have thousands.
+fn results(json: &str, of: &str) -> BTreeSet<String> {
+    let named = |(end, _): (usize, &str)| {
+        let before = &json[..end];
+        let (holder, name) = match before.strip_suffix("']") {
+            Some(before) => before.rsplit_once("['")?,
+            None => before.rsplit_once('.')?,
+        };
+        holder.ends_with(of).then(|| name.to_owned())
+    };
+    json.match_indices(".outputs.result").filter_map(named).collect()
 }
 
 /// Hooks, and what they hang on.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::raw::steps_of;
+
 /// Fields that are maps, wherever they stand.
 const MAPS: [&str; 37] = [
     "archiveLocation",
@@ -160,7 +162,7 @@ fn is_fit(key: &str, value: &Value) -> Result<(), &'static str> {
         (key, Value::String(_) | Value::Object(_)) if TEXT_LISTS.contains(&key) => Err("a list of texts"),
         ("annotations" | "labels", value) if !fits(value) => Err("a map"),
         ("annotations" | "labels", Value::Object(all)) if !all.values().all(is_text) => Err("a map of texts"),
-        ("steps", Value::Array(groups)) if groups.iter().flat_map(steps).all(Value::is_object) => Ok(()),
+        ("steps", Value::Array(groups)) if groups.iter().flat_map(steps_of).all(Value::is_object) => Ok(()),
         ("steps", Value::Null) => Ok(()),
         ("steps", _) => Err("a list of lists of maps"),
         _ => Ok(()),
@@ -172,10 +174,6 @@ fn of_variables(key: &str, value: &Value) -> Result<(), &'static str> {
     let all = value.as_array().into_iter().flatten();
     let wrong = key == "env" && all.into_iter().any(|one| !one["value"].is_string() && !one["value"].is_null());
     if wrong { Err("a list of variables with texts for values (numbers and booleans in quotes)") } else { Ok(()) }
-}
-
-fn steps(group: &Value) -> &[Value] {
-    group.as_array().map_or(std::slice::from_ref(group), Vec::as_slice)
 }
 
 #[cfg(test)]

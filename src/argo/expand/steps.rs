@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::raw::{kept, list, named, text};
+use super::raw::{kept, list, named, steps_of, text};
 use super::scope::{Base, Call, Hooked, Scope, both};
 use super::walk::Walk;
 use super::{NodeKind, condition, items, replace, shape, validate};
@@ -13,11 +13,7 @@ pub(super) fn execute<'a>(walk: &mut Walk<'a>, name: &str, template: &Value, sco
         let group_name = format!("{name}[{number}]");
         let Some(at) = walk.node(&group_name, NodeKind::StepGroup, "", scope, None) else { return };
         let inner = Scope { parent: Some(at), ..scope.clone() };
-        let steps = match group {
-            Value::Array(steps) => steps.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for step in steps {
+        for step in steps_of(group) {
             let step = replace::in_value(step, &walk.execution.globals);
             let child = format!("{group_name}.{}", text(&step, "name"));
             // Keys are texts too.
@@ -67,7 +63,7 @@ pub(super) fn runs<'a>(
     let prefix = name.strip_suffix(plain).unwrap_or(name).to_owned();
     let mut fate = Fate::Skipped;
     let mut unrolled = step.clone();
-    for field in ["withItems", "withParam", "withSequence"] {
+    for field in items::LOOPS {
         unrolled.as_object_mut().and_then(|fields| fields.shift_remove(field));
     }
     for run in items::runs(plain, &all) {

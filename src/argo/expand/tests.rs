@@ -274,18 +274,36 @@ fn the_layouts_of_4_1() {
 
 /// What stands in `x`'s template with these steps; nothing of it may panic, and all of it has an end.
 #[test]
-fn hostile_workflows_end() {
+fn a_value_that_doubles_with_every_call_ends() {
     let doubling = "\n  entrypoint: a\n  templates:\n  - name: a\n    inputs: {parameters: [{name: x, default: xxxxxxxx}]}\n    steps: \
                     [[{name: s, template: a, arguments: {parameters: [{name: x, value: \"{{inputs.parameters.x}}{{inputs.parameters.x}}\"}]}}]]\n";
-    assert!(expanded(doubling).pods.is_empty());
+    let expansion = expanded(doubling);
+    assert!(expansion.pods.is_empty());
+    assert!(
+        problems(&expansion)[0].contains("the templates it is a part of come to more than 64 MiB"),
+        "{:?}",
+        problems(&expansion)
+    );
+}
+
+#[test]
+fn a_chain_of_many_tasks_ends() {
     let link = |at: usize| format!("      - {{name: t{at}, template: run, dependencies: [t{}]}}\n", at - 1);
     let chain = ["      - {name: t0, template: run}\n".to_owned()].into_iter().chain((1..20_000).map(link));
     let chain = chain.collect::<Vec<_>>().concat();
     let long = format!("\n  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n{chain}{RUN}");
     assert!(expanded(&long).cut);
+}
+
+#[test]
+fn loops_of_what_is_missing_end() {
     let missing = "\n  entrypoint: main\n  templates:\n  - {name: main, steps: [[{name: s, template: b, withSequence: {count: 5000}}]]}\n  \
                    - {name: b, steps: [[{name: s, template: missing, withSequence: {count: 10000}}]]}\n";
     assert!(expanded(missing).cut);
+}
+
+#[test]
+fn many_large_pods_end() {
     let huge = format!(
         "\n  entrypoint: main\n  arguments: {{parameters: [{{name: x, value: {}}}]}}\n  templates:\n  \
                 - {{name: main, steps: [[{{name: s, template: b, withSequence: {{count: 9000}}}}]]}}\n  \
@@ -294,6 +312,10 @@ fn hostile_workflows_end() {
     );
     let expansion = expanded(&huge);
     assert!(expansion.cut && problems(&expansion)[0].contains("its pods come to more than 256 MiB"));
+}
+
+#[test]
+fn keys_made_of_tags_are_told() {
     let keys = "\n  entrypoint: main\n  arguments: {parameters: [{name: k, value: arguments}, {name: c, value: container}]}\n  templates:\n  \
                 - {name: main, steps: [[{name: s, template: b, \"{{workflow.parameters.k}}\": x}]]}\n  \
                 - {name: b, timeout: 10м, container: {image: i}, \"{{workflow.parameters.c}}\": x}\n";

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::raw::{kept, list, named, text};
+use super::items::LOOPS;
+use super::raw::{kept, list, named, steps_of, text};
 use super::replace::Values;
 use super::template::kinds;
 
@@ -52,14 +53,8 @@ pub(super) fn unknown_tags(template: &Value, globals: &Values, open: bool) -> BT
 }
 
 fn parts(template: &Value) -> (Vec<&Value>, Vec<&Value>) {
-    let steps = list(template, "steps").iter().flat_map(group);
+    let steps = list(template, "steps").iter().flat_map(steps_of);
     (steps.collect(), list(&template["dag"], "tasks").iter().collect())
-}
-
-const LOOPS: [&str; 3] = ["withItems", "withParam", "withSequence"];
-
-fn group(steps: &Value) -> &[Value] {
-    steps.as_array().map_or(std::slice::from_ref(steps), Vec::as_slice)
 }
 
 /// What tags of a template may name.

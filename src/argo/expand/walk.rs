@@ -28,12 +28,14 @@ pub(super) struct Walk<'a> {
     validated: BTreeSet<String>,
     /// What has been kept so far.
     bytes: usize,
+    /// What the templates come to that are being executed, one in another.
+    open: usize,
 }
 
 /// Executes a Workflow.
 pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings) -> Expansion {
     let (out, validated) = (Expansion::default(), BTreeSet::new());
-    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0 };
+    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0, open: 0 };
     let spec = &execution.spec;
     let entry = serde_json::json!({"template": spec["entrypoint"]});
     if text(spec, "entrypoint").is_empty() {
@@ -160,11 +162,12 @@ impl<'a> Walk<'a> {
         let key = format!("{}/{template}", Self::base_name(base));
         self.validate(&call, &key, &found);
         let Some(above) = self.above(&call, &key, &template) else { return };
-        let mut merged = self.with_defaults(found.clone(), kind);
+        let merged = self.with_defaults(&found, kind);
         // What the defaults add may make another thing of it.
-        let kind = Kind::of(&merged).unwrap_or(kind);
+        let kind = merged.as_ref().and_then(Kind::of).unwrap_or(kind);
         let is_boundary = matches!(kind, Kind::Steps | Kind::Dag);
-        let boundary = is_boundary.then(|| Rc::new(Boundary { text: found.to_string(), template: found.clone() }));
+        let boundary = is_boundary.then(|| Rc::new(Boundary::of(&found)));
+        let mut merged = merged.unwrap_or(found);
         let retried = merged["retryStrategy"].is_object() || self.execution.spec["retryStrategy"].is_object();
         let has_name = kind.has_pod() && !retried;
         merged = match self.filled(&call, &merged, has_name.then(|| self.pod_name(&call.name, &template))) {
@@ -187,12 +190,27 @@ impl<'a> Walk<'a> {
         let artifacts = Rc::new(list(&merged["inputs"], "artifacts").to_vec());
         let inner = Scope { boundary, artifacts, parent: Some(at), depth: scope.depth + 1, above, ..scope.clone() };
         match kind {
-            Kind::Steps => steps::execute(self, &name, &merged, &inner, base),
-            Kind::Dag => dag::execute(self, &name, &merged, &inner, base),
+            Kind::Steps => self.inside(&name, &merged, |walk| steps::execute(walk, &name, &merged, &inner, base)),
+            Kind::Dag => self.inside(&name, &merged, |walk| dag::execute(walk, &name, &merged, &inner, base)),
             // Requests are the agent's.
             Kind::Suspend | Kind::Http | Kind::Plugin => {}
             _ => self.pod(at, &name, &merged, kind, &scope),
         }
+    }
+
+    /// Executes what a template is made of; not where the templates around it, which are kept meanwhile, come to too much.
+    fn inside(&mut self, name: &str, template: &Value, execute: impl FnOnce(&mut Self)) {
+        let weight = weight(template);
+        self.open += weight;
+        if self.open > MAX_OPEN {
+            self.problem(
+                name,
+                format!("it and the templates it is a part of come to more than {} MiB", MAX_OPEN >> 20),
+            );
+        } else {
+            execute(self);
+        }
+        self.open -= weight;
     }
 
     /// The template with every value in its place.
@@ -225,7 +243,7 @@ impl<'a> Walk<'a> {
                 "steps and tasks cannot stand inline: Argo looks for their template by its name, and finds none",
             );
         }
-        let (globals, open) = (&self.execution.globals, self.execution.is_template());
+        let (globals, open) = (&self.execution.globals, self.execution.is_template);
         let mut mistakes = validate::mistakes(template);
         // One that stands inline has been looked at with what it stands in.
         if !is_inline {
@@ -258,12 +276,12 @@ impl<'a> Walk<'a> {
         Some(Rc::new(all))
     }
 
-    /// `mergedTemplateDefaultsInto`.
-    fn with_defaults(&self, template: Value, kind: Kind) -> Value {
-        let Some(defaults) = kept(&self.execution.spec, "templateDefaults") else { return template };
-        let mut merged = super::merge::merge(defaults, &typed::pruned(&template), super::merge::Into::Argo);
+    /// `mergedTemplateDefaultsInto`; `None` where the Workflow has no defaults for its templates.
+    fn with_defaults(&self, template: &Value, kind: Kind) -> Option<Value> {
+        let defaults = kept(&self.execution.spec, "templateDefaults")?;
+        let mut merged = super::merge::merge(defaults, &typed::pruned(template), super::merge::Into::Argo);
         kind.keep_only(&mut merged);
-        merged
+        Some(merged)
     }
 
     fn first_attempt(&self, name: &str, template: &str, kind: Kind) -> Values {
@@ -346,6 +364,8 @@ impl<'a> Walk<'a> {
 const MAX_PROBLEMS: usize = 100;
 /// Most bytes of pods that are kept of one Workflow, about.
 const MAX_BYTES: usize = 256 << 20;
+/// Most bytes of templates in one another, about; a Workflow is stored in less than two.
+const MAX_OPEN: usize = 64 << 20;
 
 /// About what a value takes.
 fn weight(value: &Value) -> usize {

@@ -168,10 +168,7 @@ fn wants_output(placed: &Placed<'_>) -> bool {
         return true;
     }
     let Some(boundary) = placed.boundary.filter(|_| placed.kind != Kind::Resource) else { return false };
-    let name = step_of(placed.node);
-    let of = if kept(&boundary.template, "dag").is_some() { "tasks" } else { "steps" };
-    let json = &boundary.text;
-    json.contains(&format!("{of}.{name}.outputs.result")) || json.contains(&format!("{of}['{name}'].outputs.result"))
+    boundary.asks_for_result_of(step_of(placed.node))
 }
 
 /// The name of the step or task in a node's name (`getStepOrDAGTaskName`).
