@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::argo::StepPod;
 use crate::context::Context;
-use crate::policy::selector::{glob_matches, holds};
-use crate::policy::spec::{Globs, LabelSelector, Match, Operator, Requirement};
+use crate::policy::selector::{glob_matches, holds, namespace_label, requirements};
+use crate::policy::spec::{Globs, LabelSelector, Match, Operator};
 use crate::policy::{Mismatch, Policy};
 
 /// What a policy says of a pod.
@@ -40,7 +40,7 @@ fn taken(matching: &Match, pod: &StepPod<'_>) -> Vec<String> {
     for (field, selector) in
         [("podSelector", &matching.pod_selector), ("namespaceSelector", &matching.namespace_selector)]
     {
-        let wanted: Vec<String> = selector.iter().flat_map(requirements).map(|one| shown(&one)).collect();
+        let wanted: Vec<String> = selector.iter().flat_map(requirements).map(shown).collect();
         if !wanted.is_empty() {
             all.push(format!("{field} {}", wanted.join(", ")));
         }
@@ -57,13 +57,12 @@ fn refused(matching: &Match, pod: &StepPod<'_>, context: &Context, mismatch: &Mi
         Mismatch::Namespace => Some(of_globs(&matching.namespaces, pod.namespace)),
         Mismatch::Template => Some(format!("templates {:?} does not take {}", matching.templates, pod.template)),
         Mismatch::PodSelector => matching.pod_selector.as_ref().and_then(|selector| {
-            let label = |key: &str| pod.label(key).map(str::to_owned);
-            failing(selector, label).map(|why| format!("podSelector {why}, the pod"))
+            failing(selector, |key| pod.label(key)).map(|why| format!("podSelector {why}, the pod"))
         }),
         Mismatch::NamespaceSelector => matching.namespace_selector.as_ref().and_then(|selector| {
-            let labels = context.namespaces.get(pod.namespace);
-            let label = |key: &str| labels.and_then(|labels| labels.get(key)).cloned();
-            failing(selector, label).map(|why| format!("namespaceSelector {why}, the namespace"))
+            let labels = context.namespace_labels(pod.namespace)?;
+            failing(selector, |key| namespace_label(pod.namespace, labels, key))
+                .map(|why| format!("namespaceSelector {why}, the namespace"))
         }),
         Mismatch::Condition(i) | Mismatch::ConditionFailed(i, _) => {
             matching.when.get(*i).map(|condition| format!("{mismatch}: {}", one_line(condition)))
@@ -85,29 +84,21 @@ fn taking<'g>(globs: Option<&'g [String]>, name: &str) -> Option<&'g String> {
     globs?.iter().find(|glob| glob_matches(glob, name))
 }
 
-fn requirements(selector: &LabelSelector) -> Vec<Requirement> {
-    let is = |(key, value): (&String, &String)| Requirement {
-        key: key.clone(),
-        operator: Operator::In,
-        values: vec![value.clone()],
-    };
-    selector.match_labels.iter().map(is).chain(selector.match_expressions.iter().cloned()).collect()
-}
-
 /// The first requirement that labels do not meet, and what is there instead.
-fn failing(selector: &LabelSelector, label: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let wrong = requirements(selector).into_iter().find(|one| !holds(one, label(&one.key).as_deref()))?;
-    let there = label(&wrong.key).map_or_else(|| format!("no {}", wrong.key), |value| format!("{}={value}", wrong.key));
-    Some(format!("asks for {} and finds {there}", shown(&wrong)))
+fn failing<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let wrong = requirements(selector).find(|&(key, operator, values)| !holds(operator, values, label(key)))?;
+    let (key, ..) = wrong;
+    let there = label(key).map_or_else(|| format!("no {key}"), |value| format!("{key}={value}"));
+    Some(format!("asks for {} and finds {there}", shown(wrong)))
 }
 
-fn shown(Requirement { key, operator, values }: &Requirement) -> String {
-    match (operator, values.as_slice()) {
+fn shown((key, operator, values): (&str, Operator, &[String])) -> String {
+    match (operator, values) {
         (Operator::In, [one]) => format!("{key}={one}"),
         (Operator::NotIn, [one]) => format!("{key}!={one}"),
         (Operator::In, _) => format!("{key} in ({})", values.join(", ")),
         (Operator::NotIn, _) => format!("{key} notin ({})", values.join(", ")),
-        (Operator::Exists, _) => key.clone(),
+        (Operator::Exists, _) => key.to_owned(),
         (Operator::DoesNotExist, _) => format!("!{key}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Text in XML.
+//! Text in XML, and the test cases of JUnit.
 
 use std::fmt::Write;
 
@@ -21,6 +21,33 @@ pub(super) fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// What says in a test case that it did not pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending<'a> {
+    /// `failure`, `error` or `skipped`.
+    pub element: &'a str,
+    /// In one line.
+    pub message: &'a str,
+    /// At length; may be empty.
+    pub text: &'a str,
+}
+
+/// A test case of JUnit by its name and class, how it ended where it did not pass, and what else there is to say.
+pub(super) fn testcase([name, class]: [&str; 2], ending: Option<Ending<'_>>, note: &str) -> String {
+    let mut inside = String::new();
+    // Writing to a String cannot fail.
+    if let Some(Ending { element, message, text }) = ending {
+        let _ = write!(inside, "      <{element} message=\"{}\"", escaped(message));
+        let _ =
+            if text.is_empty() { writeln!(inside, "/>") } else { writeln!(inside, ">{}</{element}>", escaped(text)) };
+    }
+    if !note.is_empty() {
+        let _ = writeln!(inside, "      <system-out>{}</system-out>", escaped(note));
+    }
+    let head = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(name), escaped(class));
+    if inside.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{inside}    </testcase>\n") }
 }
 
 #[cfg(test)]

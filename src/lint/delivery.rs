@@ -7,6 +7,7 @@ use super::rule::{BARE_HOST, CONTAINER_SCOPE, FAIL_CLOSED, PROTOCOL_PORT};
 use crate::policy::effective::DEFAULT_ENDPOINT;
 use crate::policy::load::Written;
 use crate::policy::spec::{EnvVar, Otlp, Preset, Protocol, Scope, Spec};
+use crate::policy::syntax::host_and_port;
 use crate::yaml::{Node, Spanned};
 
 pub(super) fn check(one: &Written, all: &[&Written], found: &mut Found<'_>) {
@@ -56,16 +57,6 @@ fn bare_hosts(spec: &Spec, all: &[&Written], found: &mut Found<'_>) {
     }
     for (i, variable) in spec.env.set.iter().enumerate().filter(|(_, variable)| is_endpoint(variable)) {
         add(&format!("spec.env.set[{i}].value"), &variable.value, "");
-    }
-}
-
-/// The host and the port of a URL, whose scheme may be left out (OTLP/gRPC exporters take that too).
-fn host_and_port(url: &str) -> (&str, Option<&str>) {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
     }
 }
 

@@ -5,6 +5,7 @@ use super::rule::{INVALID_LABEL, MATCH_ALL, UNREACHABLE_POLICY};
 use super::{Found, Severity};
 use crate::argo::names;
 use crate::policy::load::Written;
+use crate::policy::selector::{holds, requirements};
 use crate::policy::spec::{Globs, LabelSelector, Match, Operator};
 use crate::policy::syntax;
 
@@ -48,13 +49,13 @@ fn unreachable(of: &Match, found: &mut Found<'_>) {
         _ => {}
     }
     for (field, selector) in selectors(of) {
-        if let Some((key, why)) = contradiction(selector) {
+        if let Some((key, why)) = contradiction(requirements(selector)) {
             let hint = "all that a selector says must hold at once";
             found.add(&UNREACHABLE_POLICY, &format!("spec.match.{field}"), format!("label `{key}` {why}"), hint);
         }
     }
     let mut asked = of.pod_selector.iter().flat_map(requirements);
-    if let Some((key, operator, _)) = asked.find(|requirement| on_every_pod(requirement) == Some(false)) {
+    if let Some((key, operator, _)) = asked.find(|one| on_every_pod(*one) == Some(false)) {
         let message = match operator {
             Operator::DoesNotExist => format!("every pod of Argo has the label `{key}`"),
             _ => format!("label `{key}` is \"false\" when a pod is admitted: its step has not run yet"),
@@ -64,9 +65,9 @@ fn unreachable(of: &Match, found: &mut Found<'_>) {
 }
 
 /// Whether a requirement holds for all pods of steps as they are admitted, or for none; `None` where that depends on the pod.
-fn on_every_pod((key, operator, values): &(&str, Operator, Vec<&str>)) -> Option<bool> {
+fn on_every_pod((key, operator, values): (&str, Operator, &[String])) -> Option<bool> {
     // The value where it is one for all (`createWorkflowPod` of argo-workflows 3.5 to 4.1).
-    let value = match *key {
+    let value = match key {
         names::WORKFLOW_LABEL => None,
         COMPLETED_LABEL => Some("false"),
         _ => return None,
@@ -74,8 +75,7 @@ fn on_every_pod((key, operator, values): &(&str, Operator, Vec<&str>)) -> Option
     match operator {
         Operator::Exists => Some(true),
         Operator::DoesNotExist => Some(false),
-        Operator::In => value.map(|value| values.contains(&value)),
-        Operator::NotIn => value.map(|value| !values.contains(&value)),
+        Operator::In | Operator::NotIn => value.map(|value| holds(operator, values, Some(value))),
     }
 }
 
@@ -100,23 +100,18 @@ fn selectors(of: &Match) -> impl Iterator<Item = (&'static str, &LabelSelector)>
     both.into_iter().filter_map(|(field, selector)| Some((field, selector.as_ref()?)))
 }
 
-/// All that a selector says, as requirements.
-pub(super) fn requirements(selector: &LabelSelector) -> impl Iterator<Item = (&str, Operator, Vec<&str>)> {
-    let equal = selector.match_labels.iter().map(|(key, value)| (key.as_str(), Operator::In, vec![value.as_str()]));
-    let others = selector.match_expressions.iter();
-    equal.chain(others.map(|r| (r.key.as_str(), r.operator, r.values.iter().map(String::as_str).collect())))
-}
-
-/// A label of which a selector says what can't hold together.
-pub(super) fn contradiction(selector: &LabelSelector) -> Option<(&str, String)> {
-    let all: Vec<_> = requirements(selector).collect();
-    for (i, (key, operator, values)) in all.iter().enumerate() {
-        for (other_key, other, other_values) in &all[..i] {
+/// A label of which is said what can't hold together.
+pub(super) fn contradiction<'s>(
+    said: impl Iterator<Item = (&'s str, Operator, &'s [String])>,
+) -> Option<(&'s str, String)> {
+    let all: Vec<_> = said.collect();
+    for (i, &(key, operator, values)) in all.iter().enumerate() {
+        for &(other_key, other, other_values) in &all[..i] {
             if key != other_key {
                 continue;
             }
             let (there, not_there) = (Operator::Exists, Operator::DoesNotExist);
-            let none_left = match (*operator, *other) {
+            let none_left = match (operator, other) {
                 (Operator::In, Operator::In) => !values.iter().any(|value| other_values.contains(value)),
                 (Operator::In, Operator::NotIn) => values.iter().all(|value| other_values.contains(value)),
                 (Operator::NotIn, Operator::In) => other_values.iter().all(|value| values.contains(value)),
@@ -157,7 +152,7 @@ fn match_all(of: &Match, found: &mut Found<'_>) {
     let all_namespaces = namespaces.include.as_ref().is_none_or(|globs| globs.iter().any(|glob| takes_all(glob, 1)));
     let none_left_out = !namespaces.exclude.iter().flatten().any(|glob| may_be_namespace(glob));
     let any_namespace = !namespace_selector.iter().flat_map(requirements).any(|_| true);
-    let any_pod = pod_selector.iter().flat_map(requirements).all(|one| on_every_pod(&one) == Some(true));
+    let any_pod = pod_selector.iter().flat_map(requirements).all(|one| on_every_pod(one) == Some(true));
     // A template that is not known has no name.
     let all_templates = templates.is_empty() || templates.iter().any(|glob| takes_all(glob, 0));
     let always = when.iter().all(|condition| super::conditions::is_always_true(condition));

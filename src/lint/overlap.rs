@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::matching::{contradiction, requirements};
+use super::matching::contradiction;
 use super::rule::{EQUAL_PRIORITY, SHADOWED_POLICY};
 use super::{Finding, Found, turn};
 use crate::policy::load::Written;
 use crate::policy::merge::leaves;
-use crate::policy::selector::glob_matches;
-use crate::policy::spec::{Globs, LabelSelector, Requirement};
+use crate::policy::selector::{glob_matches, requirements};
+use crate::policy::spec::{Globs, LabelSelector};
 
 /// A policy, and what it writes.
 struct Layer<'w> {
@@ -142,20 +142,7 @@ fn may_meet(a: &Written, b: &Written) -> bool {
     let namespaces = namespaces_meet(&a.namespaces, &b.namespaces);
     let templates = a.templates.is_empty() || b.templates.is_empty() || any_meet(&a.templates, &b.templates);
     let labels = |a: &Option<LabelSelector>, b: &Option<LabelSelector>| match (a, b) {
-        (Some(a), Some(b)) => {
-            let both = LabelSelector {
-                match_labels: a.match_labels.clone(),
-                match_expressions: requirements(b)
-                    .map(|(key, operator, values)| Requirement {
-                        key: key.to_owned(),
-                        operator,
-                        values: values.into_iter().map(str::to_owned).collect(),
-                    })
-                    .chain(a.match_expressions.iter().cloned())
-                    .collect(),
-            };
-            contradiction(&both).is_none()
-        }
+        (Some(a), Some(b)) => contradiction(requirements(a).chain(requirements(b))).is_none(),
         _ => true,
     };
     namespaces

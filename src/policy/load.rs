@@ -95,7 +95,16 @@ impl PolicySet {
     /// # Errors
     /// Every mistake of every document of every file, in the order of the files.
     pub fn from_files(files: &[PolicyFile], rules: &Rules) -> Result<Self, LoadErrors> {
-        let Read { written, others, mut errors } = read(files, rules);
+        let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+        Self::from_read(read(files, rules), &names, rules)
+    }
+
+    /// Compiles what was read of files; `files` are the names of these, in the order in which mistakes are told.
+    ///
+    /// # Errors
+    /// Every mistake of every document, in the order of the files.
+    pub fn from_read(read: Read, files: &[String], rules: &Rules) -> Result<Self, LoadErrors> {
+        let Read { written, others, mut errors } = read;
         errors.extend(others.iter().flat_map(Other::refusal));
         match compiled(&written, rules) {
             Ok(set) if errors.is_empty() => return Ok(set),
@@ -108,8 +117,8 @@ impl PolicySet {
 }
 
 /// Puts mistakes in the order of the files, then of their places.
-fn sort(errors: &mut [PolicyError], files: &[PolicyFile]) {
-    let order = |file: &str| files.iter().position(|f| f.name == file);
+fn sort(errors: &mut [PolicyError], files: &[String]) {
+    let order = |file: &str| files.iter().position(|name| name == file);
     errors.sort_by_cached_key(|error| (order(&error.file), error.line, error.column));
 }
 
@@ -151,6 +160,21 @@ pub struct Read {
     pub errors: Vec<PolicyError>,
 }
 
+impl Read {
+    /// Whether it is documents of other kinds, and nothing else.
+    pub fn only_others(&self) -> bool {
+        self.written.is_empty() && self.errors.is_empty() && !self.others.is_empty()
+    }
+
+    /// Adds what further files hold.
+    pub fn append(&mut self, more: Self) {
+        let Self { written, others, errors } = more;
+        self.written.extend(written);
+        self.others.extend(others);
+        self.errors.extend(errors);
+    }
+}
+
 /// Reads policy files: their shape is checked, not their meaning.
 pub fn read(files: &[PolicyFile], rules: &Rules) -> Read {
     let mut reading = Reading { rules, file: "", read: Read::default() };
@@ -165,12 +189,6 @@ pub fn read(files: &[PolicyFile], rules: &Rules) -> Read {
         }
     }
     reading.read
-}
-
-/// Whether a file holds whole manifests of other kinds, and nothing else.
-pub fn is_foreign(file: &PolicyFile, rules: &Rules) -> bool {
-    let Read { written, others, errors } = read(std::slice::from_ref(file), rules);
-    written.is_empty() && errors.is_empty() && !others.is_empty()
 }
 
 impl PolicySet {

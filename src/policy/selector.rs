@@ -1,8 +1,9 @@
 //! Globs and label selectors.
 
 use std::collections::BTreeMap;
+use std::slice;
 
-use super::spec::{Globs, LabelSelector, Operator, Requirement};
+use super::spec::{Globs, LabelSelector, Operator};
 
 /// Whether a name is taken by include and exclude globs; an absent include takes everything.
 pub fn globs_take(globs: &Globs, name: &str) -> bool {
@@ -40,22 +41,33 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
 
 /// Whether labels, looked up by name, satisfy a selector.
 pub fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-    selector.match_labels.iter().all(|(k, v)| label(k) == Some(v))
-        && selector.match_expressions.iter().all(|r| holds(r, label(&r.key)))
+    requirements(selector).all(|(key, operator, values)| holds(operator, values, label(key)))
 }
 
-/// Whether a namespace's labels satisfy a selector. The API server labels each namespace with its name, so that is always known.
+/// Whether a namespace's labels satisfy a selector.
 pub fn selects_namespace(selector: &LabelSelector, name: &str, labels: &BTreeMap<String, String>) -> bool {
-    selects(selector, |key| match labels.get(key) {
+    selects(selector, |key| namespace_label(name, labels, key))
+}
+
+/// A label of a namespace. The API server labels each namespace with its name, so that is always known.
+pub fn namespace_label<'a>(name: &'a str, labels: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    match labels.get(key) {
         Some(value) => Some(value),
         None => (key == "kubernetes.io/metadata.name").then_some(name),
-    })
+    }
 }
 
-/// Whether a label's value, or that there is none, meets a requirement.
-pub fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
-    let among = || value.is_some_and(|v| requirement.values.iter().any(|w| w == v));
-    match requirement.operator {
+/// All that a selector says, `matchLabels` first: a label, and how it has to relate to values.
+pub fn requirements(selector: &LabelSelector) -> impl Iterator<Item = (&str, Operator, &[String])> {
+    let equal = selector.match_labels.iter().map(|(key, value)| (key.as_str(), Operator::In, slice::from_ref(value)));
+    let others = selector.match_expressions.iter().map(|one| (one.key.as_str(), one.operator, one.values.as_slice()));
+    equal.chain(others)
+}
+
+/// Whether a label's value, or that there is none, relates to values as asked.
+pub fn holds(operator: Operator, values: &[String], value: Option<&str>) -> bool {
+    let among = || value.is_some_and(|value| values.iter().any(|one| one == value));
+    match operator {
         Operator::In => among(),
         Operator::NotIn => !among(),
         Operator::Exists => value.is_some(),
@@ -66,6 +78,7 @@ pub fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::spec::Requirement;
 
     #[test]
     fn globs() {
@@ -91,5 +104,13 @@ mod tests {
         let selector = LabelSelector { match_expressions: vec![requirement], ..LabelSelector::default() };
         assert!(selects(&selector, |_| None));
         assert!(!selects(&selector, |_| Some("system")));
+    }
+
+    #[test]
+    fn the_name_of_a_namespace_is_a_label_of_it() {
+        let labels = BTreeMap::from([("team".to_owned(), "build".to_owned())]);
+        let label = |key| namespace_label("ci", &labels, key);
+        assert_eq!((label("team"), label("tier")), (Some("build"), None));
+        assert_eq!(label("kubernetes.io/metadata.name"), Some("ci"));
     }
 }

@@ -55,11 +55,7 @@ pub fn is_header_name(name: &str) -> bool {
 /// `http://` or `https://`, a host, an optional port and path, no user, query, fragment, space or control character.
 pub fn is_endpoint(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) else { return false };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
+    let (host, port) = host_and_port(url);
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host_fits = match bracketed {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -67,6 +63,16 @@ pub fn is_endpoint(url: &str) -> bool {
     };
     let path_fits = rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@$\\\"".contains(&b));
     host_fits && path_fits && port.is_none_or(|p| p.parse::<u16>().is_ok_and(|p| p > 0)) && url.len() <= 256
+}
+
+/// The host, an IPv6 address in its brackets, and the port of a URL, whose scheme may be left out (OTLP/gRPC exporters take that too).
+pub fn host_and_port(url: &str) -> (&str, Option<&str>) {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
 }
 
 /// Milliseconds of a duration such as `300ms`, `2s`, `1m`; `None` where it is not of that form.
@@ -114,6 +120,20 @@ mod tests {
             "ftp://c",
         ] {
             assert!(!is_endpoint(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for (url, expected) in [
+            ("http://c:4318/v1/traces", ("c", Some("4318"))),
+            ("https://u:p@c.example.com", ("c.example.com", None)),
+            ("http://[::1]:4317", ("[::1]", Some("4317"))),
+            ("[::1]", ("[::1]", None)),
+            ("otel:4317", ("otel", Some("4317"))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(host_and_port(url), expected, "{url}");
         }
     }
 

@@ -24,8 +24,9 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
             let files = expand(path)?;
             // Suites stand beside policies.
             let is_suite = |file: &Path| file != path && file.file_name().is_some_and(|name| name == SUITE);
-            Ok(files.into_iter().filter(|file| !is_suite(file)).map(|file| text_of(&file)).collect())
+            Ok(files.into_iter().filter(|file| !is_suite(file)).collect())
         },
+        |_| false,
         hint,
     )
 }
@@ -36,51 +37,44 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
 /// Every mistake of every file, those that cannot be read included.
 pub fn load_below(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
     let hint = "no *.yaml, *.yml or *.json below it, hidden ones left out, has a document of kind InjectionPolicy";
-    loaded(
-        paths,
-        rules,
-        &|path| {
-            let texts = below(path)?.into_iter().map(|file| text_of(&file));
-            let foreign = |file: &PolicyFile| path != Path::new(&file.name) && load::is_foreign(file, rules);
-            Ok(texts.filter(|text| !text.as_ref().is_ok_and(foreign)).collect())
-        },
-        hint,
-    )
+    loaded(paths, rules, &below, load::Read::only_others, hint)
 }
 
-/// A file with its text, or why it has none.
-type Text = Result<PolicyFile, PolicyError>;
-
-fn text_of(file: &Path) -> Text {
-    match read(file) {
-        Ok(text) => Ok(PolicyFile { name: file.display().to_string(), text }),
-        Err(error) => Err(cannot_read(file, &error)),
-    }
-}
-
-/// The policies at some paths, each of which stands for some files; `hint` is for one that stands for none.
+/// The policies at some paths, each of which stands for some files, less those that are not named and `passed_over`; `hint` is for a path
+/// that stands for none.
 fn loaded(
     paths: &[PathBuf],
     rules: &Rules,
-    of: &dyn Fn(&Path) -> io::Result<Vec<Text>>,
+    of: &dyn Fn(&Path) -> io::Result<Vec<PathBuf>>,
+    passed_over: fn(&load::Read) -> bool,
     hint: &str,
 ) -> Result<PolicySet, LoadErrors> {
     if paths.is_empty() {
         return PolicySet::embedded(rules);
     }
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    let (mut names, mut all, mut errors) = (Vec::new(), load::Read::default(), Vec::new());
     for path in paths {
+        let before = names.len() + errors.len();
         match of(path) {
-            Ok(found) if found.is_empty() => errors.push(unreadable(path, "no policy in this folder", hint)),
-            Ok(found) => {
-                for text in found {
-                    text.map_or_else(|error| errors.push(error), |file| files.push(file));
+            Ok(files) => {
+                for file in files {
+                    match held(&file, rules) {
+                        Ok((_, one)) if file != *path && passed_over(&one) => {}
+                        Ok((name, one)) => {
+                            names.push(name);
+                            all.append(one);
+                        }
+                        Err(error) => errors.push(error),
+                    }
                 }
             }
             Err(error) => errors.push(cannot_read(path, &error)),
         }
+        if names.len() + errors.len() == before {
+            errors.push(unreadable(path, "no policy in this folder", hint));
+        }
     }
-    match PolicySet::from_files(&files, rules) {
+    match PolicySet::from_read(all, &names, rules) {
         Ok(set) if errors.is_empty() => return Ok(set),
         Ok(_) => {}
         Err(LoadErrors(more)) => errors.extend(more),
@@ -88,6 +82,14 @@ fn loaded(
     // In the order of the arguments; what is wrong in one file stays in its order.
     errors.sort_by_key(|error| paths.iter().position(|path| Path::new(&error.file).starts_with(path)));
     Err(LoadErrors(errors))
+}
+
+/// What a file holds, and its name in messages.
+fn held(file: &Path, rules: &Rules) -> Result<(String, load::Read), PolicyError> {
+    let text = read(file).map_err(|error| cannot_read(file, &error))?;
+    let name = file.display().to_string();
+    let one = load::read(&[PolicyFile { name: name.clone(), text }], rules);
+    Ok((name, one))
 }
 
 /// The file itself, or the manifests of a folder: `*.yaml`, `*.yml` and `*.json`, sorted, one level deep, without hidden
@@ -252,7 +254,13 @@ mod tests {
         let pod = dir.path().join("team/inputs/pod.yaml");
         assert!(load_below(&[pod], &Rules::default()).is_err());
         let LoadErrors(none) = load_below(&[dir.path().join("team/inputs")], &Rules::default()).unwrap_err();
-        assert!(none[0].message.contains("no policy"), "{none:?}");
+        assert!(none[0].message.contains("no policy in this folder"), "{none:?}");
+        // Beside a policy, in one file, it is a mistake.
+        let mixed = format!("{policy}---\napiVersion: v1\nkind: Pod\n");
+        fs::write(dir.path().join("team/policy.yaml"), mixed).unwrap();
+        let LoadErrors(errors) = load_below(&paths, &Rules::default()).unwrap_err();
+        let in_it = |error: &PolicyError| error.file.ends_with("policy.yaml") && error.line > 3;
+        assert!(errors.len() == 2 && errors.iter().all(in_it), "{errors:?}");
     }
 
     /// A name that leads nowhere is told, not passed over.

@@ -9,7 +9,7 @@ use super::Format;
 use super::tried::{Problem, Tried};
 use crate::cli::github;
 use crate::cli::palette::{Palette, Tone, harmless};
-use crate::cli::xml::escaped;
+use crate::cli::xml::{Ending, escaped, testcase};
 use crate::suite::Failure;
 
 /// The output.
@@ -111,39 +111,29 @@ impl<O: Write> Report<O> {
     }
 
     fn junit(&mut self, tried: &Tried) -> io::Result<()> {
-        let file = escaped(&tried.file.display().to_string());
+        let file = tried.file.display().to_string();
         let count = tried.outcomes.len() + tried.problems.len();
         let errors = tried.problems.iter().filter(|problem| problem.bad_input).count();
         let failed = tried.failed() + tried.problems.len() - errors;
         writeln!(
             self.out,
-            "  <testsuite name=\"{file}\" tests=\"{count}\" failures=\"{failed}\" errors=\"{errors}\" skipped=\"0\">"
+            "  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{failed}\" errors=\"{errors}\" skipped=\"0\">",
+            escaped(&file)
         )?;
         for outcome in &tried.outcomes {
-            let name = escaped(&outcome.case);
-            if outcome.failures.is_empty() {
-                writeln!(self.out, "    <testcase name=\"{name}\" classname=\"{file}\"/>")?;
-                continue;
-            }
             let what: Vec<&str> = outcome.failures.iter().map(|failure| failure.what.as_str()).collect();
             let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
-            self.unfit(&name, &file, "failure", (&what.join(", "), &text))?;
+            let message = what.join(", ");
+            let ending = (!what.is_empty()).then_some(Ending { element: "failure", message: &message, text: &text });
+            self.out.write_all(testcase([&outcome.case, &file], ending, "").as_bytes())?;
         }
         for problem in &tried.problems {
             let element = if problem.bad_input { "error" } else { "failure" };
             let text = problem.mistake.to_string();
-            self.unfit(&problem.name(), &file, element, (&problem.mistake.message, &text))?;
+            let ending = Ending { element, message: &problem.mistake.message, text: &text };
+            self.out.write_all(testcase([&problem.name(), &file], Some(ending), "").as_bytes())?;
         }
         writeln!(self.out, "  </testsuite>")
-    }
-
-    /// A test case of JUnit that fails: its name and suite, escaped, the element that says so, its message and text.
-    fn unfit(&mut self, name: &str, suite: &str, element: &str, (message, text): (&str, &str)) -> io::Result<()> {
-        let (message, text) = (escaped(message), escaped(text));
-        writeln!(
-            self.out,
-            "    <testcase name=\"{name}\" classname=\"{suite}\">\n      <{element} message=\"{message}\">{text}</{element}>\n    </testcase>"
-        )
     }
 
     fn github(&mut self, tried: &Tried) -> io::Result<()> {

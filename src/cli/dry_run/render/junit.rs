@@ -3,13 +3,15 @@
 //! The layout that CI systems read (<https://github.com/testmoapp/junitxml>): counts on the suite, so the cases of one file
 //! are kept until it ends.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use super::super::manifest::Refusal;
 use super::super::step::{Step, is_failure};
-use crate::cli::xml::escaped;
+use crate::cli::xml::{Ending, escaped, testcase};
 use crate::inject::reason::SkipReason;
+
+/// The class of what belongs to no step.
+const CLASS: &str = "stepspan";
 
 /// A test case.
 #[derive(Debug)]
@@ -46,7 +48,8 @@ pub(super) fn cases(step: &Step<'_>, mut each: impl FnMut(Case)) {
         step.conditions.iter().map(|condition| format!("only if {condition}")).collect::<Vec<_>>().join("\n");
     let case = |container: &str, reason: Option<&SkipReason>| {
         let title = [pod.as_str(), container].join(" ");
-        Case::new(&step.file, [title.trim_end(), &name], reason, [&warnings, &conditions])
+        let class = if name.is_empty() { CLASS } else { &name };
+        Case::new(&step.file, [title.trim_end(), class], reason, [&warnings, &conditions])
     };
     let containers = &reviewed.decision.containers;
     if containers.is_empty() {
@@ -60,45 +63,24 @@ pub(super) fn cases(step: &Step<'_>, mut each: impl FnMut(Case)) {
 }
 
 impl Case {
-    fn new(file: &Arc<str>, names: [&str; 2], reason: Option<&SkipReason>, texts: [&str; 2]) -> Self {
+    fn new(file: &Arc<str>, names: [&str; 2], reason: Option<&SkipReason>, [text, note]: [&str; 2]) -> Self {
         let (verdict, element) = match reason {
             None => (Verdict::Passed, None),
             Some(reason) if is_failure(reason) => (Verdict::Failed, Some("failure")),
             Some(_) => (Verdict::Skipped, Some("skipped")),
         };
         let message = reason.map(ToString::to_string).unwrap_or_default();
-        Self { suite: file.clone(), verdict, xml: xml(names, element, &message, texts) }
+        let ending = element.map(|element| Ending { element, message: &message, text });
+        Self { suite: file.clone(), verdict, xml: testcase(names, ending, note) }
     }
 
     /// The case of a document that is no input.
     pub fn of_refusal(file: &Arc<str>, refusal: &Refusal) -> Self {
         let title = format!("line {}", refusal.line);
-        let hint = refusal.hint.as_deref().unwrap_or_default();
-        Self {
-            suite: file.clone(),
-            verdict: Verdict::Broken,
-            xml: xml([&title, ""], Some("error"), &refusal.message, [hint, ""]),
-        }
+        let text = refusal.hint.as_deref().unwrap_or_default();
+        let ending = Ending { element: "error", message: &refusal.message, text };
+        Self { suite: file.clone(), verdict: Verdict::Broken, xml: testcase([&title, CLASS], Some(ending), "") }
     }
-}
-
-/// A case by its title and class, with an element that says how it ended, the text in that, and what else there is to say.
-fn xml([title, class]: [&str; 2], element: Option<&str>, message: &str, [text, note]: [&str; 2]) -> String {
-    let class = if class.is_empty() { "stepspan" } else { class };
-    let mut inside = String::new();
-    // Writing to a String cannot fail.
-    let _ = match element {
-        None => Ok(()),
-        Some(element) if text.is_empty() => writeln!(inside, "      <{element} message=\"{}\"/>", escaped(message)),
-        Some(element) => {
-            writeln!(inside, "      <{element} message=\"{}\">{}</{element}>", escaped(message), escaped(text))
-        }
-    };
-    if !note.is_empty() {
-        let _ = writeln!(inside, "      <system-out>{}</system-out>", escaped(note));
-    }
-    let head = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(title), escaped(class));
-    if inside.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{inside}    </testcase>\n") }
 }
 
 impl Suite {

@@ -22,16 +22,20 @@ fn large_pod() -> Value {
 
 /// Far above what any evaluation takes (some 5 ms in a debug build), far below what the hostile ones take unbounded.
 const LIMIT: Duration = Duration::from_millis(500);
+/// A loaded machine may stop us now and then, not each time.
+const TRIES: usize = 20;
 
 #[track_caller]
 fn outcome(source: &str) -> Result<Option<String>, EvalError> {
     let pod = large_pod();
     let expression = compiled(source);
     with_scope(&pod, |scope| {
-        let start = Instant::now();
-        let outcome = expression.text(scope);
-        assert!(start.elapsed() < LIMIT, "{source} took {:?}", start.elapsed());
-        outcome
+        let in_time = (0..TRIES).find_map(|_| {
+            let start = Instant::now();
+            let outcome = expression.text(scope);
+            (start.elapsed() < LIMIT).then_some(outcome)
+        });
+        in_time.unwrap_or_else(|| panic!("{source} took more than {LIMIT:?} each time"))
     })
 }
 
