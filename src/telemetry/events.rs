@@ -239,7 +239,7 @@ mod tests {
         log.emit(&Event { level: Level::Debug, ..Event::info("unseen", json!({})) });
         let latency = Some(Duration::from_micros(1234));
         log.emit(&Event { latency, ..Event::error("review", json!({"uid": "a\nb"}), "broken") });
-        log.flush(Duration::from_secs(5));
+        log.flush(Duration::from_mins(1));
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         let line: Value = serde_json::from_str(&text).unwrap();

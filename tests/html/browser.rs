@@ -66,9 +66,10 @@ impl Browser {
         }
     }
 
-    /// The value of an expression in the page.
+    /// The value of an expression in the page; of a promise, what comes of it.
     pub fn eval(&mut self, expression: &str) -> Value {
-        let done = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        let done = self
+            .call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true, "awaitPromise": true}));
         assert!(done.get("exceptionDetails").is_none(), "{expression}: {done}");
         done["result"]["value"].clone()
     }

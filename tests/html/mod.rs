@@ -103,7 +103,12 @@ fn the_tree_shows_what_is_injected_where() {
         "7 pods 6 injected 1 labelled"
     );
     // A link opens its pod.
-    browser.eval("document.querySelectorAll('.tree a')[4].click()");
+    browser.eval(
+        "new Promise((seen) => {
+            addEventListener('hashchange', () => setTimeout(seen), { once: true });
+            document.querySelectorAll('.tree a')[4].click();
+        })",
+    );
     let opened =
         browser.eval("[...document.querySelectorAll('.pod[open] summary')].map((it) => it.textContent).join()");
     assert!(opened.as_str().unwrap().contains("smoke"), "{opened}");

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, client, connect, post, review};
+use crate::rig::{Rig, alone, client, connect, post, review, until};
 
 /// The whole answer for a pod that no workflow made: no patch, and the audit log says why.
 fn admitted(uid: &str) -> Value {
@@ -26,17 +26,22 @@ async fn both_paths_answer_under_the_requests_uid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_carries_many_requests_and_outlives_the_header_time() {
-    let rig = Rig::start().await;
-    let mut stream = rig.connect().await;
+    let header_time = Duration::from_secs(1);
+    let rig = Rig::with(|config| {
+        alone(config);
+        config.limits.header_timeout = header_time;
+    })
+    .await;
+    let (mut stream, ..) = rig.carried(&review("first", "Pod", &Value::Null)).await;
     for n in 0..5 {
         let uid = format!("u-{n}");
         let answer = post(&mut stream, "/mutate", &review(&uid, "Pod", &Value::Null)).await;
         assert_eq!(answer.json()["response"]["uid"], uid);
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(2 * header_time).await;
     let late = post(&mut stream, "/mutate", &review("late", "Pod", &Value::Null)).await;
     assert_eq!(late.json()["response"]["uid"], "late");
-    assert_eq!(rig.webhook.metrics().connections.get(), 1);
+    until(async || rig.webhook.metrics().connections.get() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

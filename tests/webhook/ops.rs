@@ -1,6 +1,6 @@
 //! What those who run the server see.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, service::service_fn};
@@ -13,7 +13,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::rig::{Rig, answer, post, review, until};
+use crate::rig::{LONG, Rig, answer, post, review, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_has_its_five_fields() {
@@ -45,18 +45,24 @@ async fn readiness_names_every_check() {
     }
     let started = &rig.events("start", 1).await[0];
     assert_eq!(started["payload"]["https"], rig.webhook.https().to_string());
-    assert_eq!(rig.events("ready", 1).await[0]["success"], true);
+    until(async || rig.events("ready", 1).await.iter().any(|event| event["success"] == true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_only_holds_connections_keeps_no_probe_out() {
     let rig = Rig::start().await;
-    let mut held = Vec::new();
-    for _ in 0..150 {
-        held.push(TcpStream::connect(rig.webhook.ops()).await.unwrap());
-    }
-    assert_eq!(rig.ops("/healthz").await.status, 200);
-    assert!(rig.webhook.metrics().rejected.get() >= 86);
+    let rejected = || rig.webhook.metrics().rejected.get();
+    // A server that takes seconds for so many closes the first for their silence, not for the last: then once more.
+    until(async || {
+        let before = rejected();
+        let mut held = Vec::new();
+        for _ in 0..150 {
+            held.push(TcpStream::connect(rig.webhook.ops()).await.unwrap());
+        }
+        assert_eq!(rig.ops("/healthz").await.status, 200);
+        rejected() >= before + 86
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +179,7 @@ async fn a_review_is_sent_as_a_span_below_the_callers() {
     assert_eq!(answer(&mut stream).await.status, 200);
     drop(stream);
     let (dir, drained) = (Arc::new(rig.dir), tokio::spawn(rig.webhook.drain()));
-    let export = tokio::time::timeout(Duration::from_secs(20), exports.recv()).await.unwrap().unwrap();
+    let export = tokio::time::timeout(LONG, exports.recv()).await.unwrap().unwrap();
     drained.await.unwrap();
     let has = |needle: &[u8]| export.windows(needle.len()).any(|part| part == needle);
     assert!(has(b"stepspan.review") && has(b"stepspan-webhook") && has(b"kubernetes.object.key"));

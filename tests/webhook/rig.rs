@@ -30,7 +30,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-const LONG: Duration = Duration::from_secs(20);
+/// A hang guard: longer than a loaded machine takes for anything.
+pub const LONG: Duration = Duration::from_mins(1);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub type Tls = TlsStream<TcpStream>;
 
@@ -40,16 +44,22 @@ pub struct Rig {
     pub dir: TempDir,
 }
 
-/// Limits short enough to be waited for.
+/// Times that no machine is too slow for: a test of one of them shortens it.
 pub fn limits() -> Limits {
+    let long = 10 * LONG;
     Limits {
         body_bytes: 1 << 20,
-        body_timeout: Duration::from_millis(400),
-        header_timeout: Duration::from_millis(400),
-        handshake_timeout: Duration::from_millis(400),
-        idle_timeout: Duration::from_mins(1),
+        body_timeout: long,
+        header_timeout: long,
+        handshake_timeout: long,
+        idle_timeout: long,
         ..Limits::default()
     }
+}
+
+/// Keeps the server from dialling itself, for want of the CA to check: its connection would count among those of the test.
+pub fn alone(config: &mut Config) {
+    config.ca_bundle = Some("/nonexistent/ca.pem".into());
 }
 
 /// A configuration whose files are in `dir`.
@@ -61,20 +71,17 @@ pub fn config(dir: &Path) -> Config {
         tls: TlsSource::SelfMade { names: vec!["localhost".into()], write_ca: Some(dir.join("ca.pem")) },
         poll: Duration::from_millis(50),
         limits: limits(),
-        drain: Drain { delay: Duration::from_millis(300), timeout: Duration::from_secs(2) },
+        drain: Drain { delay: Duration::from_millis(300), timeout: LONG },
         level: Level::Debug,
         log: Target::File(Kept { path: dir.join("events.log"), max_bytes: 1 << 20, keep: 1 }),
         ..Config::default()
     }
 }
 
-/// The evaluator, which also obeys words in the body.
+/// The evaluator, which also obeys a word in the body.
 fn reviewer(body: &[u8], policies: &PolicySet, context: &Context) -> Reviewed {
-    let says = |word: &[u8]| body.windows(word.len()).any(|part| part == word);
-    assert!(!says(b"DO-PANIC"), "as the body asked");
-    if says(b"DO-SLEEP") {
-        std::thread::sleep(Duration::from_millis(900));
-    }
+    let word = b"DO-PANIC";
+    assert!(!body.windows(word.len()).any(|part| part == word), "as the body asked");
     admission::review(body, policies, context)
 }
 
@@ -117,6 +124,21 @@ impl Rig {
         post(&mut self.connect().await, path, body).await
     }
 
+    /// A connection that has carried this request, its answer, and how many others were closed before it came: short limits
+    /// may be too short for a loaded machine.
+    pub async fn carried(&self, body: &[u8]) -> (Tls, Answer, u64) {
+        let end = Instant::now() + LONG;
+        let mut closed = 0;
+        loop {
+            let mut stream = self.connect().await;
+            if let Some(answer) = try_post(&mut stream, "/mutate", body).await {
+                return (stream, answer, closed);
+            }
+            assert!(Instant::now() < end, "always closed before the request came");
+            closed += 1;
+        }
+    }
+
     pub async fn ops(&self, path: &str) -> Answer {
         plain_get(self.webhook.ops(), path).await
     }
@@ -129,15 +151,26 @@ impl Rig {
         self.webhook.metrics().failures(cause)
     }
 
-    /// The event log so far, as soon as `count` lines of `action` stand in it.
+    /// The metrics, as soon as each of these stands in them: what can be seen of a reload is not counted yet.
+    pub async fn exposes(&self, lines: &[&str]) -> String {
+        let end = Instant::now() + LONG;
+        loop {
+            let text = String::from_utf8(self.ops("/metrics").await.body).unwrap();
+            let Some(line) = lines.iter().find(|line| !text.contains(**line)) else { return text };
+            assert!(Instant::now() < end, "{line} in {text}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The events of `action` so far, as soon as there are `count` of them.
     pub async fn events(&self, action: &str, count: usize) -> Vec<Value> {
-        let wanted = async || {
-            let text = fs::read_to_string(self.path("events.log")).unwrap_or_default();
-            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            lines.filter(|line| line["action"] == action).collect::<Vec<_>>()
-        };
-        until(async || wanted().await.len() >= count).await;
-        wanted().await
+        let path = self.path("events.log");
+        found(async || Some(logged(&path, action)).filter(|events| events.len() >= count)).await
+    }
+
+    /// Puts a file in place whole: the server may look at any time.
+    pub fn put(&self, name: &str, text: &str) {
+        put(&self.path(name), text);
     }
 
     /// Waits until nothing is open or in flight any more.
@@ -148,23 +181,43 @@ impl Rig {
 
     /// Waits until the check `name` is in `state`; the check.
     pub async fn check(&self, name: &str, state: &str) -> Value {
-        let find = async || {
+        found(async || {
             let body = self.ready().await.json();
             let checks = body["checks"].as_array().cloned().unwrap_or_default();
-            checks.into_iter().find(|check| check["name"] == name).unwrap_or_default()
-        };
-        until(async || find().await["state"] == state).await;
-        find().await
+            checks.into_iter().find(|check| check["name"] == name && check["state"] == state)
+        })
+        .await
     }
 }
 
-/// Polls `condition` for some seconds.
+/// Waits until `condition` holds.
 pub async fn until(condition: impl AsyncFn() -> bool) {
+    found(async || condition().await.then_some(())).await;
+}
+
+/// What `look` finds, as soon as it finds something.
+pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
     let end = Instant::now() + LONG;
-    while !condition().await {
+    loop {
+        if let Some(it) = look().await {
+            return it;
+        }
         assert!(Instant::now() < end, "waited too long");
-        sleep(Duration::from_millis(20)).await;
+        sleep(PAUSE).await;
     }
+}
+
+/// The events of `action` in a log; a line that is still being written is none.
+pub fn logged(log: &Path, action: &str) -> Vec<Value> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["action"] == action).collect()
+}
+
+fn put(path: &Path, text: &str) {
+    let aside = path.with_extension("aside");
+    fs::write(&aside, text).unwrap();
+    fs::rename(aside, path).unwrap();
 }
 
 /// An answer, whole.
@@ -234,10 +287,14 @@ pub fn head(path: &str, length: usize) -> String {
 }
 
 pub async fn post(stream: &mut Tls, path: &str, body: &[u8]) -> Answer {
-    stream.write_all(head(path, body.len()).as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    stream.flush().await.unwrap();
-    answer(stream).await
+    try_post(stream, path, body).await.expect("the server closed without an answer")
+}
+
+/// Head and body in one piece; `None` where the server closed instead of answering.
+async fn try_post(stream: &mut Tls, path: &str, body: &[u8]) -> Option<Answer> {
+    stream.write_all(&[head(path, body.len()).as_bytes(), body].concat()).await.ok()?;
+    stream.flush().await.ok()?;
+    try_answer(stream).await
 }
 
 /// Reads one answer.
@@ -267,13 +324,17 @@ pub async fn try_answer<S: AsyncReadExt + Unpin>(stream: &mut S) -> Option<Answe
     .expect("no answer in time")
 }
 
-/// Waits until the server closes; whether it had patience first. The server's clock began before ours, so half of it is enough.
-pub async fn closed_after<S: AsyncReadExt + Unpin>(stream: &mut S, patience: Duration) -> bool {
-    let began = Instant::now();
+/// Waits until the server closes.
+pub async fn closed<S: AsyncReadExt + Unpin>(stream: &mut S) {
     let mut rest = Vec::new();
     // Closed with or without an error: both are closed.
     let _ = timeout(LONG, stream.read_to_end(&mut rest)).await.expect("still open");
-    began.elapsed() >= patience / 2
+}
+
+/// Waits until the server closes; whether it had patience first. `began` is before the server's own clock began.
+pub async fn closed_after<S: AsyncReadExt + Unpin>(stream: &mut S, began: Instant, patience: Duration) -> bool {
+    closed(stream).await;
+    began.elapsed() >= patience
 }
 
 pub async fn plain_get(address: SocketAddr, path: &str) -> Answer {
@@ -296,13 +357,13 @@ impl Authority {
         Self(ca)
     }
 
-    /// Signs a certificate for localhost until `year` and writes the pair.
+    /// Signs a certificate for localhost until `year` and puts the pair in place, each file whole.
     pub fn sign(&self, certificate: &Path, key: &Path, year: i32) {
         let pair = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let signed = params.signed_by(&pair, &self.0).unwrap();
-        fs::write(key, pair.serialize_pem()).unwrap();
-        fs::write(certificate, signed.pem()).unwrap();
+        put(key, &pair.serialize_pem());
+        put(certificate, &signed.pem());
     }
 }

@@ -91,7 +91,7 @@ fn an_alias_bomb_is_refused_at_once() {
     let start = Instant::now();
     assert!(error(&bomb).contains("more than 1000000 nodes"));
     assert!(error(&text).contains("aliases expand to more than 67108864 bytes"));
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }
 
 #[test]

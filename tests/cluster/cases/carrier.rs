@@ -55,7 +55,7 @@ fn parameters_and_template_defaults_reach_every_pod(cluster: &Cluster) -> Result
             ],
         },
     });
-    namespace.create_object("workflowtemplates", &template)?.accepted()?;
+    namespace.create_template(&template)?;
     let spec = json!({
         "serviceAccountName": "workflow",
         "workflowTemplateRef": {"name": "hostile"},

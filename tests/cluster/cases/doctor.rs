@@ -1,17 +1,14 @@
 //! `stepspan doctor`: what it finds, and that it changes nothing.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use super::{Shared, trial};
 use crate::harness::{
-    Cluster, doctor::Doctor, namespace::Namespace, stepspan::Stepspan, wait::until, way::Proxy, webhook::CONFIGURATIONS,
+    Cluster, doctor::Doctor, namespace::Namespace, stepspan::Stepspan, way::Proxy, webhook::CONFIGURATIONS,
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
 /// Nothing is installed there, and what other trials have as resources does not count.
 const NOWHERE: [&str; 4] = ["--release-namespace", "nowhere", "--policy", BUILT_IN];
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/agent-steps/policy.yaml");
@@ -88,11 +85,15 @@ fn after_install_it_sees_whether_steps_are_injected(cluster: &Cluster) -> Result
     let other = cluster.namespace("doctor", &json!({}))?;
     collector(&namespace)?;
     let mut webhook = Stepspan::start(cluster, &namespace, None)?;
+    let name = format!("stepspan-{}", namespace.name());
+    let path = format!("{CONFIGURATIONS}/{name}");
+    // A longer one it would tell of.
+    let short = |at| json!({"op": "replace", "path": format!("/webhooks/{at}/timeoutSeconds"), "value": 5});
+    cluster.api().json_patch(&path, &json!([short(0), short(1), short(2)]))?.accepted()?;
     let doctor = Doctor::of(cluster);
     let args =
         ["-n", namespace.name(), "-n", other.name(), "--release-namespace", namespace.name(), "--policy", BUILT_IN];
     let examined = doctor.ask(&args)?;
-    let name = format!("stepspan-{}", namespace.name());
     examined.expect(None, "webhook", "ok", &name)?;
     examined.expect(None, "caBundle", "ok", "in date")?;
     examined.expect(None, "endpoints", "skip", "called by its URL")?;
@@ -101,7 +102,6 @@ fn after_install_it_sees_whether_steps_are_injected(cluster: &Cluster) -> Result
     examined.expect(Some(other.name()), "trial pod", "warn", "leaves this namespace out")?;
 
     let change = json!({"metadata": {"annotations": {"stepspan.dev/paused": "true"}}});
-    let path = format!("{CONFIGURATIONS}/{name}");
     cluster.api().merge_patch(&path, &change)?.accepted()?;
     doctor.ask(&args)?.expect(None, "webhook", "warn", "is paused")?;
     let change = json!({"metadata": {"annotations": {"stepspan.dev/paused": null}}});
@@ -154,22 +154,14 @@ fn a_quota_that_refuses_is_named(cluster: &Cluster) -> Result<()> {
     collector(&namespace)?;
     let (doctor, own) = (Doctor::of(cluster), Some(namespace.name()));
     let args = with(&NOWHERE, &namespace);
-    let quota = |name: &str, hard: Value| {
-        let quota = json!({"metadata": {"name": name}, "spec": {"hard": hard}});
-        namespace.create_object("resourcequotas", &quota)?.accepted()?;
-        until("the quota to be counted", LIMIT, || {
-            let quota = cluster.api().get(&namespace.path(&format!("resourcequotas/{name}")))?.accepted()?;
-            Ok(quota["status"]["used"].is_object().then_some(()))
-        })
-    };
-    quota("compute", json!({"requests.cpu": "1"}))?;
+    namespace.create_quota("compute", &json!({"hard": {"requests.cpu": "1"}}), &json!({}))?;
     let examined = doctor.ask(&args)?;
     examined.expect(own, "quota", "ok", "compute: requests.cpu 0 of 1")?;
     examined.expect(own, "trial pod", "warn", "by the ResourceQuota compute: failed quota: compute: must specify")?;
     examined.expect(own, "trial pod", "ok", "admitted as stepspan would make it")?;
     ensure!(examined.code == Some(0), "{examined}");
 
-    quota("none", json!({"pods": "0"}))?;
+    namespace.create_quota("none", &json!({"hard": {"pods": "0"}}), &json!({"requests": {"cpu": "1m"}}))?;
     let examined = doctor.ask(&args)?;
     examined.expect(own, "quota", "warn", "none is used up: pods 0 of 0")?;
     examined.expect(own, "trial pod", "fail", "refused, with or without stepspan, by the ResourceQuota")?;

@@ -46,7 +46,7 @@ fn with_the_webhook(cluster: &Cluster, sample: &Sample) -> Result<()> {
         }
     }
     ensure!(compared.len() == pods.len(), "{} of {} pods were compared", compared.len(), pods.len());
-    let replayed = stepspan.replay()?;
+    let replayed = stepspan.replay(pods.len())?;
     let all = replayed["reviews"].as_u64().unwrap_or_default();
     ensure!(all >= pods.len() as u64 && replayed["same"] == all, "replay: {replayed:#}");
     Ok(())

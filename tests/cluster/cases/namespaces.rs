@@ -10,7 +10,7 @@ use super::certificates::{create, is_injected, pod};
 use super::{Shared, trial};
 use crate::harness::{Cluster, replicas::Replicas, wait::until};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 const POLICY: &str = r"
 apiVersion: stepspan.dev/v1alpha1
 kind: InjectionPolicy

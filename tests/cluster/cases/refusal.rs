@@ -193,9 +193,7 @@ fn namespaces(cluster: &Cluster) -> Result<Vec<(Namespace<'_>, usize)>> {
         .accepted()?;
     let counted = cluster.namespace("law8-quota", &json!({}))?;
     let hard = json!({"requests.cpu": "400m", "requests.memory": "1Gi", "limits.cpu": "2", "limits.memory": "1Gi", "pods": "50"});
-    counted
-        .create_object("resourcequotas", &json!({"metadata": {"name": "all"}, "spec": {"hard": hard}}))?
-        .accepted()?;
+    counted.create_quota("all", &json!({"hard": hard}), &json!({}))?;
     let restricted =
         cluster.namespace("law8-restricted", &json!({"pod-security.kubernetes.io/enforce": "restricted"}))?;
     Ok(vec![(plain, 100), (limited, 80), (counted, 10), (restricted, 10)])
@@ -205,7 +203,7 @@ fn namespaces(cluster: &Cluster) -> Result<Vec<(Namespace<'_>, usize)>> {
 fn a_quota_for_pods_with_requests_counts_no_other(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("best-effort", &json!({}))?;
     let quota = json!({"hard": {"pods": "0"}, "scopes": ["NotBestEffort"]});
-    namespace.create_object("resourcequotas", &json!({"metadata": {"name": "none"}, "spec": quota}))?.accepted()?;
+    namespace.create_quota("none", &quota, &json!({"requests": {"cpu": "1m"}}))?;
     let ended = sample("dag")?.run(&namespace)?;
     let pods = namespace.pods(&ended)?;
     let set = PolicySet::embedded(&Rules::default())?;

@@ -16,7 +16,7 @@ use crate::harness::{
 };
 
 const DAG: &str = include_str!("../workflows/dag.yaml");
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 const POD_YAML: &[u8] = b"metadata: {generateName: p-}\nspec: {containers: [{name: main, image: x}]}\n";
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
@@ -54,7 +54,7 @@ fn recorder_sees_workflow_and_pods(cluster: &Cluster) -> Result<()> {
         calls.iter().filter_map(name).collect::<BTreeSet<_>>().len()
     };
     ensure!(of_kind("Workflow") == 1 && of_kind("Pod") == 4, "{} calls: {:?}", calls.len(), paths(&calls));
-    ensure!(calls.iter().all(|call| call.status == 200 && call.path.ends_with("timeout=2s")), "{:?}", paths(&calls));
+    ensure!(calls.iter().all(|call| call.status == 200 && call.path.contains("?timeout=")), "{:?}", paths(&calls));
     let by_argo = |call: &_| {
         reviewed(call).is_ok_and(|r| r["request"]["userInfo"]["username"] == "system:serviceaccount:argo:argo")
     };
@@ -92,12 +92,7 @@ fn admission_plugins_judge_pods(cluster: &Cluster) -> Result<()> {
     let mounts = &admitted["spec"]["containers"][0]["volumeMounts"];
     ensure!(mounts[0]["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount", "no service account: {mounts}");
 
-    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
-    namespace.create_object("resourcequotas", &quota)?.accepted()?;
-    until("the quota to be counted", LIMIT, || {
-        let reply = cluster.api().create_bytes(&namespace.path("pods?dryRun=All"), YAML, POD_YAML.into())?;
-        Ok((reply.status == 403 && reply.message().contains("exceeded quota: none")).then_some(()))
-    })
+    namespace.create_quota("none", &json!({"hard": {"pods": "0"}}), &json!({}))
 }
 
 fn refusals_and_raw_bytes_arrive_whole(cluster: &Cluster) -> Result<()> {

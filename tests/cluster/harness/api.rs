@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::{runtime::Handle, time::timeout};
 
 /// A request takes milliseconds; this only keeps a hang from being silent.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";

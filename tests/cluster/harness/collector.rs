@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{processes::Process, wait::until};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// OTLP over gRPC at port 4317, over HTTP at 4318 of its address.
 pub struct Collector {
@@ -53,7 +53,7 @@ impl Collector {
         let mut process = Process::spawn("collector", program, args, &[], logs)?;
         until("the Collector to listen", LIMIT, || {
             process.ensure_running()?;
-            Ok(TcpStream::connect((address, 4317)).is_ok().then_some(()))
+            Ok([4317_u16, 4318].iter().all(|port| TcpStream::connect((address, *port)).is_ok()).then_some(()))
         })?;
         Ok(Self { _process: Mutex::new(process), file })
     }

@@ -1,6 +1,6 @@
 //! The four programs of the cluster and what they are told.
 //!
-//! Everything is bound to 127.0.0.1 on ports that were free a moment before; with a node, which has a network of its own, the
+//! Everything is bound to 127.0.0.1 on [`ports`] that were free a moment before; with a node, which has a network of its own, the
 //! API server listens on all of that network's addresses, as pods call it. No admission plugin is switched off:
 //! `LimitRanger`, `ResourceQuota`, `PodSecurity` and `ServiceAccount` judge pods as they do in production.
 
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
-use super::{authority::Authority, node, processes::Process, tools::Tools};
+use super::{authority::Authority, node, ports, processes::Process, tools::Tools};
 
 /// The namespace and user of the Argo controller, named as a default installation names them.
 pub const ARGO_NAMESPACE: &str = "argo";
@@ -69,7 +69,7 @@ impl ControlPlane {
     pub fn prepare(dir: &Path, authority: &Authority, level: Level) -> Result<Self> {
         let logs = dir.join("logs");
         fs::create_dir_all(&logs)?;
-        let [port, etcd_client, etcd_peer] = free_ports()?;
+        let (port, etcd_client, etcd_peer) = (ports::free()?, ports::free()?, ports::free()?);
         let plane = Self { dir: dir.to_owned(), logs, level, port, etcd_client, etcd_peer };
         plane.write_secrets(authority)?;
         plane.write_kubeconfig("controller-manager", MANAGER_TOKEN)?;
@@ -227,18 +227,6 @@ pub fn argo_objects() -> Vec<(&'static str, Value)> {
             }),
         ),
     ]
-}
-
-/// Ports that were free while all were held at once, so that they differ.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::new();
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }
 
 /// The Argo controller insists on serving its health on port 6060 of all interfaces, and carries on without where the

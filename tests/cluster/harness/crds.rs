@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{api::Api, wait::until};
 
 const COLLECTION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Applies every file of `folder`, and returns when objects of all kinds can be created.
 pub fn install(api: &Api, folder: &Path) -> Result<()> {

@@ -25,6 +25,7 @@ pub mod known;
 pub mod likeness;
 pub mod namespace;
 pub mod node;
+pub mod ports;
 pub mod processes;
 pub mod recorder;
 pub mod replicas;
@@ -63,7 +64,7 @@ use self::{
 };
 
 /// Start-up takes seconds; a loaded machine may take longer.
-const START_LIMIT: Duration = Duration::from_mins(2);
+const START_LIMIT: Duration = Duration::from_mins(5);
 /// Nothing is kept, so nothing need end well: an API server stopped in its first seconds would take six more.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a start is repeated because another program took a chosen port first.

@@ -17,7 +17,9 @@ use super::{
 
 /// The service account that workflows of the samples name.
 pub const SERVICE_ACCOUNT: &str = "workflow";
-const RUN_LIMIT: Duration = Duration::from_mins(3);
+const RUN_LIMIT: Duration = Duration::from_mins(6);
+/// Argo's controller hears of a template by a watch, and of the Workflow by another; no sign tells when it has.
+const HEARD: Duration = Duration::from_secs(3);
 const ARGO_RESOURCES: [&str; 6] = [
     "workflows",
     "workflowtemplates",
@@ -41,6 +43,9 @@ impl<'c> Namespace<'c> {
         cluster.api().create("/api/v1/namespaces", &object)?.accepted()?;
         let namespace = Self { cluster, name };
         namespace.admit_workflows().context("cannot prepare the service account of workflows")?;
+        // The controller manager makes it, and without it a pod that names no other is refused.
+        let path = namespace.path("serviceaccounts/default");
+        until("the default service account", RUN_LIMIT, || Ok(cluster.api().get(&path)?.is_success().then_some(())))?;
         Ok(namespace)
     }
 
@@ -64,6 +69,26 @@ impl<'c> Namespace<'c> {
     /// Creates an object of a resource, for example `("pods?dryRun=All", &pod)`.
     pub fn create_object(&self, resource: &str, object: &Value) -> Result<Reply> {
         self.cluster.api().create(&self.path(resource), object)
+    }
+
+    /// Creates a `WorkflowTemplate`, for Workflows that come after it.
+    pub fn create_template(&self, template: &Value) -> Result<()> {
+        self.create_object("workflowtemplates", template)?.accepted()?;
+        thread::sleep(HEARD);
+        Ok(())
+    }
+
+    /// Creates a quota, and returns when a pod is refused whose container asks for these resources. Whoever judges pods hears of it
+    /// after whoever counts, and until then it refuses nothing.
+    pub fn create_quota(&self, name: &str, spec: &Value, refused: &Value) -> Result<()> {
+        let quota = json!({"metadata": {"name": name}, "spec": spec});
+        self.create_object("resourcequotas", &quota)?.accepted()?;
+        let containers = json!([{"name": "main", "image": "x", "resources": refused}]);
+        let pod = json!({"metadata": {"name": "refused"}, "spec": {"containers": containers}});
+        until("the quota to be in force", RUN_LIMIT, || {
+            let reply = self.create_object("pods?dryRun=All", &pod)?;
+            Ok(reply.message().contains(&format!("quota: {name}")).then_some(()))
+        })
     }
 
     /// All objects of a resource, such as `events`.
@@ -91,8 +116,7 @@ impl<'c> Namespace<'c> {
             if kind == "Workflow" {
                 workflow = Some(stored);
             } else {
-                // The controller hears of it by a watch, and of the Workflow by another.
-                thread::sleep(Duration::from_millis(500));
+                thread::sleep(HEARD);
             }
         }
         workflow.context("the file holds no Workflow")

@@ -96,15 +96,19 @@ impl Process {
         }
     }
 
+    /// SIGKILL; returns when it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// SIGTERM, then SIGKILL after `patience`; returns when it is gone.
     pub fn stop(&mut self, patience: Duration) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + patience;
         while self.exited().is_none() {
             if Instant::now() >= deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
+                return self.kill();
             }
             thread::sleep(Duration::from_millis(20));
         }

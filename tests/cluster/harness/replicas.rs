@@ -22,14 +22,15 @@ use tokio::{
 use super::{
     Cluster,
     namespace::Namespace,
+    ports,
     processes::Process,
-    stepspan::{PROGRAM, free_ports, get, is_ready},
+    stepspan::{PATIENT, PROGRAM, get, is_ready},
     wait::until,
     way::Way,
     webhook::Webhook,
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 const SECRET: &str = "stepspan-tls";
 /// The ConfigMap of the circuit breaker.
 pub const BREAKER: &str = "stepspan-breaker";
@@ -82,7 +83,7 @@ impl<'c> Replicas<'c> {
         let kubeconfig = rights(cluster, namespace, &registration, &way)?;
         let mut processes = Vec::new();
         for number in 0..count {
-            let [port, ops] = free_ports()?;
+            let (port, ops) = (ports::free()?, ports::free()?);
             let args = [
                 "webhook".to_owned(),
                 "--bind=127.0.0.1".into(),
@@ -95,7 +96,7 @@ impl<'c> Replicas<'c> {
                 format!("--namespace={}", namespace.name()),
                 format!("--identity=replica-{number}"),
             ];
-            let args: Vec<&str> = args.iter().chain(more).map(String::as_str).collect();
+            let args: Vec<&str> = args.iter().chain(more).map(String::as_str).chain(PATIENT).collect();
             let name = format!("{}-{number}", namespace.name());
             let process = cluster.spawn(&name, Path::new(PROGRAM), &args, &[("KUBECONFIG", &kubeconfig)])?;
             processes.push((process, ops));
@@ -105,7 +106,7 @@ impl<'c> Replicas<'c> {
         Ok(Self { registration, processes, way, namespace, cluster, spread })
     }
 
-    /// Waits until each replica says it is ready.
+    /// Waits until each replica says it is ready, and the API server calls them.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         for (process, ops) in &mut self.processes {
             until("a replica to be ready", LIMIT, || {
@@ -114,7 +115,12 @@ impl<'c> Replicas<'c> {
             })
             .with_context(|| format!("{}\n{}", get(*ops, "/readyz").unwrap_or_default(), process.log_tail()))?;
         }
-        Ok(())
+        // It hears of the caBundle by a watch of its own; until then it refuses every pod.
+        let probe = json!({"metadata": {"name": "probe", "labels": {"workflows.argoproj.io/workflow": "probe"}},
+            "spec": {"containers": [{"name": "main", "image": "x"}]}});
+        until("the API server to call a replica", LIMIT, || {
+            Ok(self.namespace.create_object("pods?dryRun=All", &probe)?.is_success().then_some(()))
+        })
     }
 
     /// What a replica's operations port says.

@@ -14,7 +14,7 @@ use super::{Cluster, namespace::Namespace, wait::until};
 
 pub const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROBE_LABEL: &str = "test.stepspan.dev/probe";
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// A registration in force; dropping it removes it.
 pub struct Webhook<'c> {
@@ -97,7 +97,8 @@ fn configuration(name: &str, namespace: &str, url: &str, ca_pem: &str) -> Value 
             "rules": [rule],
             "namespaceSelector": only_here,
             "failurePolicy": "Ignore",
-            "timeoutSeconds": 2,
+            // As long as can be: a machine that is slow for a moment misses no pod.
+            "timeoutSeconds": 30,
             "reinvocationPolicy": "IfNeeded",
             "sideEffects": "NoneOnDryRun",
             "admissionReviewVersions": ["v1"],

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The kubelet tries again after five minutes at the latest.
-const LIMIT: Duration = Duration::from_mins(6);
+const LIMIT: Duration = Duration::from_mins(10);
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
     // The image is gone for every other trial too.

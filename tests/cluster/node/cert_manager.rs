@@ -15,7 +15,7 @@ use crate::{
     harness::{Cluster, authority::fingerprint, cert_manager::CertManager, wait::until},
 };
 
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
     vec![trial(

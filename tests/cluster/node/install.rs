@@ -13,10 +13,15 @@ use super::{
 };
 use crate::{
     cases::{Shared, certificates::is_injected, doctor, policies::DEFINITIONS},
-    harness::{Cluster, api::Api, doctor::Doctor, wait::until},
+    harness::{
+        Cluster,
+        api::Api,
+        doctor::{Doctor, Examined},
+        wait::until,
+    },
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(4);
 
 pub fn trials(cluster: &Shared) -> Vec<Trial> {
     let named = |name: &str, alone: bool, body: fn(&Cluster) -> Result<()>| {
@@ -108,7 +113,7 @@ fn a_wrong_policy_is_told_and_harms_nobody(release: &Release<'_>) -> Result<()> 
     ensure!(said.contains("wrong.yaml:4") && said.contains("enviroment"), "{said}");
     ensure!(release.traced("beside-a-wrong-policy").is_ok(), "the replicas of before do not serve on");
     // The next upgrade would leave the file in the ConfigMap: Helm takes away only what the last good revision had.
-    release.helm(&["rollback", RELEASE, "--wait", "--timeout", "2m"])?;
+    release.helm(&["rollback", RELEASE, "--wait", "--timeout", "6m"])?;
     let path = release.home.path("configmaps/stepspan-policies");
     let left = release.home.api().get(&path)?.accepted()?["data"].take();
     ensure!(left["wrong.yaml"].is_null() && left["agent-steps.yaml"].is_string(), "{left}");
@@ -164,7 +169,6 @@ fn elsewhere(cluster: &Cluster) -> Result<()> {
 fn the_doctor_finds_nothing_wrong_with_it(cluster: &Cluster, release: &Release<'_>) -> Result<()> {
     doctor::collector(&release.steps)?;
     let (home, steps) = (release.home.name(), Some(release.steps.name()));
-    let examined = Doctor::of(cluster).ask(&["-n", release.steps.name(), "--release-namespace", home])?;
     let expected = [
         (None, "webhook", "failurePolicy Ignore"),
         (None, "caBundle", "in date on every webhook"),
@@ -176,9 +180,17 @@ fn the_doctor_finds_nothing_wrong_with_it(cluster: &Cluster, release: &Release<'
         (steps, "trial pod", "admitted, and injected by stepspan-"),
         (steps, "endpoint", "1 ready"),
     ];
-    for (namespace, check, found) in expected {
-        examined.expect(namespace, check, "ok", found)?;
-    }
-    ensure!(examined.code == Some(0), "{examined}");
-    Ok(())
+    let content = |examined: &Examined| -> Result<()> {
+        expected.iter().try_for_each(|(namespace, check, found)| examined.expect(*namespace, check, "ok", found))?;
+        ensure!(examined.code == Some(0), "{examined}");
+        Ok(())
+    };
+    // What the cluster says of replicas and endpoints comes a moment after they are ready.
+    let mut last = Ok(());
+    let done = until("the doctor to find nothing wrong", LIMIT, || {
+        let examined = Doctor::of(cluster).ask(&["-n", release.steps.name(), "--release-namespace", home])?;
+        last = content(&examined);
+        Ok(last.is_ok().then_some(()))
+    });
+    last.and(done)
 }

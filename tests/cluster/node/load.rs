@@ -45,11 +45,13 @@ pub struct Tally {
     /// Refused because of us.
     pub refused: Vec<String>,
     pub longest: Duration,
+    /// Of those that nobody answered, the one that waited least: what a slow machine adds is not in it.
+    pub shortest_missed: Option<Duration>,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { injected, missed, stalled, away, refused, longest } = self;
+        let Self { injected, missed, stalled, away, refused, longest, shortest_missed: _ } = self;
         let refused = refused.len();
         write!(f, "{injected} injected, {missed} missed, {refused} refused, {away} without an API server")?;
         if *stalled > 0 {
@@ -103,6 +105,7 @@ impl<'a> Load<'a> {
         let by_a_stall = |call: &&Call| stalls.iter().any(|stall| call.began < stall.ended && stall.began < call.ended);
         tally.stalled = missed.iter().filter(by_a_stall).count();
         tally.missed = missed.len() - tally.stalled;
+        tally.shortest_missed = missed.iter().map(|call| call.ended - call.began).min();
         tally
     }
 

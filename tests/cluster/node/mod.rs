@@ -56,8 +56,11 @@ const TOO_EARLY: &str = "wait: Error (exit code 2)";
 /// How the error begins of a trial in which a step lost, or won, a race that its sample declares.
 const RACE: &str = "in a race, ";
 
-/// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`] or [`RACE`] says is told of, and tried once more in
-/// namespaces of its own; whatever else fails has failed.
+/// How the error begins of a trial in which this machine was slower than the longest time that a policy can give a step or its probe.
+const TOO_SLOW: &str = "on a machine that is too slow, ";
+
+/// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`], [`RACE`] or [`TOO_SLOW`] says is told of, and tried
+/// once more in namespaces of its own; whatever else fails has failed.
 fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
     let told = name.clone();
     let trial = cases::trial(cluster, name, move |cluster| {
@@ -65,7 +68,7 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
         let _shared = (!alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         let _exclusive = alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
         match body(cluster) {
-            Err(error) if [TOO_EARLY, RACE].iter().any(|known| format!("{error:#}").contains(known)) => {
+            Err(error) if [TOO_EARLY, RACE, TOO_SLOW].iter().any(|known| format!("{error:#}").contains(known)) => {
                 eprintln!("cluster: {told} failed, and is tried once more: {error:#}");
                 body(cluster)
             }

@@ -105,7 +105,7 @@ impl Collector {
             if spans.len() >= count {
                 return spans;
             }
-            assert!(began.elapsed() < Duration::from_secs(10), "{} spans of {count}", spans.len());
+            assert!(began.elapsed() < crate::GUARD, "{} spans of {count}", spans.len());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

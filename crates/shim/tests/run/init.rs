@@ -17,7 +17,7 @@ fn it_installs_itself_and_looks_at_the_collector() {
         let folder = tempfile::tempdir().unwrap();
         let collector = Collector::start(Manner::Good);
         let to = folder.path().to_str().unwrap();
-        let output = init(&["--to", to, "--probe", &collector.url(), "--protocol", protocol, "--timeout", "2000ms"]);
+        let output = init(&["--to", to, "--probe", &collector.url(), "--protocol", protocol, "--timeout", "60000ms"]);
         let line = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(line.starts_with(r#"{"action":"init","install":"ok","probe":"ok","probe_ms":"#), "{line}");
@@ -33,12 +33,12 @@ fn it_installs_itself_and_looks_at_the_collector() {
 fn a_collector_that_is_not_there_costs_the_deadline_at_most_and_fails_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();
-    for (probe, why) in [
-        ("http://127.0.0.1:1", "connection refused"),
-        ("http://192.0.2.1:4317", "192.0.2.1:4317: "),
-        ("ftp://x", "neither http nor https"),
+    for (probe, why, timeout) in [
+        ("http://127.0.0.1:1", "connection refused", "60000ms"),
+        ("http://192.0.2.1:4317", "192.0.2.1:4317: ", "100ms"),
+        ("ftp://x", "neither http nor https", "100ms"),
     ] {
-        let output = init(&["--to", to, "--probe", probe, "--timeout", "100ms"]);
+        let output = init(&["--to", to, "--probe", probe, "--timeout", timeout]);
         let line = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
         assert!(line.contains(r#""probe":"failed""#) && line.contains(why), "{line}");

@@ -17,6 +17,7 @@ mod span;
 mod terminal;
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use stepspan_contract::{Config, IdentityLine, Parent};
 
@@ -24,10 +25,13 @@ const SHIM: &str = env!("CARGO_BIN_EXE_stepspan-shim");
 const TRACE: &str = "73890c2da831a57f26005e08762a279a";
 const PARENT: &str = "53838fbf4af0418e";
 
+/// A hang guard: longer than a loaded machine takes for anything.
+const GUARD: Duration = Duration::from_mins(1);
+
 /// Whoever runs the tests may ignore signals (`nohup`, a job in the background), and so would every command.
 const USUAL_SIGNALS: &str = "--default-signal=HUP,INT,QUIT";
 
-/// What the webhook writes for a step.
+/// What the webhook writes for a step; its budget is one that nobody waits for where a Collector answers.
 fn config(endpoint: &str, protocol: &str) -> Config {
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Config {
@@ -43,7 +47,7 @@ fn config(endpoint: &str, protocol: &str) -> Config {
         attributes: vec![pair("repo", "acme/widgets"), pair("agent", "coder"), pair("stepName", "build")],
         endpoint: endpoint.into(),
         protocol: protocol.into(),
-        budget_ms: 500,
+        budget_ms: 60_000,
         identity_line: IdentityLine::Auto,
         ..Config::default()
     }

@@ -1,11 +1,15 @@
 //! Parts of a step: `"$STEPSPAN" run --name part -- command` in its script.
 
-use std::time::Instant;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use stepspan_contract::Config;
 
 use crate::collector::{Collector, Manner, attribute};
-use crate::{config, run, shim, text};
+use crate::{GUARD, SHIM, config, run, shim, text};
+
+/// Spans of parts that wait longer go out before the step's.
+const GATHER: Duration = Duration::from_secs(5);
 
 fn of(collector: &Collector) -> Config {
     let mut config = config(&collector.url(), "grpc");
@@ -17,7 +21,9 @@ fn of(collector: &Collector) -> Config {
 fn a_part_is_a_child_span_and_goes_out_with_the_step_s_credentials() {
     let collector = Collector::start(Manner::Good);
     let script = "\"$STEPSPAN\" run --name build -- sh -c '\"$STEPSPAN\" run --name deep -- true; exit 3'; echo $?";
+    let began = Instant::now();
     let output = shim(&of(&collector), &["sh", "-c", script]).env("STEPSPAN_HEADER_0", "secret").output().unwrap();
+    let in_time = began.elapsed() < GATHER;
     assert!(text(&output.stdout).ends_with("\n3\n"), "{output:?}");
     assert_eq!(text(&output.stderr), "");
     let spans = collector.spans(3);
@@ -27,15 +33,34 @@ fn a_part_is_a_child_span_and_goes_out_with_the_step_s_credentials() {
     assert_eq!((&deep.parent_span_id, &deep.trace_id), (&part.span_id, &step.trace_id));
     assert_eq!(attribute(&part.attributes, "repo").as_deref(), Some("acme/widgets"));
     let received = collector.received();
-    assert_eq!(received.headers.len(), 2, "one request for the step, one for its parts");
+    assert!(received.headers.len() == 2 || !in_time, "one request for the step, one for its parts");
     assert!(received.headers.iter().all(|headers| headers["authorization"] == "secret"));
+}
+
+/// What is run again where this machine was too slow for the times of a part, which no configuration makes longer: then one says
+/// so on stderr, in these words.
+fn unless_too_slow(words: &str, mut run: impl FnMut() -> Output) -> Output {
+    let began = Instant::now();
+    loop {
+        let output = run();
+        if output.stderr.is_empty() {
+            return output;
+        }
+        let stderr = text(&output.stderr);
+        assert!(stderr.lines().all(|line| line.ends_with(words)) && began.elapsed() < GUARD, "{stderr}");
+    }
 }
 
 #[test]
 fn many_parts_at_once_all_arrive() {
-    let collector = Collector::start(Manner::Good);
+    let mut collector = Collector::start(Manner::Good);
     let script = "i=0; while [ $i -lt 100 ]; do \"$STEPSPAN\" run --name p$i -- true & i=$((i+1)); done; wait";
-    assert_eq!(run(&of(&collector), &["sh", "-c", script]).status.code(), Some(0));
+    // A part that the step's shim does not take in time has nobody else.
+    let output = unless_too_slow("the span dropped: no OTEL_EXPORTER_OTLP_ENDPOINT", || {
+        collector = Collector::start(Manner::Good);
+        run(&of(&collector), &["sh", "-c", script])
+    });
+    assert_eq!(output.status.code(), Some(0));
     let mut names: Vec<String> = collector.spans(101).into_iter().map(|span| span.name).collect();
     names.sort();
     names.dedup();
@@ -48,7 +73,7 @@ fn parts_go_out_before_the_step_has_ended() {
     let collector = Collector::start(Manner::Good);
     let script = "\"$STEPSPAN\" run --name early -- true; echo done; read forever";
     let mut command = shim(&of(&collector), &["sh", "-c", script]);
-    let mut child = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     assert_eq!(collector.spans(1)[0].name, "early");
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
@@ -64,9 +89,9 @@ fn parts_wait_for_nobody() {
     let began = Instant::now();
     let mut config = of(&collector);
     // So long that waiting for it more than once could not be overlooked.
-    config.budget_ms = 3_000;
+    config.budget_ms = 10_000;
     let output = run(&config, &["sh", "-c", script]);
-    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    assert!(began.elapsed() < GUARD, "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(4));
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("stepspan: the span and spans of parts dropped: "), "{stderr}");
@@ -90,13 +115,12 @@ fn the_shim_has_its_name_where_there_is_no_span() {
 #[test]
 fn a_part_alone_uses_the_standard_variables() {
     let collector = Collector::start(Manner::Good);
-    let mut command = std::process::Command::new(crate::SHIM);
+    let mut command = Command::new(SHIM);
     command.args(["run", "--name", "alone", "--", "env"]).env_clear().env("SPAN_ID", "mine");
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
-    let output = command.output().unwrap();
+    let output = unless_too_slow(" in time", || command.output().unwrap());
     assert!(text(&output.stdout).contains("SPAN_ID=mine\n"), "{output:?}");
     assert_eq!(collector.spans(1)[0].name, "alone");
-    let nowhere =
-        std::process::Command::new(crate::SHIM).args(["run", "--name", "x", "--", "true"]).env_clear().output();
+    let nowhere = Command::new(SHIM).args(["run", "--name", "x", "--", "true"]).env_clear().output();
     assert_eq!(text(&nowhere.unwrap().stderr), "stepspan: no span: no OTEL_EXPORTER_OTLP_ENDPOINT\n");
 }

@@ -37,7 +37,7 @@ const POD_RANGE: &str = "10.99.0.0/16";
 /// Its folder is private to the run, see [`private`].
 const RUNTIME_SOCKET: &str = "/run/containerd/containerd.sock";
 const NAME: &str = "node";
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// The running node; its processes are among the cluster's.
 pub struct Node {
