@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::admission::{API_VERSION, review};
-use crate::argo::expand::{self, Library, Settings, source};
+use crate::argo::expand::{self, Library, Place, Problem, Refused, Settings, source};
 use crate::context::Context;
 use crate::patch;
 use crate::policy::PolicySet;
@@ -39,7 +39,16 @@ pub struct Pods {
     /// The pods, in the order in which the steps are written.
     pub pods: Vec<Expanded>,
     /// What Argo would refuse.
-    pub problems: Vec<String>,
+    pub problems: Vec<Mistake>,
+}
+
+/// What Argo would refuse of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Of what, and why.
+    pub message: String,
+    /// Where in the manifest.
+    pub place: Place,
 }
 
 impl Expander {
@@ -56,15 +65,20 @@ impl Expander {
         }
         let expansion = match expand::expand(&workflow, namespace, &self.library, &self.settings) {
             Ok(expansion) => expansion,
-            Err(why) => return Pods { pods: Vec::new(), problems: vec![format!("{what}: {why}")] },
+            Err(Refused { message, place }) => {
+                let mistake = Mistake { message: format!("{what}: {message}"), place };
+                return Pods { pods: Vec::new(), problems: vec![mistake] };
+            }
         };
         let conditions = |node| expansion.conditions(node).into_iter().map(str::to_owned).collect::<Vec<_>>();
         let nodes: Vec<_> = expansion.pods.iter().map(|pod| conditions(pod.node)).collect();
         let pods = expansion.pods.into_iter().zip(nodes);
         let pods = pods.map(|(pod, conditions)| Expanded { pod: pod.object, conditions, unresolved: pod.unresolved });
-        let problems =
-            expansion.problems.iter().map(|problem| format!("{what}: {}: {}", problem.node, problem.message));
-        Pods { pods: pods.collect(), problems: problems.collect() }
+        let mistake = |problem: Problem| {
+            let message = format!("{what}: {}: {}", problem.node, problem.message);
+            Mistake { message, place: problem.place }
+        };
+        Pods { pods: pods.collect(), problems: expansion.problems.into_iter().map(mistake).collect() }
     }
 }
 

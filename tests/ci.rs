@@ -118,7 +118,8 @@ fn the_action_annotates_what_is_wrong_and_loses_no_exit_code() {
     repository.commit();
     let (code, out, _) = repository.act(&[("SARIF", "lint.sarif")]);
     assert!(
-        code == 1 && out.contains("::error file=policies/team/policy.yaml,line=5,title=stepspan unreachable-policy::"),
+        code == 1
+            && out.contains("::error file=policies/team/policy.yaml,line=5,col=24,title=stepspan unreachable-policy::"),
         "{out}"
     );
     let sarif: Value =

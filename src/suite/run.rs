@@ -112,7 +112,7 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
     let expander = Expander { library, settings: suite.expander.settings.clone(), only: false };
     let expand = |manifest: &Value, steps: &mut Vec<Subject>, problems: &mut Vec<String>| {
         let found = expander.pods(manifest, namespace, &suite.policies, context);
-        let problem = found.problems.first().cloned();
+        let problem = found.problems.first().map(|problem| problem.message.clone());
         steps.extend(found.pods.into_iter().map(|expanded| Subject {
             unresolved: expanded.unresolved,
             problem: problem.clone(),

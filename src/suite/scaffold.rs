@@ -297,7 +297,7 @@ fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet, left_out: &mut Ve
         for (workflow, manifest) in counted.enumerate() {
             let pods = expander.pods(manifest, "default", policies, &Context::default());
             match pods.problems.first() {
-                Some(problem) => left_out.push(problem.clone()),
+                Some(problem) => left_out.push(problem.message.clone()),
                 None => steps.extend(pods.pods.iter().filter_map(|expanded| Step::read(workflow, &expanded.pod))),
             }
         }

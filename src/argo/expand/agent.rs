@@ -8,7 +8,7 @@ use super::merge::{Into, merge};
 use super::pod::{self, log_options, minimal_security};
 use super::raw::{kept, list, push, text};
 use super::settings::Settings;
-use super::{Expansion, Node, NodeKind, Predicted, Problem, node, shape, unresolved};
+use super::{Expansion, Node, NodeKind, Place, Predicted, Problem, node, shape, unresolved};
 use crate::yaml;
 
 /// What stands for the name of the token's volume: the controller makes it up, so that plugins cannot know it.
@@ -27,7 +27,7 @@ pub(super) fn pod(out: &mut Expansion, execution: &Execution, library: &Library,
     let secret = library.token(&execution.namespace, text(&execution.spec, "serviceAccountName"));
     let mut made = bare(&name, &secret, execution, settings);
     if let Err(message) = placed(&mut made, execution, settings) {
-        out.problems.push(Problem { node: name, message });
+        out.problems.push(Problem { node: name, message, place: Place::default() });
         return;
     }
     let pod = Some(out.pods.len());

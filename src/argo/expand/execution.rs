@@ -9,8 +9,8 @@ use super::parameter::{as_go_has_it, configured};
 use super::raw::{any_string, entries, go_json, kept, list, named, text};
 use super::replace::{self, Values};
 use super::settings::Settings;
+use super::source;
 use super::typed::pruned;
-use super::{shape, source};
 
 /// What stands for the part of a name that the API server makes up.
 pub const RANDOM: &str = "{{random}}";
@@ -37,12 +37,11 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// Reads a Workflow. `namespace` is that of one that names none.
+    /// Reads a Workflow whose shape has been looked at. `namespace` is that of one that names none.
     ///
     /// # Errors
     /// What it refers to is not there, or a parameter has no value.
     pub fn of(workflow: &Value, namespace: &str, library: &Library, settings: &Settings) -> Result<Self, String> {
-        shape::check(workflow)?;
         let metadata = &workflow["metadata"];
         let name = match (text(metadata, "name"), text(metadata, "generateName")) {
             ("", "") => return Err("it has neither metadata.name nor metadata.generateName".to_owned()),

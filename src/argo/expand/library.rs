@@ -25,7 +25,7 @@ impl Library {
         let given = text(metadata, "namespace");
         let namespace = if given.is_empty() { namespace } else { given };
         let place = (namespace.to_owned(), name);
-        let checked = || shape::check(manifest).map(|()| manifest.clone());
+        let checked = || shape::check(manifest).map(|()| manifest.clone()).map_err(String::from);
         match text(manifest, "kind") {
             "WorkflowTemplate" => drop(self.templates.insert(place, checked())),
             "ClusterWorkflowTemplate" => drop(self.cluster.insert(place.1, checked())),

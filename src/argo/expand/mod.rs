@@ -18,6 +18,7 @@
 //! - **Held to the controller.** `tests/cluster/cases/fidelity.rs` compares with what the real one creates.
 
 mod agent;
+mod bounds;
 pub mod condition;
 mod dag;
 pub mod execution;
@@ -143,6 +144,30 @@ pub struct Problem {
     pub node: String,
     /// What is wrong.
     pub message: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// Why a Workflow cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// A place in a manifest, as far as it is known: a field; or a template, in it a step or task, in that a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The path of a field of the Workflow, such as `spec.templates[0].container`.
+    pub field: Option<String>,
+    /// The template's name.
+    pub template: Option<String>,
+    /// The name of the step or task.
+    pub step: Option<String>,
+    /// A tag, without its braces.
+    pub tag: Option<String>,
 }
 
 impl Expansion {
@@ -163,7 +188,12 @@ impl Expansion {
 ///
 /// # Errors
 /// It cannot be started: what it refers to is not there, or a parameter has no value.
-pub fn expand(workflow: &Value, namespace: &str, library: &Library, settings: &Settings) -> Result<Expansion, String> {
-    let execution = Execution::of(workflow, namespace, library, settings)?;
+pub fn expand(workflow: &Value, namespace: &str, library: &Library, settings: &Settings) -> Result<Expansion, Refused> {
+    shape::check(workflow).map_err(|misfit| Refused {
+        message: misfit.to_string(),
+        place: Place { field: Some(misfit.path), ..Place::default() },
+    })?;
+    let execution = Execution::of(workflow, namespace, library, settings)
+        .map_err(|message| Refused { message, place: Place::default() })?;
     Ok(walk::walk(&execution, library, settings))
 }

@@ -1,5 +1,7 @@
 //! Whether fields are maps and lists where Argo's types say so. The controller refuses what is not, and what follows relies on it.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::raw::steps_of;
@@ -104,15 +106,36 @@ const FREE: [&str; 12] = [
 /// Looks at a manifest, or a part of one.
 ///
 /// # Errors
-/// The path of the first field that is something else than it has to be, and what it has to be.
-pub(super) fn check(value: &Value) -> Result<(), String> {
+/// The first field that is something else than it has to be.
+pub(super) fn check(value: &Value) -> Result<(), Misfit> {
     if !value.is_object() {
-        return Err("a map is expected".to_owned());
+        return Err(Misfit { path: String::new(), expected: "a map" });
     }
     at(value, &mut String::new())
 }
 
-fn at(value: &Value, path: &mut String) -> Result<(), String> {
+/// A field that is something else than it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misfit {
+    /// Such as `spec.templates[0].container`; empty where it is the whole.
+    pub path: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{}{sign}{} is expected", self.path, self.expected)
+    }
+}
+
+impl From<Misfit> for String {
+    fn from(misfit: Misfit) -> Self {
+        misfit.to_string()
+    }
+}
+
+fn at(value: &Value, path: &mut String) -> Result<(), Misfit> {
     let length = path.len();
     match value {
         Value::Object(map) => {
@@ -120,7 +143,7 @@ fn at(value: &Value, path: &mut String) -> Result<(), String> {
                 path.push('.');
                 path.push_str(key);
                 is_fit(key, value)
-                    .map_err(|expected| format!("{}: {expected} is expected", path.trim_start_matches('.')))?;
+                    .map_err(|expected| Misfit { path: path.trim_start_matches('.').to_owned(), expected })?;
                 if !FREE.contains(&key.as_str()) {
                     at(value, path)?;
                 }
@@ -208,7 +231,7 @@ mod tests {
                 "container.env: a list of variables with texts for values (numbers and booleans in quotes) is expected",
             ),
         ] {
-            assert_eq!(check(&manifest), Err(said.to_owned()));
+            assert_eq!(check(&manifest).map_err(|misfit| misfit.to_string()), Err(said.to_owned()));
         }
         let fine = json!({"metadata": {"annotations": {"env": "x"}}, "spec": {"templates": [{"inputs": null, "container": {}}], "hooks": {"exit": {}}}});
         assert_eq!(check(&fine), Ok(()));

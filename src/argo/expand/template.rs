@@ -79,7 +79,7 @@ impl Kind {
 
 /// What arguments are looked up in.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct Surroundings<'a> {
     /// The namespace of ConfigMaps.
     pub namespace: &'a str,
     /// ConfigMaps.
@@ -92,7 +92,7 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// An input that has no value.
-pub fn process(template: &Value, arguments: &Value, locals: &Values, place: Place<'_>) -> Result<Value, String> {
+pub fn process(template: &Value, arguments: &Value, locals: &Values, place: Surroundings<'_>) -> Result<Value, String> {
     let mut made = template.clone();
     if let Some(inputs) = made["inputs"]["parameters"].as_array_mut() {
         for input in inputs {
@@ -107,7 +107,7 @@ pub fn process(template: &Value, arguments: &Value, locals: &Values, place: Plac
     Ok(substitute(&made, locals, place.globals))
 }
 
-fn supply(input: &mut Value, argument: Option<&Value>, place: Place<'_>) -> Result<(), String> {
+fn supply(input: &mut Value, argument: Option<&Value>, place: Surroundings<'_>) -> Result<(), String> {
     let name = text(input, "name").to_owned();
     let mut value = any_string(&input["value"]).or_else(|| any_string(&input["default"]));
     let mut from = kept(input, "valueFrom").cloned();

@@ -1,7 +1,7 @@
 //! What Argo refuses before it creates any pod of a Workflow (`ValidateWorkflow` of its `workflow/validate/validate.go`), as far as a template alone
 //! shows it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -42,12 +42,12 @@ pub(super) fn mistakes(template: &Value) -> Vec<String> {
     found
 }
 
-/// The tags of a template, as it is written, that nothing can stand for; `globals` are what `workflow.*` stands for, `open` where more may be
+/// The tags of a template, as it is written, that nothing can stand for, and why; `globals` are what `workflow.*` stands for, `open` where more may be
 /// given. What stands inline in its steps is a part of it.
-pub(super) fn unknown_tags(template: &Value, globals: &Values, open: bool) -> BTreeSet<String> {
+pub(super) fn unknown_tags(template: &Value, globals: &Values, open: bool) -> BTreeMap<String, String> {
     let (steps, tasks) = parts(template);
     let references = References { template, globals, open, steps: &steps, tasks: &tasks };
-    let mut unknown = BTreeSet::new();
+    let mut unknown = BTreeMap::new();
     references.look(template, &mut Vec::new(), &mut unknown);
     unknown
 }
@@ -69,9 +69,11 @@ struct References<'t> {
 
 impl<'t> References<'t> {
     /// Looks at every text; `inline` are the templates in steps that it stands in.
-    fn look(&self, value: &'t Value, inline: &mut Vec<&'t Value>, unknown: &mut BTreeSet<String>) {
+    fn look(&self, value: &'t Value, inline: &mut Vec<&'t Value>, unknown: &mut BTreeMap<String, String>) {
         match value {
-            Value::String(text) => unknown.extend(tags(text).filter_map(|tag| self.wrong(tag, inline))),
+            Value::String(text) => {
+                unknown.extend(tags(text).filter_map(|tag| Some((tag.to_owned(), self.wrong(tag, inline)?))));
+            }
             Value::Array(all) => all.iter().for_each(|one| self.look(one, inline, unknown)),
             Value::Object(fields) => {
                 for (field, one) in fields {
@@ -92,7 +94,7 @@ impl<'t> References<'t> {
             let mut holders = std::iter::once(self.template).chain(inline.iter().copied());
             holders.any(|holder| named(list(&holder["inputs"], kind), name).is_some())
         };
-        let unknown = |what: &str| Some(format!("{{{{{tag}}}}}: {what}"));
+        let unknown = |what: &str| Some(what.to_owned());
         if let Some(name) = tag.strip_prefix("inputs.parameters.") {
             return if has("parameters", name) { None } else { unknown("it has no such input") };
         }
@@ -179,8 +181,9 @@ mod tests {
                 "{{steps.b.outputs.result}}: there is no such step",
             ),
         ] {
-            let found: Vec<String> =
-                mistakes(&template).into_iter().chain(unknown_tags(&template, &globals, false)).collect();
+            let unknown = unknown_tags(&template, &globals, false).into_iter();
+            let unknown = unknown.map(|(tag, why)| format!("{{{{{tag}}}}}: {why}"));
+            let found: Vec<String> = mistakes(&template).into_iter().chain(unknown).collect();
             assert_eq!(found, [told], "{template}");
         }
         let inline =

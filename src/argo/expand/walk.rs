@@ -13,10 +13,10 @@ use super::raw::{entries, kept, list, named, set, text};
 use super::replace::Values;
 use super::scope::{Base, Boundary, Call, Hooked, Scope, both};
 use super::settings::Settings;
-use super::template::{self, Kind, Place};
+use super::template::{self, Kind};
 use super::{
-    Expansion, MAX_DEPTH, MAX_NODES, Node, NodeKind, Predicted, Problem, agent, dag, expression, node, shape, steps,
-    typed, unresolved, validate,
+    Expansion, MAX_DEPTH, NodeKind, Place, Predicted, agent, bounds, dag, expression, node, shape, steps, typed,
+    unresolved, validate,
 };
 
 pub(super) struct Walk<'a> {
@@ -27,15 +27,17 @@ pub(super) struct Walk<'a> {
     /// Templates that have been looked at.
     validated: BTreeSet<String>,
     /// What has been kept so far.
-    bytes: usize,
+    pub bytes: usize,
     /// What the templates come to that are being executed, one in another.
-    open: usize,
+    pub open: usize,
+    /// Where the manifest stands that is being executed: of what stands in another manifest, who refers to it.
+    pub place: Place,
 }
 
 /// Executes a Workflow.
 pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings) -> Expansion {
     let (out, validated) = (Expansion::default(), BTreeSet::new());
-    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0, open: 0 };
+    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0, open: 0, place: Place::default() };
     let spec = &execution.spec;
     let entry = serde_json::json!({"template": spec["entrypoint"]});
     if text(spec, "entrypoint").is_empty() {
@@ -57,57 +59,6 @@ pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings
 }
 
 impl<'a> Walk<'a> {
-    pub fn problem(&mut self, node: &str, message: impl Into<String>) {
-        if self.out.problems.len() < MAX_PROBLEMS {
-            self.out.problems.push(Problem { node: node.to_owned(), message: message.into() });
-        } else {
-            self.out.cut = true;
-        }
-    }
-
-    /// Pays for what is kept; the rest is not looked at once it is too much.
-    fn charge(&mut self, name: &str, bytes: usize) -> bool {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MAX_BYTES && !self.out.cut {
-            self.problem(
-                name,
-                format!("its pods come to more than {} MiB: the rest is not looked at", MAX_BYTES >> 20),
-            );
-            self.out.cut = true;
-        }
-        !self.out.cut
-    }
-
-    /// A node; `None` where there are too many.
-    pub fn node(
-        &mut self,
-        name: &str,
-        kind: NodeKind,
-        template: &str,
-        scope: &Scope,
-        condition: Option<String>,
-    ) -> Option<usize> {
-        if self.out.nodes.len() >= MAX_NODES {
-            if !self.out.cut {
-                self.problem(name, format!("more than {MAX_NODES} nodes: the rest is not looked at"));
-                self.out.cut = true;
-            }
-            return None;
-        }
-        if !self.charge(name, name.len() + 200) {
-            return None;
-        }
-        self.out.nodes.push(Node {
-            name: name.to_owned(),
-            kind,
-            template: template.to_owned(),
-            parent: scope.parent,
-            condition,
-            pod: None,
-        });
-        Some(self.out.nodes.len() - 1)
-    }
-
     /// The template that a step, a task or a hook refers to, and where the names in it are looked up.
     fn resolve(&self, holder: &Value, base: Base<'a>) -> Result<(Value, Base<'a>), String> {
         if let Some(inline) = kept(holder, "inline") {
@@ -160,7 +111,7 @@ impl<'a> Walk<'a> {
             return self.problem(&call.name, format!("template {template} says nothing of what it does"));
         };
         let key = format!("{}/{template}", Self::base_name(base));
-        self.validate(&call, &key, &found);
+        self.validate(&call, base, &key, &found);
         let Some(above) = self.above(&call, &key, &template) else { return };
         let merged = self.with_defaults(&found, kind);
         // What the defaults add may make another thing of it.
@@ -190,27 +141,14 @@ impl<'a> Walk<'a> {
         let artifacts = Rc::new(list(&merged["inputs"], "artifacts").to_vec());
         let inner = Scope { boundary, artifacts, parent: Some(at), depth: scope.depth + 1, above, ..scope.clone() };
         match kind {
-            Kind::Steps => self.inside(&name, &merged, |walk| steps::execute(walk, &name, &merged, &inner, base)),
-            Kind::Dag => self.inside(&name, &merged, |walk| dag::execute(walk, &name, &merged, &inner, base)),
+            Kind::Steps => {
+                self.inside((&name, base), &merged, |walk| steps::execute(walk, &name, &merged, &inner, base));
+            }
+            Kind::Dag => self.inside((&name, base), &merged, |walk| dag::execute(walk, &name, &merged, &inner, base)),
             // Requests are the agent's.
             Kind::Suspend | Kind::Http | Kind::Plugin => {}
             _ => self.pod(at, &name, &merged, kind, &scope),
         }
-    }
-
-    /// Executes what a template is made of; not where the templates around it, which are kept meanwhile, come to too much.
-    fn inside(&mut self, name: &str, template: &Value, execute: impl FnOnce(&mut Self)) {
-        let weight = weight(template);
-        self.open += weight;
-        if self.open > MAX_OPEN {
-            self.problem(
-                name,
-                format!("it and the templates it is a part of come to more than {} MiB", MAX_OPEN >> 20),
-            );
-        } else {
-            execute(self);
-        }
-        self.open -= weight;
     }
 
     /// The template with every value in its place.
@@ -221,7 +159,7 @@ impl<'a> Walk<'a> {
         ]);
         locals.extend(pod_name.map(|name| ("pod.name".to_owned(), name)));
         let Execution { namespace, globals, .. } = self.execution;
-        let place = Place { namespace, library: self.library, globals };
+        let place = template::Surroundings { namespace, library: self.library, globals };
         let made = template::process(template, call.arguments, &locals, place)?;
         // Keys are texts too.
         shape::check(&made)?;
@@ -229,7 +167,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Tells what Argo refuses of a template, once for each.
-    fn validate(&mut self, call: &Call<'_>, key: &str, template: &Value) {
+    fn validate(&mut self, call: &Call<'_>, base: Base<'a>, key: &str, template: &Value) {
         let node = call.name.as_str();
         let seen = if text(template, "name").is_empty() { node } else { key };
         if !self.validated.insert(seen.to_owned()) {
@@ -244,14 +182,20 @@ impl<'a> Walk<'a> {
             );
         }
         let (globals, open) = (&self.execution.globals, self.execution.is_template);
-        let mut mistakes = validate::mistakes(template);
+        let mut mistakes: Vec<_> = validate::mistakes(template).into_iter().map(|mistake| (mistake, None)).collect();
         // One that stands inline has been looked at with what it stands in.
         if !is_inline {
-            mistakes.extend(validate::unknown_tags(template, globals, open));
+            let unknown = validate::unknown_tags(template, globals, open).into_iter();
+            mistakes.extend(unknown.map(|(tag, why)| (format!("{{{{{tag}}}}}: {why}"), Some(tag))));
         }
-        for mistake in mistakes {
-            let name = text(template, "name");
-            self.problem(node, if name.is_empty() { mistake } else { format!("template {name}: {mistake}") });
+        let name = text(template, "name");
+        for (mistake, tag) in mistakes {
+            let place = match base {
+                Base::Own if !name.is_empty() => Place { template: Some(name.to_owned()), tag, ..Place::default() },
+                _ => self.place_of(node),
+            };
+            let mistake = if name.is_empty() { mistake } else { format!("template {name}: {mistake}") };
+            self.problem_at(node, mistake, place);
         }
     }
 
@@ -311,7 +255,7 @@ impl<'a> Walk<'a> {
             Placed { execution, settings, library, template, kind, node: name, boundary, on_exit: scope.on_exit };
         match pod::build(&placed) {
             Ok(pod) => {
-                if !self.charge(name, weight(&pod)) {
+                if !self.charge(name, bounds::weight(&pod)) {
                     return;
                 }
                 self.out.nodes[at].pod = Some(self.out.pods.len());
@@ -357,22 +301,5 @@ impl<'a> Walk<'a> {
             let condition = both(condition, None);
             self.template(Call::plain(format!("{of}.onExit"), &holder, arguments, scope, condition), base);
         }
-    }
-}
-
-/// Most problems that are told of one Workflow.
-const MAX_PROBLEMS: usize = 100;
-/// Most bytes of pods that are kept of one Workflow, about.
-const MAX_BYTES: usize = 256 << 20;
-/// Most bytes of templates in one another, about; a Workflow is stored in less than two.
-const MAX_OPEN: usize = 64 << 20;
-
-/// About what a value takes.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => 32 + text.len(),
-        Value::Array(list) => 32 + list.iter().map(weight).sum::<usize>(),
-        Value::Object(map) => 64 + map.iter().map(|(key, value)| 48 + key.len() + weight(value)).sum::<usize>(),
-        _ => 32,
     }
 }

@@ -28,6 +28,7 @@ mod args;
 mod compare;
 mod input;
 mod list;
+mod locate;
 mod manifest;
 mod references;
 mod render;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::args::{Format, Output};
 use super::compare::Pair;
 use super::input::{Batch, Item};
+use super::locate::Places;
 use super::manifest::{self, Finder, Object, Refusal, Subject, metadata};
 use super::render::{self, Piece};
 use crate::admission::explain::{Explanation, explain};
@@ -15,9 +16,9 @@ use crate::cli::palette::Palette;
 use crate::context::Context;
 use crate::inject::reason::SkipReason;
 use crate::json::Json;
-use crate::offline::{Expanded, Expander};
+use crate::offline::{Expanded, Expander, Mistake};
 use crate::policy::PolicySet;
-use crate::yaml::Tree;
+use crate::yaml::{Document, Tree};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -142,7 +143,9 @@ impl Reviewer {
                                 *cell.borrow_mut(),
                             );
                         },
-                        workflow: |tree: &Tree<'_>, line| self.workflow(tree, line, &file, *cell.borrow_mut()),
+                        workflow: |tree: &Tree<'_>, line| {
+                            self.workflow(tree, line, (&file, &document), *cell.borrow_mut());
+                        },
                         refuse: |refusal| refuse(&file, &refusal, self.output, *cell.borrow_mut()),
                         buffer: std::mem::take(&mut buffer),
                         others: 0,
@@ -162,14 +165,17 @@ impl Reviewer {
         done
     }
 
-    /// The pods of a Workflow.
-    fn workflow(&self, manifest: &Tree<'_>, line: usize, file: &Arc<str>, done: &mut Done) {
+    /// The pods of a Workflow, which stands in a document of a file.
+    fn workflow(&self, manifest: &Tree<'_>, line: usize, (file, document): (&Arc<str>, &Document), done: &mut Done) {
         // A tree holds nothing that has no JSON.
         let manifest = serde_json::to_value(manifest).unwrap_or_default();
         done.tally.workflows += 1;
         let found = self.expander.pods(&manifest, &self.namespace, &self.policies, &self.context);
-        for message in found.problems {
-            refuse(file, &Refusal { line, column: None, message, hint: None }, self.output, done);
+        let places = (!found.problems.is_empty()).then(|| Places::of(document, &manifest)).flatten();
+        for Mistake { message, place } in found.problems {
+            let at = places.as_ref().and_then(|places| places.find(&place));
+            let (line, column) = at.map_or((line, None), |at| (at.line, Some(at.column)));
+            refuse(file, &Refusal { line, column, message, hint: None }, self.output, done);
         }
         let newer = self.newer.as_ref();
         let newer = newer.map(|newer| self.expander.pods(&manifest, &self.namespace, newer, &self.context).pods);

@@ -84,7 +84,8 @@ fn github(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
         other => other.as_str(),
     };
     let title = format!("stepspan {}", finding.rule.id);
-    writeln!(out, "{}", github::annotation(level, &finding.file, finding.start.line, &title, &with_hint(finding)))
+    let at = (finding.start.line, Some(finding.start.column));
+    writeln!(out, "{}", github::annotation(level, &finding.file, at, &title, &with_hint(finding)))
 }
 
 fn sarif(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {

@@ -140,12 +140,12 @@ impl<O: Write> Report<O> {
         let file = tried.file.display().to_string();
         for outcome in tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()) {
             let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
-            writeln!(self.out, "{}", github::annotation("error", &file, outcome.line, &outcome.case, &text))?;
+            writeln!(self.out, "{}", github::annotation("error", &file, (outcome.line, None), &outcome.case, &text))?;
         }
         for Problem { what, mistake, .. } in &tried.problems {
             let (file, line) = (mistake.file.display().to_string(), mistake.line.unwrap_or(1));
             let title = format!("stepspan test: {what}");
-            writeln!(self.out, "{}", github::annotation("error", &file, line, &title, &mistake.message))?;
+            writeln!(self.out, "{}", github::annotation("error", &file, (line, None), &title, &mistake.message))?;
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ fn add(
     let rule = kind as usize;
     let (id, level) = RULES.get(rule).map_or(("", "error"), |rule| (rule.id, rule.level));
     if format == Format::Github {
-        let annotation = github::annotation(level, file, line, &format!("stepspan {id}"), &message);
+        let annotation = github::annotation(level, file, (line, column), &format!("stepspan {id}"), &message);
         return super::text(pieces, |out| super::line(out, &annotation));
     }
     let column = column.unwrap_or(1);
