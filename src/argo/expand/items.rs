@@ -1,9 +1,11 @@
 //! The runs of a loop: `withItems`, `withParam`, `withSequence`.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::raw::go_json;
+use super::raw::{as_go_writes, escaped};
 use super::replace::Values;
 
 /// The fields that make a loop of a step or task, in the order in which Argo asks for them; it takes one of them.
@@ -36,7 +38,7 @@ pub enum Unknown {
 ///
 /// # Errors
 /// They are not known before the workflow runs, or Argo would refuse them.
-pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
+pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Item>>, Unknown> {
     if let Some(items) = step.get("withItems").and_then(Value::as_array).filter(|items| !items.is_empty()) {
         return bounded(items.iter().map(as_kubernetes_has_it).collect()).map(Some);
     }
@@ -51,26 +53,51 @@ pub fn of(step: &Map<String, Value>) -> Result<Option<Vec<Value>>, Unknown> {
     }
 }
 
-/// An item of a manifest: what is below it went through a map of Go, whose keys have an order of their own.
-fn as_kubernetes_has_it(item: &Value) -> Value {
+/// An item as Argo keeps it: JSON as it is written, without spaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item(String);
+
+/// An item of a manifest: what is below it went through a map of Go, whose keys have an order of their own, and numbers through a float.
+fn as_kubernetes_has_it(item: &Value) -> Item {
     let mut item = item.clone();
+    settle(&mut item);
     if let Value::Object(map) = &mut item {
         map.values_mut().for_each(Value::sort_all_objects);
     }
-    item
+    Item(item.to_string())
 }
 
-/// An item of a text: Argo keeps numbers as they are written there, `2.50` for instance.
-fn as_written(item: &RawValue) -> Value {
-    match serde_json::from_str(item.get()) {
-        Ok(Value::Number(_)) => Value::String(item.get().to_owned()),
-        Ok(other) => other,
-        // It was read as JSON a moment ago.
-        Err(_) => Value::Null,
+fn settle(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Ok(whole) = as_go_writes(number).parse::<i64>() {
+                *value = whole.into();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(settle),
+        Value::Object(map) => map.values_mut().for_each(settle),
+        _ => {}
     }
 }
 
-fn bounded(items: Vec<Value>) -> Result<Vec<Value>, Unknown> {
+/// An item of a text: Argo keeps numbers and escapes as they are written there, `2.50` for instance.
+fn as_written(item: &RawValue) -> Item {
+    Item(compact(item.get()))
+}
+
+/// JSON without the spaces between its tokens.
+fn compact(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let stays = |c: &char| {
+        let quote = *c == '"' && !escaped;
+        escaped = in_text && *c == '\\' && !escaped;
+        in_text ^= quote;
+        in_text || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(stays).collect()
+}
+
+fn bounded(items: Vec<Item>) -> Result<Vec<Item>, Unknown> {
     if items.len() > MAX_RUNS {
         return Err(Unknown::Wrong(format!("a loop of {} items; at most {MAX_RUNS} are looked at", items.len())));
     }
@@ -78,7 +105,7 @@ fn bounded(items: Vec<Value>) -> Result<Vec<Value>, Unknown> {
 }
 
 /// `expandSequence` of Argo's `workflow/controller/operator.go`.
-fn sequence_of(sequence: &Map<String, Value>) -> Result<Vec<Value>, Unknown> {
+fn sequence_of(sequence: &Map<String, Value>) -> Result<Vec<Item>, Unknown> {
     let number = |field: &str| -> Result<Option<i64>, Unknown> {
         let Some(value) = sequence.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -102,7 +129,7 @@ fn sequence_of(sequence: &Map<String, Value>) -> Result<Vec<Value>, Unknown> {
     let format = sequence.get("format").and_then(Value::as_str).filter(|format| !format.is_empty()).unwrap_or("%d");
     let step = if start <= end { 1 } else { -1 };
     let numbers = (0..i64::try_from(length).unwrap_or(0)).map(|n| start.saturating_add(n * step));
-    numbers.map(|number| formatted(format, number).map(Value::String)).collect()
+    numbers.map(|number| formatted(format, number).map(|text| Item(Value::String(text).to_string()))).collect()
 }
 
 /// Go's `fmt.Sprintf` with one integer.
@@ -137,42 +164,35 @@ fn formatted(format: &str, number: i64) -> Result<String, Unknown> {
 }
 
 /// The runs of the loop of a step: `processItem` of Argo's `workflow/controller/operator.go`.
-pub fn runs(step: &str, items: &[Value]) -> Vec<Run> {
+pub fn runs(step: &str, items: &[Item]) -> Vec<Run> {
     items.iter().enumerate().map(|(index, item)| run(step, index, item)).collect()
 }
 
-fn run(step: &str, index: usize, item: &Value) -> Run {
+fn run(step: &str, index: usize, Item(item): &Item) -> Run {
     let mut values = Values::new();
-    let described = match item {
-        Value::Object(map) => {
-            values.extend(map.iter().map(|(key, value)| (format!("item.{key}"), text(value))));
-            let mut words: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
-            words.sort_unstable();
-            let mut sorted = map.clone();
-            sorted.sort_keys();
-            values.insert("item".into(), go_json(&Value::Object(sorted)));
-            words.join(",")
-        }
-        Value::Array(list) => {
-            values.insert("item".into(), go_json(item));
-            format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" "))
-        }
-        other => {
-            values.insert("item".into(), text(other));
-            text(other)
-        }
+    let described = if let Ok(map) = serde_json::from_str::<BTreeMap<String, &RawValue>>(item) {
+        values.extend(map.iter().map(|(key, value)| (format!("item.{key}"), text(value.get()))));
+        let mut words: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", text(value.get()))).collect();
+        words.sort_unstable();
+        let entries = map.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), value.get()));
+        let sorted = entries.collect::<Vec<_>>().join(",");
+        values.insert("item".into(), escaped(&format!("{{{sorted}}}")));
+        words.join(",")
+    } else if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(item) {
+        values.insert("item".into(), escaped(item));
+        format!("[{}]", list.iter().map(|one| text(one.get())).collect::<Vec<_>>().join(" "))
+    } else {
+        values.insert("item".into(), text(item));
+        text(item)
     };
     let described = described.replace(['(', ')'], "");
     Run { name: format!("{step}({index}:{described})"), values }
 }
 
-/// An item as Argo's `Item.String` writes it: JSON, a string without its quotes and with its escapes.
-fn text(item: &Value) -> String {
-    let json = item.to_string();
-    match item {
-        Value::String(_) => json[1..json.len() - 1].to_owned(),
-        _ => json,
-    }
+/// An item as Argo's `Item.String` writes it: JSON, a string without its quotes and with its escapes, but for those of HTML.
+fn text(json: &str) -> String {
+    let text = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(json);
+    text.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
 }
 
 #[cfg(test)]
@@ -182,7 +202,12 @@ mod tests {
     use super::*;
 
     fn items(step: &Value) -> Result<Option<Vec<Value>>, Unknown> {
-        of(step.as_object().unwrap())
+        let read = |items: Vec<Item>| items.iter().map(|Item(json)| serde_json::from_str(json).unwrap()).collect();
+        of(step.as_object().unwrap()).map(|items| items.map(read))
+    }
+
+    fn runs_of(step: &Value) -> Vec<Run> {
+        runs("r", &of(step.as_object().unwrap()).unwrap().unwrap())
     }
 
     #[test]
@@ -218,18 +243,33 @@ mod tests {
     /// As the controller names them.
     #[test]
     fn runs_are_named_after_their_items() {
-        let all =
-            runs("print", &[json!("a(b)"), json!(1.5), json!({"os": "linux", "n": 2}), json!(["x", 1]), json!("l\nm")]);
+        let all = [json!("a(b)"), json!(1.5), json!({"os": "linux", "n": 2}), json!(["x", 1]), json!("l\nm")];
+        let all = runs("print", &all.map(|item| Item(item.to_string())));
         let names: Vec<_> = all.iter().map(|run| run.name.as_str()).collect();
         assert_eq!(names, ["print(0:ab)", "print(1:1.5)", "print(2:n:2,os:linux)", "print(3:[x 1])", "print(4:l\\nm)"]);
         assert_eq!(all[2].values["item"], r#"{"n":2,"os":"linux"}"#);
         assert_eq!((all[2].values["item.os"].as_str(), all[3].values["item"].as_str()), ("linux", r#"["x",1]"#));
         assert_eq!(all[0].values["item"], "a(b)");
-        let nested = items(&json!({"withItems": [{"m": {"z": 1, "c": "<"}}]})).unwrap().unwrap();
-        let [run] = &runs("r", &nested)[..] else { panic!() };
+        let [run] = &runs_of(&json!({"withItems": [{"m": {"z": 1, "c": "<"}}]}))[..] else { panic!() };
         assert_eq!(
             (run.name.as_str(), run.values["item"].as_str()),
             (r#"r(0:m:{"c":"<","z":1})"#, r#"{"m":{"c":"\u003c","z":1}}"#)
         );
+    }
+    /// As Argo's own `Item` gives them.
+    #[test]
+    fn numbers_and_escapes_of_a_text_stay_as_they_are_written() {
+        let all =
+            runs_of(&json!({"withParam": r#"[ {"go": 1.20, "n": 1e3}, [1.20, "x y"], 2.50, "caf\u00e9 \u003c"]"#}));
+        let names: Vec<_> = all.iter().map(|run| run.name.as_str()).collect();
+        assert_eq!(names, ["r(0:go:1.20,n:1e3)", "r(1:[1.20 x y])", "r(2:2.50)", "r(3:caf\\u00e9 <)"]);
+        assert_eq!(
+            (all[0].values["item.go"].as_str(), all[0].values["item"].as_str()),
+            ("1.20", r#"{"go":1.20,"n":1e3}"#)
+        );
+        assert_eq!(all[1].values["item"], r#"[1.20,"x y"]"#);
+        let manifest = runs_of(&json!({"withItems": [1.0, {"a": [2.5, 1000.0]}]}));
+        let names: Vec<_> = manifest.iter().map(|run| run.name.as_str()).collect();
+        assert_eq!(names, ["r(0:1)", "r(1:a:[2.5,1000])"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Reading and changing raw JSON of Argo's objects; what is absent or of another type counts as empty.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// A text; empty where there is none.
 pub fn text<'v>(of: &'v Value, key: &str) -> &'v str {
@@ -68,7 +68,12 @@ pub fn push(of: &mut Value, key: &str, items: impl IntoIterator<Item = Value>) {
 
 /// JSON as Go writes it, for what comes in Go's own order.
 pub fn go_json(value: &Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    escaped(&value.to_string())
+}
+
+/// What Go writes for signs of HTML in JSON.
+pub fn escaped(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 /// A scalar as the text that Argo's `AnyString` holds.
@@ -76,6 +81,15 @@ pub fn any_string(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(as_go_writes(number)),
         other => Some(other.to_string()),
+    }
+}
+
+/// A number that came through Go's `float64`: `1.0` is `1`, and there is no exponent (`strconv.FormatFloat` with `'f'`).
+pub fn as_go_writes(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => float.to_string(),
+        _ => number.to_string(),
     }
 }

@@ -183,6 +183,7 @@ fn is_fit(key: &str, value: &Value) -> Result<(), &'static str> {
             Err("a list of texts (in quotes, if they are numbers, or a bare y, n, yes, no, on or off)")
         }
         (key, Value::String(_) | Value::Object(_)) if TEXT_LISTS.contains(&key) => Err("a list of texts"),
+        ("withItems", value) if !value.is_array() && !value.is_null() => Err("a list"),
         ("annotations" | "labels", value) if !fits(value) => Err("a map"),
         ("annotations" | "labels", Value::Object(all)) if !all.values().all(is_text) => Err("a map of texts"),
         ("steps", Value::Array(groups)) if groups.iter().flat_map(steps_of).all(Value::is_object) => Ok(()),
@@ -225,6 +226,7 @@ mod tests {
                 &*format!("spec.templates[0].name: {A_TEXT} is expected"),
             ),
             (json!({"container": {"command": "sh"}}), "container.command: a list of texts is expected"),
+            (json!({"steps": [[{"withItems": 5}]]}), "steps[0][0].withItems: a list is expected"),
             (json!({"metadata": {"labels": {"dd": true}}}), "metadata.labels: a map of texts is expected"),
             (
                 json!({"container": {"env": [{"name": "A", "value": 1}]}}),

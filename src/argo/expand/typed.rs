@@ -14,7 +14,7 @@ pub fn handed_on(template: &Value) -> Value {
     let mut handed = Map::new();
     for (key, value) in template.as_object().into_iter().flatten() {
         if !is_empty(value) && !ALWAYS.contains(&key.as_str()) {
-            handed.insert(key.clone(), pruned(value));
+            handed.insert(key.clone(), field(key, value));
         }
     }
     for field in ALWAYS {
@@ -78,6 +78,10 @@ fn default(of: &mut Value, field: &str, value: Value) {
 
 /// Texts that are kept although they are empty: Go has pointers to them.
 const POINTERS: [&str; 3] = ["value", "default", "source"];
+/// Lists whose items have a plain text `value`, which vanishes where it is empty.
+const PLAIN_VALUES: [&str; 3] = ["env", "tolerations", "headers"];
+/// Maps of texts: an entry stays, empty or not.
+const TEXTS: [&str; 4] = ["annotations", "labels", "nodeSelector", "matchLabels"];
 /// Maps that vanish where they are empty; other objects are pointers, which stay.
 const MAPS: [&str; 8] =
     ["annotations", "labels", "nodeSelector", "matchLabels", "limits", "requests", "data", "arguments"];
@@ -109,6 +113,34 @@ fn quantities(of: &Value) -> Value {
     all.map(|(name, of)| (name.clone(), quantity(of))).collect::<Map<_, _>>().into()
 }
 
+/// The value of a field, without what `omitempty` leaves out of it.
+fn field(key: &str, value: &Value) -> Value {
+    match key {
+        "limits" | "requests" => quantities(value),
+        "sizeLimit" | "divisor" => quantity(value),
+        key if TEXTS.contains(&key) => texts(value),
+        key if PLAIN_VALUES.contains(&key) => without_empty_values(value),
+        _ => pruned(value),
+    }
+}
+
+/// A map of Go's `map[string]string`.
+fn texts(of: &Value) -> Value {
+    let all = of.as_object().into_iter().flatten();
+    let entry = |(name, text): (&String, &Value)| (name.clone(), if text.is_null() { "".into() } else { text.clone() });
+    all.map(entry).collect::<Map<_, _>>().into()
+}
+
+fn without_empty_values(list: &Value) -> Value {
+    let mut list = pruned(list);
+    for item in list.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if item.get("value").is_some_and(|value| *value == "") {
+            item.shift_remove("value");
+        }
+    }
+    list
+}
+
 /// Without what `omitempty` leaves out.
 pub(super) fn pruned(value: &Value) -> Value {
     match value {
@@ -124,17 +156,39 @@ pub(super) fn pruned(value: &Value) -> Value {
                     _ => false,
                 };
                 if !gone {
-                    let value = match key.as_str() {
-                        "limits" | "requests" => quantities(value),
-                        "sizeLimit" | "divisor" => quantity(value),
-                        _ => pruned(value),
-                    };
-                    kept.insert(key.clone(), value);
+                    kept.insert(key.clone(), field(key, value));
                 }
             }
             Value::Object(kept)
         }
         Value::Array(list) => list.iter().map(pruned).collect(),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `map[string]string` keeps its entries; the `value` of a variable and of a toleration is a text, that of a parameter a pointer.
+    #[test]
+    fn what_is_empty_stays_where_go_has_a_map_or_a_pointer() {
+        let template = json!({
+            "name": "",
+            "nodeSelector": {"node-role.kubernetes.io/build": ""},
+            "metadata": {"annotations": {"a": ""}, "labels": {}},
+            "tolerations": [{"key": "k", "value": ""}],
+            "outputs": {"parameters": [{"name": "o", "value": ""}]},
+            "container": {"env": [{"name": "A", "value": ""}], "workingDir": "", "image": "i"},
+        });
+        let expected = json!({
+            "nodeSelector": {"node-role.kubernetes.io/build": ""},
+            "tolerations": [{"key": "k"}],
+            "container": {"env": [{"name": "A"}], "image": "i", "resources": {}, "name": ""},
+            "inputs": {},
+            "outputs": {"parameters": [{"name": "o", "value": ""}]},
+            "metadata": {"annotations": {"a": ""}},
+        });
+        assert_eq!(handed_on(&template), expected);
     }
 }

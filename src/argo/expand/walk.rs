@@ -99,7 +99,12 @@ impl<'a> Walk<'a> {
             return;
         }
         if call.scope.depth >= MAX_DEPTH {
-            self.problem(&call.name, format!("more than {MAX_DEPTH} templates in one another: Argo stops there too"));
+            let round = round(&call.scope.above).join(" -> ");
+            let why = format!("more than {MAX_DEPTH} templates in one another ({round}): Argo stops there too");
+            // The whole name says the same over and over.
+            let end = call.name.floor_char_boundary(MAX_NAME);
+            let place = self.place_of(&call.name);
+            self.problem_at(&format!("{}...", &call.name[..end]), why, place);
             return;
         }
         let (found, base) = match self.resolve(call.holder, base) {
@@ -302,4 +307,14 @@ impl<'a> Walk<'a> {
             self.template(Call::plain(format!("{of}.onExit"), &holder, arguments, scope, condition), base);
         }
     }
+}
+
+/// As much of the name of a node is told that many others stand around.
+const MAX_NAME: usize = 60;
+
+/// The templates that stand in one another again and again, as `kind/holder/name`.
+fn round(above: &[(String, bool)]) -> Vec<&str> {
+    let Some(((last, _), before)) = above.split_last() else { return Vec::new() };
+    let since = before.iter().rposition(|(known, _)| known == last).unwrap_or(before.len());
+    above.iter().skip(since).map(|(known, _)| known.trim_start_matches('/')).collect()
 }

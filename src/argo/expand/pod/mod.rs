@@ -51,6 +51,7 @@ pub(super) fn build(placed: &Placed<'_>) -> Result<Value, String> {
     let name = node::known_pod_name(&execution.name, placed.node, text(template, "name"));
     let template = &volumes::with_archive_location(&owned(template, execution), placed.settings, &execution.spec);
     let placed = &Placed { template, ..*placed };
+    has_token(placed)?;
     let mut pod = metadata::pod(placed, &name);
     let main = containers::main(placed);
     let spec = &mut pod["spec"];
@@ -96,6 +97,19 @@ pub(super) fn build(placed: &Placed<'_>) -> Result<Value, String> {
         executor::without_init(&mut pod["spec"], placed);
     }
     Ok(pod)
+}
+
+/// Argo's executor needs a token of the pod's service account or of its own (`setupServiceAccount`).
+fn has_token(placed: &Placed<'_>) -> Result<(), String> {
+    let (template, workflow) = (placed.template, &placed.execution.spec);
+    let field = "automountServiceAccountToken";
+    let mounted = kept(template, field).or_else(|| kept(workflow, field)).is_none_or(|mounted| *mounted != false);
+    let own = [template, workflow].into_iter().any(|of| !text(&of["executor"], "serviceAccountName").is_empty());
+    if mounted || own {
+        return Ok(());
+    }
+    Err("automountServiceAccountToken is false, and no executor.serviceAccountName is given: Argo makes no such pod"
+        .to_owned())
 }
 
 /// The template with the Workflow as owner of the object that it makes (`setOwnerReference` of resource templates).
