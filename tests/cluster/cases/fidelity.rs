@@ -120,8 +120,7 @@ fn predict(cluster: &Cluster, namespace: &Namespace<'_>, yaml: &str, submitted: 
         library.take(&stepspan::yaml::read(document, 1)?, namespace.name());
     }
     let config = cluster.api().get("/api/v1/namespaces/argo/configmaps/workflow-controller-configmap")?.accepted()?;
-    let settings =
-        Settings::new(Version::V3_7, Some(&config)).map_err(|refused| anyhow::Error::msg(refused.message))?;
+    let settings = Settings::new(Version::V3_7, Some(&config)).map_err(anyhow::Error::msg)?;
     let settings = Settings { executor_image: cluster.executor_image(), ..settings };
     expand::expand(submitted, namespace.name(), &library, &settings)
         .map_err(|refused| anyhow::Error::msg(refused.message))
