@@ -97,12 +97,54 @@ fn a_line_that_is_none_is_told_with_its_place_and_the_rest_is_done() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stdout(&output).contains("2 reviews of 1 template"), "{}", stdout(&output));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("r.jsonl:3: not a record"), "{told}");
+    // The line is that of the file, the column that of the line.
+    assert!(told.contains("r.jsonl:3: not a record: column ") && !told.contains(" at line "), "{told}");
     assert!(told.contains("r.jsonl:4: a record of form 7, this stepspan reads form 1"), "{told}");
     assert!(
         told.contains("note: ") && told.contains("r.jsonl:6: passed over: the last line is still being written"),
         "{told}"
     );
+    // The records themselves are no quieter about what is none.
+    let records = replay(&["--log", file.to_str().unwrap(), "-o", "records"]);
+    assert_eq!(records.status.code(), Some(2));
+    assert_eq!(stdout(&records), format!("{first}\n{first}\n"));
+    assert_eq!(String::from_utf8_lossy(&records.stderr), told);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_told_with_its_place_and_the_rest_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.jsonl");
+    let all = records();
+    let first = all.lines().next().unwrap();
+    let long = "x".repeat(20 << 20);
+    fs::write(&file, format!("{first}\n{long}\n{first}\nnot json\n{long}\n{first}\n{long}")).unwrap();
+    for (format, printed) in
+        [("text", "3 reviews of 1 template".to_owned()), ("records", format!("{first}\n{first}\n{first}\n"))]
+    {
+        let output = replay(&["--log", file.to_str().unwrap(), "-o", format]);
+        assert_eq!(output.status.code(), Some(2), "{format}");
+        assert!(stdout(&output).contains(&printed), "{}", stdout(&output));
+        let told = String::from_utf8_lossy(&output.stderr);
+        for place in ["2: over 8 MiB", "4: not a record", "5: over 8 MiB", "7: over 8 MiB"] {
+            assert!(told.contains(&format!("r.jsonl:{place}")), "{told}");
+        }
+        assert_eq!(told.lines().count(), 4, "{told}");
+    }
+}
+
+#[test]
+fn of_many_lines_that_are_none_the_first_are_told_and_the_rest_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.jsonl");
+    let all = records();
+    fs::write(&file, format!("{}{}\n", "none\n".repeat(23), all.lines().next().unwrap())).unwrap();
+    for format in ["text", "records"] {
+        let output = replay(&["--log", file.to_str().unwrap(), "-o", format]);
+        assert_eq!(output.status.code(), Some(2), "{format}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((told.lines().count(), told.lines().last()), (21, Some("error: 3 lines more")), "{told}");
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! [`Context`], and the [`Account`] of what was decided. The reduced review goes through [`review`](crate::admission::review) as
 //! the whole one did and gives the same decisions; what policies read besides is a [gap](gaps::Gaps), and told.
 //!
-//! What never gets into a record: values of variables and carriers that no loaded policy names, arguments, scripts, images, volumes.
+//! What never gets into a record: values of variables and carriers that no loaded policy names, but for identities; arguments, scripts,
+//! images, volumes.
 
 pub mod account;
 pub mod changes;
@@ -125,7 +126,7 @@ impl<'a> Record<'a> {
         struct Form {
             v: u32,
         }
-        let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
+        let malformed = |error: serde_json::Error| Unreadable::Malformed(in_line(&error));
         match serde_json::from_slice(line) {
             Ok(Self { v, .. }) if v != VERSION => Err(Unreadable::Version(v)),
             Ok(record) => Ok(record),
@@ -135,5 +136,14 @@ impl<'a> Record<'a> {
                 _ => Err(malformed(error)),
             },
         }
+    }
+}
+
+/// The words of `serde_json`, without its number of the line: that of the file stands before them.
+fn in_line(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    match text.strip_suffix(&format!(" at line {} column {column}", error.line())) {
+        Some(what) => format!("column {column}: {what}"),
+        None => text,
     }
 }

@@ -19,10 +19,12 @@ use crate::inject::env::RESOURCE_ATTRIBUTES;
 use crate::inject::placement;
 use crate::json::{Json, Object};
 use crate::policy::compile::{Rules, may_set};
-use crate::text::{MAX_ANNOTATION, cut};
+use crate::text::{MAX_ANNOTATION, MAX_ENV, cut};
 
 /// Longest value of a variable that is kept: what a policy takes of it, with room for characters that are removed.
 const MAX_VARIABLE: usize = 4 * MAX_ANNOTATION;
+/// As much of an id: all of one that counts, and of one that is too long so much that it stays too long wherever a character ends.
+const MAX_ID: usize = MAX_ENV + 4;
 /// Annotations that hold whole objects, arguments and scripts included.
 const WHOLE_OBJECTS: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", "workflows.argoproj.io/template"];
 /// Words behind emissary's `--` that say what a pod is.
@@ -56,6 +58,8 @@ fn annotations<'a>(annotations: &'a Json<'a>, keeps: &mut Keeps) -> Json<'a> {
             } else if name == carrier::key(Kind::Annotation, carrier::TRACEPARENT) {
                 keeps.withheld.insert(name.to_owned());
             }
+        } else if name == argo::NODE_ID_ANNOTATION {
+            kept.insert(name.into(), value.as_str().map_or_else(|| value.clone(), |id| cut(id, MAX_ID).into()));
         } else if WHOLE_OBJECTS.contains(&name) || value.as_str().is_some_and(|text| text.len() > MAX_ANNOTATION) {
             keeps.withheld.insert(name.to_owned());
             kept.insert(name.into(), "".into());
@@ -131,7 +135,7 @@ impl Reduce<'_> {
         let literal = !text.contains("$(") && !text.contains("$$");
         match name {
             argo::TEMPLATE_ENV => template(text).into(),
-            argo::NODE_ID_ENV | argo::WORKFLOW_UID_ENV => cut(text, MAX_ANNOTATION).into(),
+            argo::NODE_ID_ENV | argo::WORKFLOW_UID_ENV => cut(text, MAX_ID).into(),
             _ if named && literal => cut(text, MAX_VARIABLE).into(),
             "TRACEPARENT" if TraceParent::read(text).is_some() => text.into(),
             RESOURCE_ATTRIBUTES if list_has_key(text, "service.name") => {

@@ -24,12 +24,29 @@ pub(super) struct Chunk {
     /// The number of the first line.
     first: u64,
     /// Whole lines; only a file's last may lack its end.
-    pub text: Vec<u8>,
-    /// Why the file ends here: what is wrong and what to do.
-    pub problem: Option<String>,
+    text: Vec<u8>,
+    /// So many bytes of the file this is.
+    pub bytes: usize,
+    problem: Option<Problem>,
+}
+
+/// What is wrong behind the lines of a chunk.
+#[derive(Debug)]
+struct Problem {
+    /// The line that is passed over; `None` where the file cannot be read any further.
+    line: Option<u64>,
+    /// What is wrong and what to do.
+    message: String,
 }
 
 impl Chunk {
+    /// What is wrong behind the lines, with its place.
+    pub fn problem(&self) -> Option<String> {
+        let Problem { line, message } = self.problem.as_ref()?;
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        Some(format!("error: {}{line}: {message}", self.source))
+    }
+
     /// Lines that hold something: number, text, and whether the line has its end.
     pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8], bool)> {
         let whole = self.text.ends_with(b"\n");
@@ -108,7 +125,11 @@ impl Iterator for Chunks {
                 continue;
             };
             let chunk = open.chunk();
-            if chunk.problem.is_some() || chunk.text.is_empty() {
+            let ends = match &chunk.problem {
+                Some(problem) => problem.line.is_none(),
+                None => chunk.text.is_empty(),
+            };
+            if ends {
                 self.current = None;
             }
             if chunk.problem.is_some() || !chunk.text.is_empty() {
@@ -126,7 +147,8 @@ fn start(path: &Path) -> Result<Open, Chunk> {
         match File::open(path) {
             Ok(file) => Box::new(file),
             Err(error) => {
-                return Err(Chunk { source, first: 1, text: Vec::new(), problem: Some(files::cannot(&error)) });
+                let problem = Some(Problem { line: None, message: files::cannot(&error) });
+                return Err(Chunk { source, first: 1, text: Vec::new(), bytes: 0, problem });
             }
         }
     };
@@ -134,31 +156,39 @@ fn start(path: &Path) -> Result<Open, Chunk> {
 }
 
 impl Open {
-    /// The next lines; empty at the end of the file.
+    /// The next lines, to one that is too long at the most; empty at the end of the file.
     fn chunk(&mut self) -> Chunk {
-        let mut chunk = Chunk { source: self.source.clone(), first: self.line, text: Vec::new(), problem: None };
-        while chunk.text.len() < CHUNK {
+        let mut chunk =
+            Chunk { source: self.source.clone(), first: self.line, text: Vec::new(), bytes: 0, problem: None };
+        while chunk.problem.is_none() && chunk.text.len() < CHUNK {
             let before = chunk.text.len();
             let read = self.reader.by_ref().take(LONGEST as u64).read_until(b'\n', &mut chunk.text);
             match read {
                 Ok(0) => break,
                 Ok(LONGEST) if !chunk.text.ends_with(b"\n") => {
+                    // Nothing of it is kept, nor the room it took.
                     chunk.text.truncate(before);
-                    let over = format!(
-                        "line {}: over {} MiB, no record is; is this a file of records?",
-                        self.line,
-                        LONGEST >> 20
-                    );
-                    chunk.problem = Some(over);
-                    break;
+                    chunk.text.shrink_to_fit();
+                    chunk.bytes += LONGEST;
+                    chunk.problem = Some(self.pass_over(&mut chunk.bytes));
                 }
-                Ok(_) => self.line += 1,
-                Err(error) => {
-                    chunk.problem = Some(files::cannot(&error));
-                    break;
+                Ok(read) => {
+                    chunk.bytes += read;
+                    self.line += 1;
                 }
+                Err(error) => chunk.problem = Some(Problem { line: None, message: files::cannot(&error) }),
             }
         }
         chunk
+    }
+
+    /// Goes on behind a line of which the beginning was too long; `bytes` counts what that was.
+    fn pass_over(&mut self, bytes: &mut usize) -> Problem {
+        // What cannot be read here cannot be read as the next line either, and is told then.
+        *bytes += self.reader.skip_until(b'\n').unwrap_or_default();
+        let line = Some(self.line);
+        self.line += 1;
+        let message = format!("over {} MiB, no record is: passed over; is this a file of records?", LONGEST >> 20);
+        Problem { line, message }
     }
 }

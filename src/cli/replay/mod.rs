@@ -16,8 +16,8 @@ use super::pipeline::ordered;
 use super::progress::Progress;
 use super::{tell, written};
 use crate::policy::compile::Rules;
-use crate::record::Record;
 use crate::record::trial::{Remembered, Tally, Trial};
+use crate::record::{Record, Unreadable};
 
 use self::input::{Chunk, Chunks};
 
@@ -30,8 +30,8 @@ const TOLD: usize = 20;
 /// Try policies on the reviews that a webhook recorded (stepspan webhook --record)
 ///
 /// With --policy alone, its decisions are compared with those that were made; with --policy-new too, what both make of each pod. Differences
-/// are counted by template, each kind with an example. Records hold no values but those that the policies in force named: where a policy
-/// reads more, its reviews are counted as not replayable.
+/// are counted by template, each kind with an example. Records hold no values but identities and those that the policies in force named:
+/// where a policy reads more, its reviews are counted as not replayable.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 nothing differs; 1 something does, or cannot be replayed; 2 bad input, or no record."
@@ -86,9 +86,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Trial { older: Some(first), newer: second }
     };
     let (tally, problems) = work(chunks, total, Arc::new(trial))?;
-    if problems > TOLD {
-        tell(format!("error: {} more", super::counted(problems - TOLD, "line", "lines")));
-    }
     if tally.reviews == 0 {
         return Err(none());
     }
@@ -106,11 +103,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn work(chunks: Chunks, total: Option<u64>, trial: Arc<Trial>) -> anyhow::Result<(Tally, usize)> {
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let mut progress = Progress::new(total, "records", io::stdout().is_terminal());
-    let (mut tally, mut problems) = (Tally::default(), 0);
-    let lost = |chunk: Option<Done>| {
-        chunk.unwrap_or_else(|| Done {
-            problems: vec!["error: an internal error: records were lost".to_owned()],
-            ..Done::default()
+    let (mut tally, mut problems) = (Tally::default(), Problems::default());
+    let lost = |done: Option<Done>| {
+        done.unwrap_or_else(|| {
+            let problems = vec!["error: an internal error: records were lost".to_owned()];
+            Done { said: Said { problems, ..Said::default() }, ..Done::default() }
         })
     };
     let done = ordered(
@@ -118,63 +115,103 @@ fn work(chunks: Chunks, total: Option<u64>, trial: Arc<Trial>) -> anyhow::Result
         workers,
         move |chunk| try_all(&chunk, &trial),
         |done| {
-            let done = lost(done);
-            for problem in done.problems {
-                problems += 1;
-                if problems <= TOLD {
-                    progress.aside(|| tell(problem));
-                }
-            }
-            done.notes.into_iter().for_each(|note| progress.aside(|| tell(note)));
-            tally.merge(done.tally);
-            progress.advance(done.bytes, tally.reviews);
+            let Done { tally: of, said, bytes } = lost(done);
+            problems.take(said, |text| progress.aside(|| tell(text)));
+            tally.merge(of);
+            progress.advance(bytes, tally.reviews);
             ControlFlow::<()>::Continue(())
         },
     );
     let _ = done.context("cannot start threads")?;
     progress.end();
-    Ok((tally, problems))
+    problems.end();
+    Ok((tally, problems.count))
 }
 
 /// What came of a chunk.
 #[derive(Debug, Default)]
 struct Done {
     tally: Tally,
-    problems: Vec<String>,
-    notes: Vec<String>,
+    said: Said,
     bytes: usize,
 }
 
 fn try_all(chunk: &Chunk, trial: &Trial) -> Done {
-    let mut done = Done { bytes: chunk.text.len(), ..Done::default() };
-    done.problems.extend(chunk.problem.as_ref().map(|problem| format!("error: {}: {problem}", chunk.source)));
-    let mut remembered = Remembered::new();
+    let (mut tally, mut remembered) = (Tally::default(), Remembered::new());
+    let said = each_line(chunk, |line| trial.line(line, &mut remembered, &mut tally));
+    Done { tally, said, bytes: chunk.bytes }
+}
+
+/// What there is to say of the lines of a chunk.
+#[derive(Debug, Default)]
+struct Said {
+    /// Lines that are no records, and what ends the file.
+    problems: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Does something with each line of a chunk; what there is to say of those that are no records.
+fn each_line(chunk: &Chunk, mut work: impl FnMut(&[u8]) -> Result<(), Unreadable>) -> Said {
+    let mut said = Said::default();
     for (at, line, whole) in chunk.lines() {
-        let Err(error) = trial.line(line, &mut remembered, &mut done.tally) else { continue };
+        let Err(error) = work(line) else { continue };
         let place = format!("{}:{at}", chunk.source);
         if whole {
-            done.problems.push(format!("error: {place}: {error}"));
+            said.problems.push(format!("error: {place}: {error}"));
         } else {
-            done.notes.push(format!("note: {place}: passed over: the last line is still being written"));
+            said.notes.push(format!("note: {place}: passed over: the last line is still being written"));
         }
     }
-    done
+    said.problems.extend(chunk.problem());
+    said
+}
+
+/// The problems of the input; the first are told one by one.
+#[derive(Debug, Default)]
+struct Problems {
+    count: usize,
+}
+
+impl Problems {
+    /// Tells what is said of a chunk.
+    fn take(&mut self, said: Said, tell: impl Fn(String)) {
+        for problem in said.problems {
+            self.count += 1;
+            if self.count <= TOLD {
+                tell(problem);
+            }
+        }
+        said.notes.into_iter().for_each(tell);
+    }
+
+    /// Tells how many more there were.
+    fn end(&self) {
+        if self.count > TOLD {
+            tell(format!("error: {} more", super::counted(self.count - TOLD, "line", "lines")));
+        }
+    }
 }
 
 /// Writes the records as they are; `None` where there is none.
 fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
-    let (mut out, mut any, mut bad) = (io::stdout().lock(), false, false);
+    let (mut out, mut any, mut problems) = (io::stdout().lock(), false, Problems::default());
     for chunk in chunks {
-        bad |= chunk.problem.iter().map(|problem| tell(format!("error: {}: {problem}", chunk.source))).count() > 0;
-        for (_, line, _) in chunk.lines().filter(|(_, line, _)| Record::read(line).is_ok()) {
-            any = true;
-            match out.write_all(line).and_then(|()| out.write_all(b"\n")) {
-                // The reader has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Some(ExitCode::SUCCESS)),
-                other => other.context("cannot write to stdout")?,
-            }
+        let mut good = Vec::new();
+        let said = each_line(&chunk, |line| {
+            Record::read(line)?;
+            good.extend_from_slice(line);
+            good.push(b'\n');
+            Ok(())
+        });
+        problems.take(said, tell);
+        any |= !good.is_empty();
+        match out.write_all(&good) {
+            // The reader has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            other => other.context("cannot write to stdout")?,
         }
     }
+    problems.end();
     written(out.flush())?;
-    Ok(any.then(|| ExitCode::from(if bad { 2 } else { 0 })))
+    Ok(any.then(|| ExitCode::from(if problems.count > 0 { 2 } else { 0 })))
 }
