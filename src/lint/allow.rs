@@ -56,7 +56,7 @@ pub(super) fn apply(files: &[PolicyFile], findings: &mut Vec<Finding>) -> usize 
 
 /// Whether the rules that a comment names have looked at all they look at: not at what does not load, nor at another policy beside it.
 fn looked(allow: &Allow, file: &PolicyFile, broken: &[(String, usize)]) -> bool {
-    let beside = [&rule::SHADOWED_POLICY, &rule::EQUAL_PRIORITY];
+    let beside = [&rule::SHADOWED_POLICY, &rule::EQUAL_PRIORITY, &rule::PROTOCOL_PORT];
     let here = |(name, line): &(String, usize)| *name == file.name && (*line == 0 || allow.document.contains(line));
     !broken.iter().any(here) && (broken.is_empty() || !allow.rules.iter().any(|rule| beside.contains(rule)))
 }

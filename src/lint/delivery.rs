@@ -3,16 +3,15 @@
 use serde_json::Value;
 
 use super::Found;
-use super::rule::{BARE_HOST, CONTAINER_SCOPE, FAIL_CLOSED, PROTOCOL_PORT};
+use super::rule::{BARE_HOST, CONTAINER_SCOPE, FAIL_CLOSED};
 use crate::policy::effective::DEFAULT_ENDPOINT;
 use crate::policy::load::Written;
-use crate::policy::spec::{EnvVar, Otlp, Preset, Protocol, Scope, Spec};
+use crate::policy::spec::{EnvVar, Otlp, Preset, Scope, Spec};
 use crate::policy::syntax::host_and_port;
 use crate::yaml::{Node, Spanned};
 
 pub(super) fn check(one: &Written, all: &[&Written], found: &mut Found<'_>) {
     let spec = &one.policy.spec;
-    protocol_port(&spec.otlp, found);
     bare_hosts(spec, all, found);
     for (i, header) in spec.otlp.headers_from.iter().flatten().enumerate() {
         if header.optional == Some(false) {
@@ -53,22 +52,18 @@ fn bare_hosts(spec: &Spec, all: &[&Written], found: &mut Found<'_>) {
     if let Some(endpoint) = &spec.otlp.endpoint {
         add("spec.otlp.endpoint", endpoint, "");
     } else if spec.otlp != Otlp::default() && all.iter().all(|one| one.policy.spec.otlp.endpoint.is_none()) {
-        add("spec.otlp", DEFAULT_ENDPOINT, "no policy gives an endpoint, and the default ");
+        // A variable is for what the step's own program sends: the shim asks the policy alone.
+        let in_variable = all.iter().flat_map(|one| &one.policy.spec.env.set).any(is_endpoint);
+        let which = if in_variable {
+            "`env.set` gives an endpoint to the step's program, none is given for its span, and the default "
+        } else {
+            "no policy gives an endpoint, and the default "
+        };
+        add("spec.otlp", DEFAULT_ENDPOINT, which);
     }
     for (i, variable) in spec.env.set.iter().enumerate().filter(|(_, variable)| is_endpoint(variable)) {
         add(&format!("spec.env.set[{i}].value"), &variable.value, "");
     }
-}
-
-fn protocol_port(otlp: &Otlp, found: &mut Found<'_>) {
-    let Some(endpoint) = &otlp.endpoint else { return };
-    let protocol = otlp.protocol.unwrap_or(Protocol::Grpc);
-    let other = match (protocol, host_and_port(endpoint).1) {
-        (Protocol::Grpc, Some("4318")) => "4318 is the port of OTLP/HTTP, and the protocol is grpc",
-        (Protocol::HttpProtobuf, Some("4317")) => "4317 is the port of OTLP/gRPC, and the protocol is http/protobuf",
-        _ => return,
-    };
-    found.add(&PROTOCOL_PORT, "spec.otlp.endpoint", other, "change the port, or `protocol`");
 }
 
 /// Whether a document is a configuration that registers our webhooks.

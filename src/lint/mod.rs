@@ -1,8 +1,8 @@
 //! What is likely wrong with policies although they load, and all that keeps them from loading, with its place.
 //!
 //! Files -> policies with their places ([`crate::policy::load::read`], and [`lists`]) -> mistakes ([`invalid`]) and the rules of [`rule`],
-//! room by room ([`matching`], [`overlap`], [`conditions`], [`values`], [`delivery`]) -> [`Finding`]s, less those that a comment allows
-//! ([`allow`]).
+//! room by room ([`matching`], [`overlap`], [`conditions`], [`values`], [`delivery`], [`protocol`]) -> [`Finding`]s, less those that a comment
+//! allows ([`allow`]).
 //!
 //! A rule says nothing it is not sure of: what it calls unreachable, shadowed or never true is so on every pod. docs/lint.md has a section for each,
 //! whose examples the tests run.
@@ -14,6 +14,7 @@ mod invalid;
 mod lists;
 mod matching;
 mod overlap;
+mod protocol;
 pub mod rule;
 mod secret;
 mod values;
@@ -25,7 +26,6 @@ use std::collections::BTreeMap;
 
 use crate::policy::compile::Rules;
 use crate::policy::load::{self, Other, PolicyFile, Read, Written};
-use crate::text::without_userinfo;
 use crate::yaml::{Span, Spanned};
 pub use rule::{Rule, Severity};
 
@@ -83,11 +83,12 @@ pub fn lint(files: &[PolicyFile], rules: &Rules) -> Report {
         delivery::check(one, &order, &mut found);
     }
     overlap::check(&order, &mut findings);
+    protocol::check(&order, &mut findings);
     for Other { file, place } in &others {
         delivery::check_webhooks(place, &mut Found { file, place, findings: &mut findings });
     }
     let allowed = allow::apply(files, &mut findings);
-    findings.iter_mut().for_each(Finding::hide_userinfo);
+    findings.iter_mut().for_each(Finding::hide_secrets);
     let file_order: BTreeMap<&str, usize> = files.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect();
     findings.sort_by_key(|f| (file_order.get(f.file.as_str()).copied(), f.start, f.rule.id));
     let webhooks = others.iter().filter(|other| delivery::is_webhooks(&other.place)).count();
@@ -106,12 +107,10 @@ fn turn(one: &Written) -> (std::cmp::Reverse<i32>, &str) {
 }
 
 impl Finding {
-    /// Messages quote what is written, and end in logs: what a URL says of a user is left out.
-    fn hide_userinfo(&mut self) {
+    /// Messages quote what is written, and end in logs.
+    fn hide_secrets(&mut self) {
         for text in std::iter::once(&mut self.message).chain(&mut self.hint) {
-            if text.contains("://") {
-                *text = without_userinfo(text);
-            }
+            *text = secret::hidden(text);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Finding, Found, turn};
 use crate::policy::load::Written;
 use crate::policy::merge::leaves;
 use crate::policy::selector::{glob_matches, requirements};
-use crate::policy::spec::{Globs, LabelSelector};
+use crate::policy::spec::{Globs, LabelSelector, Match};
 
 /// A policy, and what it writes.
 struct Layer<'w> {
@@ -34,7 +34,7 @@ pub(super) fn check(order: &[&Written], findings: &mut Vec<Finding>) {
 
 /// Whether those before it say everything it says, wherever it matches.
 fn shadowed(one: &Layer<'_>, before: &[Layer<'_>], found: &mut Found<'_>) {
-    let covering: Vec<&Layer<'_>> = before.iter().filter(|other| takes_all_of(other.written, one.written)).collect();
+    let covering: Vec<&Layer<'_>> = before.iter().filter(|other| takes_all_of(other.written, &[one.written])).collect();
     let said = |path: &String| covering.iter().find(|other| other.leaves.contains_key(path));
     let Some(sayers) = one.leaves.keys().map(said).collect::<Option<Vec<_>>>() else { return };
     let names: BTreeSet<&str> = match covering.first() {
@@ -56,13 +56,20 @@ fn name<'l>(layer: &'l Layer<'_>) -> &'l str {
 /// Two of one priority that write different values where both may match: the first such is told.
 fn equal_priority(one: &Layer<'_>, before: &[Layer<'_>], found: &mut Found<'_>) {
     let same = |other: &&Layer<'_>| turn(other.written).0 == turn(one.written).0;
-    let lost = |other: &Layer<'_>| -> Vec<String> {
-        let both = other.leaves.iter().filter(|(path, value)| one.leaves.get(*path).is_some_and(|own| own != *value));
-        both.map(|(path, _)| path.clone()).collect()
-    };
+    let higher: Vec<&Layer<'_>> = before.iter().filter(|other| !same(other)).collect();
     for other in before.iter().rev().take_while(same) {
-        let lost = lost(other);
-        if let Some(first) = lost.first().filter(|_| may_meet(other.written, one.written)) {
+        let both = other.leaves.iter().filter(|(path, value)| one.leaves.get(*path).is_some_and(|own| own != *value));
+        let both: Vec<&String> = both.map(|(path, _)| path).collect();
+        if both.is_empty() || !may_meet(other.written, one.written) {
+            continue;
+        }
+        // What a policy before them decides wherever both match is lost for either.
+        let wins = |path: &str| {
+            let mut writers = higher.iter().filter(|above| above.leaves.contains_key(path));
+            writers.any(|above| takes_all_of(above.written, &[other.written, one.written]))
+        };
+        let lost: Vec<&String> = both.into_iter().filter(|path| !wins(path)).collect();
+        if let Some(first) = lost.first() {
             let more = if lost.len() > 1 { format!(" and {} more", lost.len() - 1) } else { String::new() };
             let name = name(other);
             let message =
@@ -72,28 +79,38 @@ fn equal_priority(one: &Layer<'_>, before: &[Layer<'_>], found: &mut Found<'_>) 
     }
 }
 
-/// Whether `other` takes every pod that `one` takes, as far as that can be told from what they say.
-fn takes_all_of(other: &Written, one: &Written) -> bool {
-    let (a, b) = (&other.policy.spec, &one.policy.spec);
-    let (wide, narrow) = (&a.r#match, &b.r#match);
-    let each = |narrow: &[String], wide: &[String]| narrow.iter().all(|n| wide.iter().any(|w| covers(w, n)));
-    let include = match (&wide.namespaces.include, &narrow.namespaces.include) {
+/// Whether `other` takes every pod that all of `ones` take, as far as that can be told from what they say: what it leaves out, one of them
+/// leaves out too.
+pub(super) fn takes_all_of(other: &Written, ones: &[&Written]) -> bool {
+    let wide = &other.policy.spec.r#match;
+    let one_of = |fits: &dyn Fn(&Match) -> bool| ones.iter().any(|one| fits(&one.policy.spec.r#match));
+    let mut excluded = wide.namespaces.exclude.iter().flatten();
+    let templates = |narrow: &Match| !narrow.templates.is_empty() && each_covered(&narrow.templates, &wide.templates);
+    one_of(&|narrow| includes_all_of(&wide.namespaces, &narrow.namespaces))
+        && excluded.all(|glob| one_of(&|narrow| leaves_out(&narrow.namespaces, glob)))
+        && (wide.templates.is_empty() || one_of(&templates))
+        && (wide.namespace_selector.is_none() || one_of(&|narrow| narrow.namespace_selector == wide.namespace_selector))
+        && (wide.pod_selector.is_none() || one_of(&|narrow| narrow.pod_selector == wide.pod_selector))
+        && wide.when.iter().all(|condition| one_of(&|narrow| narrow.when.contains(condition)))
+        && ones.iter().any(|one| one.policy.spec.opt_out == other.policy.spec.opt_out)
+}
+
+fn includes_all_of(wide: &Globs, narrow: &Globs) -> bool {
+    match (&wide.include, &narrow.include) {
         (None, _) => true,
-        (Some(wide), Some(narrow)) => each(narrow, wide),
+        (Some(wide), Some(narrow)) => each_covered(narrow, wide),
         (Some(wide), None) => wide.iter().any(|glob| glob == "*"),
-    };
-    let list = |globs: &Option<Vec<String>>| globs.clone().unwrap_or_default();
-    let exclude = each(&list(&wide.namespaces.exclude), &list(&narrow.namespaces.exclude));
-    let templates =
-        wide.templates.is_empty() || (!narrow.templates.is_empty() && each(&narrow.templates, &wide.templates));
-    let selector = |wide: &Option<LabelSelector>, narrow: &Option<LabelSelector>| wide.is_none() || wide == narrow;
-    include
-        && exclude
-        && templates
-        && selector(&wide.namespace_selector, &narrow.namespace_selector)
-        && selector(&wide.pod_selector, &narrow.pod_selector)
-        && wide.when.iter().all(|condition| narrow.when.contains(condition))
-        && a.opt_out == b.opt_out
+    }
+}
+
+/// Whether globs take no name that `glob` matches.
+fn leaves_out(globs: &Globs, glob: &str) -> bool {
+    globs.exclude.iter().flatten().any(|excluded| covers(excluded, glob))
+        || globs.include.as_ref().is_some_and(|include| !include.iter().any(|included| meet(included, glob)))
+}
+
+fn each_covered(narrow: &[String], wide: &[String]) -> bool {
+    narrow.iter().all(|narrow| wide.iter().any(|wide| covers(wide, narrow)))
 }
 
 /// Whether every name that `narrow` matches is matched by `wide`.
@@ -137,7 +154,7 @@ fn any_meet(a: &[String], b: &[String]) -> bool {
 }
 
 /// Whether two policies may take one pod: not where what they take has nothing in common.
-fn may_meet(a: &Written, b: &Written) -> bool {
+pub(super) fn may_meet(a: &Written, b: &Written) -> bool {
     let [a, b] = [a, b].map(|w| &w.policy.spec.r#match);
     let namespaces = namespaces_meet(&a.namespaces, &b.namespaces);
     let templates = a.templates.is_empty() || b.templates.is_empty() || any_meet(&a.templates, &b.templates);

@@ -4,8 +4,14 @@ use super::{Report, Severity, lint, rule};
 use crate::policy::compile::Rules;
 use crate::policy::load::{EMBEDDED, PolicyFile};
 
+/// Keys that are there for certain.
+mod guards;
+/// Policies that take the same pods.
+mod meeting;
 /// What is marked, and what comments allow.
 mod places;
+/// What looks like a secret, and messages that might show one.
+mod secrets;
 
 const HEAD: &str = "apiVersion: stepspan.dev/v1alpha1\nkind: InjectionPolicy\nmetadata: {name: p}\nspec:\n";
 

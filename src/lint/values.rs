@@ -21,7 +21,7 @@ pub(super) fn check(one: &Written, all: &[&Written], found: &mut Found<'_>) {
     }
     conflicts(spec, found);
     placeholders(spec, all, found);
-    secrets(spec, found);
+    secrets(one, found);
 }
 
 /// Sources behind one that always has a value.
@@ -101,49 +101,37 @@ fn placeholders(spec: &Spec, all: &[&Written], found: &mut Found<'_>) {
 }
 
 /// Texts that look like secrets, and what would make secrets public. No message holds the text.
-fn secrets(spec: &Spec, found: &mut Found<'_>) {
-    const HEADERS: &str =
-        "name a Secret instead: otlp.headersFrom: [{name: authorization, secretKeyRef: {name: otlp, key: token}}]";
+fn secrets(one: &Written, found: &mut Found<'_>) {
+    let spec = &one.policy.spec;
     for (i, variable) in spec.env.set.iter().enumerate() {
-        let path = format!("spec.env.set[{i}].value");
-        if secret::is_headers(&variable.name) && secret::has_credential(&variable.value) {
-            let message =
-                format!("{} holds a credential: everyone who may read the policy or the pod sees it", variable.name);
-            found.add(&SECRET, &path, message, HEADERS);
+        let (what, hint) = if secret::is_headers(&variable.name) && secret::has_credential(&variable.value) {
+            (
+                "holds a credential",
+                "name a Secret instead: otlp.headersFrom: [{name: authorization, secretKeyRef: {name: otlp, key: token}}]",
+            )
         } else if secret::names_one(&variable.name) || secret::looks_like(&variable.value).is_some() {
-            let message =
-                format!("{} looks like a secret: everyone who may read the policy or the pod sees it", variable.name);
-            found.add(&SECRET, &path, message, "policies hold no secrets: let the workflow take it from a Secret");
-        }
+            ("looks like a secret", "policies hold no secrets: let the workflow take it from a Secret")
+        } else {
+            continue;
+        };
+        let message = format!("{} {what}: everyone who may read the policy or the pod sees it", variable.name);
+        found.add(&SECRET, &format!("spec.env.set[{i}].value"), message, hint);
     }
-    let texts = |field: &'static str, entries: &BTreeMap<String, String>| -> Vec<(String, String)> {
-        entries.iter().map(|(key, value)| (format!("spec.{field}{}", segment(key)), value.clone())).collect()
-    };
-    let mut plain = [texts("labels", &spec.labels), texts("annotations", &spec.annotations)].concat();
-    plain.extend(spec.otlp.ca_bundle.iter().map(|text| ("spec.otlp.caBundle".to_owned(), text.clone())));
     for (key, correlation) in &spec.correlation {
-        let at = format!("spec.correlation{}", segment(key));
         for (i, source) in correlation.from.iter().flatten().enumerate() {
-            match source {
-                Source::Value(text) => plain.push((format!("{at}.from[{i}].value"), text.clone())),
-                source => {
-                    let Some(name) = shows(source) else { continue };
-                    let message = format!(
-                        "`{name}` is the name of a secret: its value would stand in spans, and in labels or annotations"
-                    );
-                    found.add(&SECRET, &format!("{at}.from[{i}]"), message, "take a value that everyone may see");
-                }
-            }
+            let Some(name) = shows(source) else { continue };
+            let path = format!("spec.correlation{}.from[{i}]", segment(key));
+            let message = format!(
+                "`{name}` is the name of a secret: its value would stand in spans, and in labels or annotations"
+            );
+            found.add(&SECRET, &path, message, "take a value that everyone may see");
         }
     }
-    for (path, text) in plain {
-        if let Some(what) = secret::looks_like(&text) {
-            found.add(
-                &SECRET,
-                &path,
-                format!("it looks like {what}"),
-                "policies hold no secrets; revoke it if it is one",
-            );
+    for (path, what) in secret::in_texts("spec", &one.place.to_value()["spec"]) {
+        // Those of variables are told above.
+        if !(path.starts_with("spec.env.set[") && path.strip_suffix(".value").is_some()) {
+            let hint = "policies hold no secrets; revoke it if it is one";
+            found.add(&SECRET, &path, format!("it looks like {what}"), hint);
         }
     }
 }

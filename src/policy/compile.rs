@@ -7,7 +7,6 @@ use super::expr::Expression;
 use super::spec::{LabelSelector, Operator, Source, Spec};
 use super::syntax;
 use crate::inject::carrier::is_carrier;
-use crate::text::without_userinfo;
 use stepspan_contract::names;
 
 /// Longest value of an env variable, label source or attribute a policy may write, in bytes.
@@ -234,7 +233,7 @@ fn check_otlp(spec: &Spec, found: &mut Found<'_>) {
     if let Some(endpoint) = spec.otlp.endpoint.as_deref().filter(|e| !syntax::is_endpoint(e)) {
         found.add(
             "spec.otlp.endpoint",
-            format!("`{}` is no endpoint", without_userinfo(endpoint)),
+            format!("`{}` is no endpoint", syntax::shown_url(endpoint)),
             Some("such as http://otel-collector:4317"),
         );
     }

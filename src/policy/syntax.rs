@@ -75,6 +75,24 @@ pub fn host_and_port(url: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// A URL as messages show it: without user, query and fragment, in which may stand what lets one in.
+pub fn shown_url(url: &str) -> String {
+    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let (scheme, rest) = match url.find("://") {
+        Some(at) if is_scheme(&url[..at]) => url.split_at(at + 3),
+        _ => ("", url),
+    };
+    let (place, left_out) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let mark = left_out.chars().next().map_or_else(String::new, |first| format!("{first}..."));
+    // The last one: a password that is not encoded may hold more of them.
+    match place.rfind('@') {
+        Some(at) => format!("{scheme}{}{mark}", &place[at + 1..]),
+        // It may hold a `?` as well: what stands before is then no host.
+        None if left_out.contains('@') && !place.contains('/') => format!("{scheme}..."),
+        None => format!("{scheme}{place}{mark}"),
+    }
+}
+
 /// Milliseconds of a duration such as `300ms`, `2s`, `1m`; `None` where it is not of that form.
 pub fn duration_ms(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -134,6 +152,23 @@ mod tests {
             ("", ("", None)),
         ] {
             assert_eq!(host_and_port(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_are_shown_without_what_may_be_secret() {
+        for (url, shown) in [
+            ("http://c:4317/v1", "http://c:4317/v1"),
+            ("https://c.example.com/v1?token=abc", "https://c.example.com/v1?..."),
+            ("https://c.example.com#token=abc", "https://c.example.com#..."),
+            ("http://c/v1?mail=a@b&token=abc", "http://c/v1?..."),
+            ("http://me:p@ss@c:4317/x?y", "http://c:4317/x?..."),
+            ("http://me:p?ss@c:4317", "http://..."),
+            ("me:pass@c:4317", "c:4317"),
+            ("c:4317?a=http://x", "c:4317?..."),
+            ("", ""),
+        ] {
+            assert_eq!(shown_url(url), shown, "{url}");
         }
     }
 

@@ -127,6 +127,7 @@ fn a_comment_is_not_called_idle_where_the_rules_did_not_look() {
     assert_eq!(told(&format!("{}{broken}", comment("match-all"))), 0);
     assert_eq!(told(&format!("{}{broken}---\n{}{fine}", comment("match-all"), comment("match-all"))), 1);
     assert_eq!(told(&format!("{broken}---\n{}{fine}", comment("equal-priority"))), 0);
+    assert_eq!(told(&format!("{broken}---\n{}{fine}", comment("protocol-port"))), 0);
     assert_eq!(told(&format!("{}{fine}", comment("equal-priority"))), 1);
     assert_eq!(told(&format!("{}spec: {{a: [\n", comment("match-all"))), 0);
 }

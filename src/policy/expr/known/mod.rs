@@ -4,9 +4,11 @@
 //! Both answers are on the safe side: what is called impossible is impossible on every pod that [`shape`] describes, and nothing is
 //! said where the shape is not known. Tests hold both against recorded pods and generated expressions.
 
+mod conjunction;
 mod guards;
 mod possible;
 mod shape;
+mod size;
 mod value;
 
 pub(super) use guards::unguarded;

@@ -1,7 +1,9 @@
 //! Whether a condition can be true on any pod of Argo: an evaluation on what is known of all of them at once.
 
+use super::conjunction::contradiction;
 use super::guards::place;
 use super::shape::{self, Entry, Form, Map, Shape};
+use super::size;
 use super::value::{Is, Truth, Type, constants};
 use crate::policy::expr::eval::path;
 use crate::policy::expr::tree::{Function, LoopKind, Node, Operator, Pair};
@@ -105,7 +107,14 @@ impl Look {
             Node::Negate(_) => Is::Number,
             Node::And(pair) => {
                 let (left, right) = (self.node(&pair.left).truth(), self.node(&pair.right).truth());
-                Is::Condition(Truth { yes: left.yes && right.yes, no: left.no || right.no })
+                let mut both = Truth { yes: left.yes && right.yes, no: left.no || right.no };
+                if both.yes
+                    && let Some(why) = contradiction(node)
+                {
+                    self.no.get_or_insert(why);
+                    both.yes = false;
+                }
+                Is::Condition(both)
             }
             Node::Or(pair) => self.undecided(|this| {
                 let (left, right) = (this.node(&pair.left).truth(), this.node(&pair.right).truth());
@@ -205,7 +214,7 @@ impl Look {
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 match (left.kind(), right.kind()) {
                     (Some(a), Some(b)) if a != b => self.fails(differ(operator.symbol(), &pair.left, a, b)),
-                    _ => self.ordered(operator, &left, &right),
+                    _ => self.ordered(operator, &left, &right, pair),
                 }
             }
             Operator::Add => match (left.kind(), right.kind()) {
@@ -218,8 +227,11 @@ impl Look {
         }
     }
 
-    /// `<` and its like: known where both sides are constants.
-    fn ordered(&mut self, operator: Operator, left: &Is, right: &Is) -> Is {
+    /// `<` and its like: known where both sides are constants, or one is the size of something.
+    fn ordered(&mut self, operator: Operator, left: &Is, right: &Is, pair: &Pair) -> Is {
+        if let Some((holds, why)) = size::compared(operator, left, right, pair) {
+            return if holds { self.always(why) } else { self.never(why) };
+        }
         let Some(order) = constants(left, right) else { return Is::Condition(Truth::ANY) };
         let holds = match operator {
             Operator::Less => order.is_lt(),
@@ -247,6 +259,9 @@ impl Look {
         }
         if let Some(order) = constants(left, right) {
             return self.constant(order.is_eq(), Operator::Equal);
+        }
+        if let Some((_, why)) = size::compared(Operator::Equal, left, right, pair) {
+            return self.never(why);
         }
         for (known, form, at) in [(left.text(), right.form(), &pair.right), (right.text(), left.form(), &pair.left)] {
             if let Some(text) = known.filter(|text| !form.takes(text)) {
@@ -288,7 +303,8 @@ impl Look {
                 let (Some(text), Some(part)) = (of.first(), of.get(1)) else { return ANYTHING };
                 self.part(text, part, arguments)
             }
-            Function::Size | Function::Int | Function::Double | Function::IndexOf => Is::Number,
+            Function::Size => Is::AtLeast(arguments.first().map_or(0, size::least)),
+            Function::Int | Function::Double | Function::IndexOf => Is::Number,
             Function::String
             | Function::LowerAscii
             | Function::UpperAscii

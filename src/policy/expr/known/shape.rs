@@ -123,15 +123,19 @@ impl Map {
             Self::PodLabels => match key {
                 names::WORKFLOW_LABEL => Entry::Always(Shape::Text(Form::Label)),
                 COMPLETED_LABEL => Entry::Always(Shape::Exactly("false")),
+                _ if !syntax::is_qualified_name(key) => Entry::Never,
                 _ => Entry::Maybe(Shape::Text(Form::Label)),
             },
             Self::PodAnnotations => match key {
                 names::NODE_ID_ANNOTATION | names::NODE_NAME_ANNOTATION => Entry::Always(Shape::Text(Form::Free)),
+                // Theirs are in any case (`ValidateAnnotations`).
+                _ if !syntax::is_qualified_name(&key.to_lowercase()) => Entry::Never,
                 _ => Entry::Maybe(Shape::Text(Form::Free)),
             },
             Self::Owner => owner(key),
             Self::Spec => spec(key),
             Self::Workflow => workflow(key),
+            Self::Texts(Form::Label) if !syntax::is_qualified_name(key) => Entry::Never,
             Self::Texts(form) => Entry::Maybe(Shape::Text(form)),
             Self::Status => Entry::Never,
             Self::Unknown => Entry::Unknown,

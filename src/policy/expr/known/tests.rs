@@ -67,6 +67,36 @@ fn what_no_pod_of_argo_can_be_is_told_with_its_reason() {
 }
 
 #[test]
+fn what_cannot_be_at_once_or_be_empty_is_told_too() {
+    for (source, reason) in [
+        (
+            "pod.metadata.labels.a == 'x' && has(inputs.b) && 'y' == pod.metadata.labels.a",
+            "`pod.metadata.labels.a` would have to be \"x\" and \"y\" at once",
+        ),
+        (
+            "pod.metadata.labels.?a.orValue('') in ['x', 'y'] && pod.metadata.labels.?a.orValue('') == 'z'",
+            "`pod.metadata.labels.a.orValue(\"\")` would have to be one of [\"x\", \"y\"] and \"z\" at once",
+        ),
+        ("pod.spec.priority == 1 && pod.spec.priority == 2", "`pod.spec.priority` would have to be 1 and 2 at once"),
+        ("size(pod.spec.containers) == 0", "`pod.spec.containers` is never empty"),
+        ("1 > pod.spec.containers.size()", "`pod.spec.containers` is never empty"),
+        ("!(size(pod.metadata.ownerReferences) > 0)", "`pod.metadata.ownerReferences` is never empty"),
+        ("size(pod.spec.volumes) < 0", "a size is never below 0"),
+        (
+            "'bad key!' in pod.metadata.labels",
+            "no pod of Argo has `pod.metadata.labels['bad key!']` when it is admitted",
+        ),
+        (
+            "pod.metadata.annotations['a/b/c'] == 'x'",
+            "no pod of Argo has `pod.metadata.annotations['a/b/c']` when it is admitted",
+        ),
+        ("'-a' in namespaceLabels", "no pod of Argo has `namespaceLabels['-a']` when it is admitted"),
+    ] {
+        assert_eq!(why(source).as_deref(), Some(reason), "{source}");
+    }
+}
+
+#[test]
 fn what_may_be_is_not_told() {
     for source in [
         "true",
@@ -81,6 +111,15 @@ fn what_may_be_is_not_told() {
         "pod.spec.?nodeSelector.?disk.orValue('none') == 'ssd'",
         "has(pod.spec.nodeSelector) && pod.spec.priority > 3",
         "size(pod.metadata.labels) == 3",
+        "pod.metadata.labels.a == 'x' || pod.metadata.labels.a == 'y'",
+        "pod.metadata.labels.a == 'x' && pod.metadata.labels.b == 'y'",
+        "pod.metadata.labels.a in ['x', 'y'] && pod.metadata.labels.a == 'y'",
+        "pod.metadata.labels.?a.orValue('x') == 'x' && pod.metadata.labels.?a.orValue('y') == 'y'",
+        "pod.spec.priority == 1 && pod.spec.priority == 1.0",
+        "size(pod.spec.containers) == 1 || size(pod.spec.containers) > 2",
+        "size(pod.spec.volumes) == 0",
+        "'A.b/c' in pod.metadata.annotations",
+        "'a b' in workflow.annotations",
         "(template == 'a' ? 'x' : 'y') == 'x'",
         "inputs.n == '3' && int(inputs.n) > 2",
         "container == '' || container == 'main'",

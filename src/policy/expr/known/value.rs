@@ -15,6 +15,8 @@ pub(super) enum Is {
     Text(String),
     /// A number of either kind.
     Number,
+    /// A whole number, not below this one.
+    AtLeast(i64),
     /// A literal list.
     List(Vec<Is>),
     /// Some list, some map.
@@ -83,7 +85,7 @@ impl Is {
         Some(match self {
             Self::Shape(Shape::Anything) | Self::Optional(_) | Self::Fails => return None,
             Self::Shape(Shape::Text(_) | Shape::Exactly(_)) | Self::Text(_) => Type::Text,
-            Self::Shape(Shape::Int) | Self::Int(_) | Self::Double(_) | Self::Number => Type::Number,
+            Self::Shape(Shape::Int) | Self::Int(_) | Self::Double(_) | Self::Number | Self::AtLeast(_) => Type::Number,
             Self::Shape(Shape::Bool) | Self::Condition(_) => Type::Bool,
             Self::Shape(Shape::Map(_)) | Self::AnyMap => Type::Map,
             Self::Shape(Shape::List(_)) | Self::List(_) | Self::AnyList => Type::List,
