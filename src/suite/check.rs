@@ -1,4 +1,4 @@
-//! Expectations that would hold whatever is found: they are mistakes, not passes.
+//! Expectations that would hold whatever is found: they are mistakes, not passes. For those of `absent`, see [`super::pointer`].
 
 use serde_json::Value;
 
@@ -8,7 +8,10 @@ pub(super) fn says_nothing(field: &str, value: &Value) -> bool {
         _ if value.is_null() => true,
         "containers" | "values" | "absent" => is_empty(value),
         "env" => value.as_object().is_some_and(|containers| containers.values().all(is_empty)),
-        "operations" | "growth" => value.as_object().is_some_and(|ends| ends.values().all(Value::is_null)),
+        "operations" | "growth" => value.as_object().is_some_and(|ends| {
+            let least = ends.get("min").and_then(Value::as_u64).unwrap_or(0);
+            least == 0 && ends.get("max").is_none_or(Value::is_null)
+        }),
         "contains" => !has_leaf(value),
         _ => false,
     }
@@ -19,35 +22,38 @@ pub(super) fn empty(expect: &Value) -> Vec<(String, String)> {
     const ALWAYS: &str = "it holds whatever is found: say what has to be, or leave it out";
     let mut all = Vec::new();
     for (field, value) in expect.as_object().into_iter().flatten() {
-        if says_nothing(field, value) {
-            all.push((field.clone(), ALWAYS.to_owned()));
-        } else if matches!(field.as_str(), "env" | "values") {
-            let parts = value.as_object().into_iter().flatten();
-            let empty = parts.filter(|(_, part)| part.is_object() && is_empty(part));
-            all.extend(empty.map(|(key, _)| (below(field, key), ALWAYS.to_owned())));
+        let mut empty = Vec::new();
+        match field.as_str() {
+            "contains" if !value.is_null() => empties(field, value, &mut empty),
+            _ if says_nothing(field, value) => empty.push(field.clone()),
+            "env" | "values" => {
+                let parts = value.as_object().into_iter().flatten();
+                empty.extend(parts.filter(|(_, part)| is_empty(part)).map(|(key, _)| below(field, key)));
+            }
+            _ => {}
         }
+        all.extend(empty.into_iter().map(|path| (path, ALWAYS.to_owned())));
     }
     all
 }
 
-/// What of an `expect` can never be found: pointers that are none, at which nothing stands in any pod.
-pub(super) fn pointers(expect: &Value) -> Vec<(String, String)> {
-    let pointers = expect["absent"].as_array().into_iter().flatten().enumerate();
-    let wrong = pointers.filter_map(|(at, pointer)| {
-        let pointer = pointer.as_str().filter(|pointer| !is_pointer(pointer))?;
-        let steps: Vec<&str> = pointer.split(['.', '/']).filter(|step| !step.is_empty()).collect();
-        let meant = if steps.is_empty() { "metadata/labels/repo".to_owned() } else { steps.join("/") };
-        let message = format!(
-            "{pointer:?} is no JSON pointer: it is written as /{meant}, and in a key ~1 stands for /, ~0 for ~"
-        );
-        Some((format!("absent[{at}]"), message))
-    });
-    wrong.collect()
+/// The empty lists and maps in a value: as a part, each is in every list and map.
+fn empties(path: &str, value: &Value, all: &mut Vec<String>) {
+    match value {
+        _ if is_empty(value) => all.push(path.to_owned()),
+        Value::Object(fields) => fields.iter().for_each(|(key, part)| empties(&below(path, key), part, all)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, part)| empties(&format!("{path}[{at}]"), part, all));
+        }
+        _ => {}
+    }
 }
 
-/// RFC 6901, section 3; that of the whole document left out, which is always there.
-fn is_pointer(text: &str) -> bool {
-    text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+/// Whether there is one in it.
+pub(super) fn has_empty(value: &Value) -> bool {
+    let mut all = Vec::new();
+    empties("", value, &mut all);
+    !all.is_empty()
 }
 
 /// The path of a key below another.

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::Failure;
-use super::run::Looked;
-use super::spec::{Bound, Correlated, Decided, Expect, FullValue, Variable, Wanted};
+use super::part::{name_key, subset};
+use super::run::{Given, Looked};
+use super::spec::{Bound, Correlated, Decided, Expect, Variable, Wanted};
+use super::{Failure, pointer};
 use crate::yaml;
 
 impl Expect {
@@ -93,17 +94,17 @@ impl Expect {
                 all.push(Failure::new(format!("values.{key}"), "a value", "no policy that matches has this key"));
                 continue;
             };
-            let (value, source) = match expected {
-                Correlated::Value(value) => (Some(value), None),
-                Correlated::Full(FullValue { value: Wanted::Anything, source }) => (None, source.as_ref()),
-                Correlated::Full(FullValue { value: Wanted::Is(value), source }) => (Some(value), source.as_ref()),
+            let mut same = |what: String, expected: &Wanted, found: Option<&str>| {
+                if expected.refuses(found) {
+                    all.push(Failure::new(what, shown(expected.text()), shown(found)));
+                }
             };
-            if let Some(value) = value.filter(|value| **value != found.value) {
-                all.push(Failure::new(format!("values.{key}"), shown(value.as_deref()), shown(found.value.as_deref())));
-            }
-            if source.is_some() && source != found.source.as_ref() {
-                let (expected, found) = (shown(source.map(String::as_str)), shown(found.source.as_deref()));
-                all.push(Failure::new(format!("values.{key}.source"), expected, found));
+            match expected {
+                Correlated::Value(value) => same(format!("values.{key}"), value, found.value.as_deref()),
+                Correlated::Full(full) => {
+                    same(format!("values.{key}"), &full.value, found.value.as_deref());
+                    same(format!("values.{key}.source"), &full.source, found.source.as_deref());
+                }
             }
         }
     }
@@ -119,8 +120,9 @@ impl Expect {
                 match expected {
                     Variable::Value(expected) => {
                         let found = looked.variable(container, name);
-                        if *expected != found {
-                            all.push(Failure::new(what, shown(expected.as_deref()), shown(found.as_deref())));
+                        if !Given::is(found.as_ref(), expected.as_deref()) {
+                            let found = shown(found.as_ref().map(Given::told));
+                            all.push(Failure::new(what, shown(expected.as_deref()), found));
                         }
                     }
                     Variable::Decision(Decided { value, decision }) => {
@@ -150,8 +152,12 @@ impl Expect {
             subset("contains", part, &looked.after, all);
         }
         for pointer in &self.absent {
+            let what = || format!("absent {pointer}");
+            let pods = [&looked.after, &looked.before];
             if let Some(found) = looked.after.pointer(pointer) {
-                all.push(Failure::new(format!("absent {pointer}"), "nothing", as_yaml(found)));
+                all.push(Failure::new(what(), "nothing", as_yaml(found)));
+            } else if let Some(why) = pods.into_iter().find_map(|pod| pointer::in_one(pointer, pod)) {
+                all.push(Failure::new(what(), "a place where something may stand", why));
             }
         }
     }
@@ -166,7 +172,7 @@ fn listed(texts: &[String], between: &str) -> String {
 }
 
 /// Both as YAML, the keys of both in one order: what is shown as different is.
-fn differing(what: &str, expected: &Value, found: &Value) -> Failure {
+pub(super) fn differing(what: &str, expected: &Value, found: &Value) -> Failure {
     Failure::new(what, as_yaml(&ordered_as(found, expected)), as_yaml(found))
 }
 
@@ -190,45 +196,9 @@ fn ordered_as(model: &Value, value: &Value) -> Value {
     }
 }
 
-/// The field by which an element of a list is found.
-pub(super) fn name_key(element: &Value) -> Option<&'static str> {
-    ["name", "mountPath"].into_iter().find(|key| element[key].is_string())
-}
-
-fn as_yaml(value: &Value) -> String {
+pub(super) fn as_yaml(value: &Value) -> String {
     let mut bytes = Vec::new();
     // Writing to memory cannot fail, and what is written is UTF-8.
     let _ = yaml::write(value, &mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Whether a part is in a whole: maps by key, elements of lists by `name` or `mountPath`, others by being there.
-fn subset(path: &str, part: &Value, whole: &Value, all: &mut Vec<Failure>) {
-    match (part, whole) {
-        (Value::Object(part), Value::Object(whole)) => {
-            for (key, part) in part {
-                match whole.get(key) {
-                    Some(found) => subset(&format!("{path}.{key}"), part, found, all),
-                    None => all.push(Failure::new(format!("{path}.{key}"), as_yaml(part), "nothing")),
-                }
-            }
-        }
-        (Value::Array(part), Value::Array(whole)) => {
-            for (at, part) in part.iter().enumerate() {
-                let Some(key) = name_key(part) else {
-                    if !whole.contains(part) {
-                        all.push(Failure::new(format!("{path}[{at}]"), as_yaml(part), "no such element"));
-                    }
-                    continue;
-                };
-                let place = format!("{path}[{}]", part[key].as_str().unwrap_or_default());
-                match whole.iter().find(|found| found[key] == part[key]) {
-                    Some(found) => subset(&place, part, found, all),
-                    None => all.push(Failure::new(place, as_yaml(part), "no such element")),
-                }
-            }
-        }
-        _ if part == whole => {}
-        _ => all.push(differing(path, part, whole)),
-    }
 }

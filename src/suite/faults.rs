@@ -9,6 +9,7 @@ use super::spec::{Expect, Input};
 /// What serde says, without the names of our types.
 pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string().replace("expected a sequence", "expected a list");
+    let text = text.replace("invalid type: sequence", "invalid type: list");
     match text.split_once("expected struct ") {
         Some((before, after)) => {
             format!("{before}expected a map{}", after.trim_start_matches(char::is_alphanumeric))
@@ -22,6 +23,8 @@ pub(super) fn in_case(case: &Value, path: &str) -> String {
     for (field, part) in case.as_object().into_iter().flatten() {
         let at = below(path, field);
         let narrower = match field.as_str() {
+            // No field of a case is one, and a struct would take it.
+            _ if part.is_array() => Some(at),
             "expect" => in_expect(part, &at),
             "input" => narrowed::<Input>(part, &at, 1),
             _ => None,

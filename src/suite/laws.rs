@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::Failure;
 use super::run::Looked;
 use crate::context::Context;
-use crate::offline::pod_review;
 use crate::patch::Op;
 use crate::policy::PolicySet;
 
@@ -21,7 +20,7 @@ pub(super) fn failures(looked: &Looked, policies: &PolicySet, context: &Context)
 
 /// A second look at the result changes nothing.
 fn idempotent(looked: &Looked, policies: &PolicySet, context: &Context, all: &mut Vec<Failure>) {
-    let again = crate::admission::review(&pod_review(&looked.namespace, &looked.after), policies, context);
+    let again = crate::admission::review(&looked.again(), policies, context);
     if !again.patch.is_empty() {
         let paths: Vec<&str> = again.patch.iter().map(|op| op.path.as_str()).collect();
         all.push(Failure::new("law: idempotent", "a second look changes nothing", paths.join(", ")));

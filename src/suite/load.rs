@@ -1,18 +1,19 @@
 //! Suites from files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::spec::{API_VERSION, Case, KIND, Suite};
-use super::{check, faults};
+use super::spec::{API_VERSION, Case, KIND, NAMESPACE, Suite};
+use super::{check, faults, pointer};
 use crate::argo::expand::{Library, Settings, Version};
 use crate::context::Context;
-use crate::offline::Expander;
 use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
+use crate::policy::load::PolicyError;
 use crate::source::files;
 use crate::yaml::{self, DocumentError, Spanned, YamlError};
 
@@ -25,8 +26,10 @@ pub struct Loaded {
     pub policies: PolicySet,
     /// Context of cases that have none of their own.
     pub context: Context,
-    /// What Workflows may refer to.
-    pub expander: Expander,
+    /// What Workflows may refer to, by the namespace in which manifests are that name none: one for each that an input has.
+    pub libraries: BTreeMap<String, Library>,
+    /// How the controller is set up.
+    pub settings: Settings,
     /// The cases, with their lines.
     pub cases: Vec<(usize, Case)>,
 }
@@ -81,78 +84,109 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
 /// # Errors
 /// Every mistake of the suite, or of its policies.
 pub fn load(file: &Path, expects: Expects) -> Result<Loaded, Vec<Mistake>> {
-    let wrong = |line: Option<usize>, message: String| vec![Mistake { file: file.to_owned(), line, message }];
-    let text = files::read(file).map_err(|error| vec![unreadable(file, &error)])?;
-    let read = Spanned::read(&text, 1)
-        .map_err(|error| wrong(Some(error.line), with_hint(error.message, error.hint.as_deref())))?;
-    let written = read.to_value();
-    if !written.is_object() {
-        let what = format!("no suite in it: it has `apiVersion: {API_VERSION}`, `kind: {KIND}` and `cases`");
-        return Err(wrong(Some(read.root.span.line), what));
-    }
-    let suite: Suite = serde_json::from_value(written.clone()).map_err(|error| {
-        let path = faults::narrowed::<Suite>(&written, "", 1).unwrap_or_default();
-        wrong(Some(read.span(&path).line), at(&path, &faults::plain(&error)))
-    })?;
-    if (suite.api_version.as_str(), suite.kind.as_str()) != (API_VERSION, KIND) {
-        return Err(wrong(Some(1), format!("a suite has `apiVersion: {API_VERSION}` and `kind: {KIND}`")));
-    }
+    let one = |mistake| vec![mistake];
+    let (read, suite) = suite(file).map_err(one)?;
+    let wrong = |line: Option<usize>, message: String| Mistake { file: file.to_owned(), line, message };
     let folder = file.parent().unwrap_or(Path::new("."));
-    let context = suite.context.unwrap_or_default();
-    let mut policies = suite.policies;
-    if policies.is_empty() {
-        policies.push(PathBuf::from("policy.yaml"));
-    }
-    let policies: Vec<_> = policies.iter().map(|path| folder.join(path)).collect();
-    let policies = files::load(&policies, &Rules { allow_env: context.allow_env.clone() }).map_err(|errors| {
-        let mistake = |error: crate::policy::load::PolicyError| Mistake {
-            file: PathBuf::from(&error.file),
-            line: Some(error.line).filter(|line| *line > 0),
-            message: at(&error.path, &with_hint(error.message, error.hint.as_deref())),
-        };
-        errors.0.into_iter().map(mistake).collect::<Vec<_>>()
-    })?;
-    let (context, library) = with(folder, &suite.with, context).map_err(|mistake| vec![mistake])?;
+    let mut context = suite.context.unwrap_or_default();
+    let policies = policies(folder, suite.policies, &context)?;
+    let (given, with) = with(folder, &suite.with).map_err(one)?;
+    context.namespaces.extend(given.namespaces.clone());
     let version = match suite.argo.as_str() {
         "" | "3.7" => Version::V3_7,
         "4.1" => Version::V4_1,
         "4.1-initless" => Version::V4_1InitLess,
         other => {
             let line = read.span("argo").line;
-            return Err(wrong(Some(line), format!("argo: {other:?} is none of 3.7, 4.1, 4.1-initless")));
+            let message = format!("argo: {other:?} is none of 3.7, 4.1, 4.1-initless");
+            return Err(one(wrong(Some(line), message)));
         }
     };
-    let settings = Settings::new(version, library.controller_config()).map_err(|why| wrong(None, why))?;
-    let (cases, mistakes) = cases(file, &read, suite.cases, expects);
+    let usual = library(&with, NAMESPACE);
+    let settings = Settings::new(version, usual.controller_config()).map_err(|why| one(wrong(None, why)))?;
+    let mut libraries = BTreeMap::from([(NAMESPACE.to_owned(), usual)]);
+    let (mut cases, mistakes) = cases(file, &read, suite.cases, expects);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(Loaded {
-        file: file.to_owned(),
-        policies,
-        context,
-        expander: Expander { library, settings, only: false },
-        cases,
-    })
-}
-
-/// Context and library of the manifests that a suite names.
-fn with(folder: &Path, paths: &[PathBuf], mut context: Context) -> Result<(Context, Library), Mistake> {
-    let mut library = Library::default();
-    for path in paths {
-        let path = folder.join(path);
-        for file in files::expand(&path).map_err(|error| unreadable(&path, &error))? {
-            for manifest in manifests(&file)? {
-                if !library.take(&manifest, "default") {
-                    context.take_namespace(&manifest);
-                }
+    for (_, case) in &mut cases {
+        let namespace = case.input.namespace();
+        libraries.entry(namespace.to_owned()).or_insert_with(|| library(&with, namespace));
+        if let Some(own) = &mut case.context {
+            for (name, labels) in &given.namespaces {
+                own.namespaces.entry(name.clone()).or_insert_with(|| labels.clone());
             }
         }
     }
-    Ok((context, library))
+    Ok(Loaded { file: file.to_owned(), policies, context, libraries, settings, cases })
 }
 
-/// The documents of a file.
+/// A suite by itself.
+fn suite(file: &Path) -> Result<(Spanned, Suite), Mistake> {
+    let wrong = |line: usize, message: String| Mistake { file: file.to_owned(), line: Some(line), message };
+    let text = files::read(file).map_err(|error| unreadable(file, &error))?;
+    let read = Spanned::read(&text, 1).map_err(|error| {
+        // To separate it by a line `---`, as the reader says, is no help.
+        if error.message == "a second document starts here" {
+            let hint = "put its cases into the first, or it into a folder of its own";
+            return wrong(error.line, format!("{}, and a suite is one ({hint})", error.message));
+        }
+        wrong(error.line, with_hint(error.message, error.hint.as_deref()))
+    })?;
+    let written = read.to_value();
+    if !written.is_object() {
+        let what = format!("no suite in it: it has `apiVersion: {API_VERSION}`, `kind: {KIND}` and `cases`");
+        return Err(wrong(read.root.span.line, what));
+    }
+    let suite: Suite = serde_json::from_value(written.clone()).map_err(|error| {
+        let path = faults::narrowed::<Suite>(&written, "", 1).unwrap_or_default();
+        wrong(read.span(&path).line, at(&path, &faults::plain(&error)))
+    })?;
+    if (suite.api_version.as_str(), suite.kind.as_str()) != (API_VERSION, KIND) {
+        return Err(wrong(1, format!("a suite has `apiVersion: {API_VERSION}` and `kind: {KIND}`")));
+    }
+    Ok((read, suite))
+}
+
+/// The policies that a suite names, or the one beside it.
+fn policies(folder: &Path, mut paths: Vec<PathBuf>, context: &Context) -> Result<PolicySet, Vec<Mistake>> {
+    if paths.is_empty() {
+        paths.push(PathBuf::from("policy.yaml"));
+    }
+    let paths: Vec<_> = paths.into_iter().map(|path| folder.join(path)).collect();
+    files::load(&paths, &Rules { allow_env: context.allow_env.clone() }).map_err(|errors| {
+        let mistake = |error: PolicyError| Mistake {
+            file: PathBuf::from(&error.file),
+            line: Some(error.line).filter(|line| *line > 0),
+            message: at(&error.path, &with_hint(error.message, error.hint.as_deref())),
+        };
+        errors.0.into_iter().map(mistake).collect()
+    })
+}
+
+/// The Namespaces among the manifests that a suite names, and the others.
+fn with(folder: &Path, paths: &[PathBuf]) -> Result<(Context, Vec<Value>), Mistake> {
+    let (mut context, mut others) = (Context::default(), Vec::new());
+    for path in paths {
+        let path = folder.join(path);
+        for file in files::expand(&path).map_err(|error| unreadable(&path, &error))? {
+            let all = manifests(&file)?.into_iter();
+            others.extend(all.filter(|manifest| !context.take_namespace(manifest)));
+        }
+    }
+    Ok((context, others))
+}
+
+/// What Workflows may refer to, where manifests that name no namespace are in this one.
+fn library(with: &[Value], namespace: &str) -> Library {
+    let mut library = Library::default();
+    for manifest in with {
+        library.take(manifest, namespace);
+    }
+    library
+}
+
+/// The manifests of a file, those in Lists too.
 ///
 /// # Errors
 /// It cannot be read, or is no YAML.
@@ -161,7 +195,7 @@ pub(crate) fn manifests(file: &Path) -> Result<Vec<Value>, Mistake> {
     documents(file, BufReader::new(opened))
 }
 
-/// The documents of a file, as `reader` has them.
+/// The manifests of a file, as `reader` has them.
 ///
 /// # Errors
 /// It cannot be read, or is no YAML.
@@ -176,7 +210,31 @@ pub(crate) fn documents(file: &Path, reader: impl BufRead) -> Result<Vec<Value>,
         Err(DocumentError::Broken(error)) => Err(broken(error)),
         Err(DocumentError::Io(error)) => Err(unreadable(file, &error)),
     };
-    yaml::documents(reader).map(read).collect()
+    let mut all = Vec::new();
+    for document in yaml::documents(reader) {
+        unlisted(read(document)?, &mut all);
+    }
+    Ok(all)
+}
+
+/// A manifest, or the items of a List; what these leave out of version and kind is the List's.
+pub(super) fn unlisted(mut manifest: Value, all: &mut Vec<Value>) {
+    let text = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let Some(Value::Array(items)) = manifest.get_mut("items").filter(|items| items.is_array()).map(Value::take) else {
+        all.push(manifest);
+        return;
+    };
+    let of = kind.strip_suffix("List").unwrap_or_default();
+    for mut item in items {
+        if let Value::Object(fields) = &mut item
+            && !of.is_empty()
+        {
+            fields.entry("apiVersion").or_insert_with(|| version.clone().into());
+            fields.entry("kind").or_insert_with(|| of.into());
+        }
+        unlisted(item, all);
+    }
 }
 
 fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (Vec<(usize, Case)>, Vec<Mistake>) {
@@ -188,7 +246,7 @@ fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (V
             let line = Some(read.span(path).line);
             mistakes.push(Mistake { file: file.to_owned(), line, message: at(path, message) });
         };
-        let case = match serde_json::from_value::<Case>(written.clone()) {
+        let case = match Case::read(&written) {
             Ok(case) => case,
             Err(error) => {
                 wrong(&faults::in_case(&written, &place), &faults::plain(&error));
@@ -201,7 +259,7 @@ fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (V
             let name = &case.name;
             wrong(&place, &format!("{name:?} expects nothing (`stepspan test --update` writes what is)"));
         } else {
-            let mut faults = check::pointers(&written["expect"]);
+            let mut faults = pointer::impossible(&written["expect"]);
             if expects == Expects::Something {
                 faults.extend(check::empty(&written["expect"]));
             }

@@ -1,7 +1,7 @@
 //! Policy suites: cases of a step, and what has to become of it.
 //!
-//! `tests.yaml` beside a policy -> [`load`] (files; `faults`, places of mistakes; `check`, what says nothing) -> [`run`] (expansion, review, expectations) -> [`Outcome`]s. What
-//! holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried, [`update`]
+//! `tests.yaml` beside a policy -> [`load`] (files; `faults`, places of mistakes; `check` and `pointer`, what says nothing) -> [`run`] (expansion, review) -> `expect` (`part`, for
+//! `contains`) -> [`Outcome`]s. What holds for every patch is checked in every case without asking ([`laws`]). [`coverage`] says what of the policies no case has tried, [`update`]
 //! what expectations would have to be; [`scaffold`] makes a first policy and suite.
 
 mod check;
@@ -10,6 +10,8 @@ mod expect;
 mod faults;
 mod laws;
 pub mod load;
+mod part;
+mod pointer;
 pub mod run;
 pub mod scaffold;
 pub mod spec;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::load::{Loaded, manifests};
+use super::load::{Loaded, manifests, unlisted};
 use super::spec::{Case, Input};
 use super::{Failure, Outcome, laws};
 use crate::admission::explain::{Explanation, explain};
 use crate::admission::{self, Reviewed, review};
 use crate::argo::StepPod;
-use crate::argo::expand::{Library, source};
+use crate::argo::expand::source;
 use crate::context::Context;
 use crate::json::Json;
 use crate::offline::{Expander, pod_review};
@@ -21,6 +21,8 @@ use crate::patch;
 pub struct Looked {
     /// Its namespace.
     pub namespace: String,
+    /// The AdmissionReview, where it came in one.
+    pub asked: Option<Value>,
     /// The pod as it came.
     pub before: Value,
     /// The pod, patched.
@@ -45,12 +47,64 @@ impl Looked {
     }
 
     /// A variable of the patched pod, as the kubelet takes it: the last of several.
-    pub(super) fn variable(&self, container: &str, name: &str) -> Option<String> {
+    pub(super) fn variable(&self, container: &str, name: &str) -> Option<Given> {
         let containers = self.after["spec"]["containers"].as_array()?;
         let container = containers.iter().find(|of| of["name"] == container)?;
         let entry = container["env"].as_array()?.iter().rev().find(|entry| entry["name"] == name)?;
-        Some(entry["value"].as_str().unwrap_or_default().to_owned())
+        Some(match &entry["valueFrom"] {
+            Value::Null => Given::Text(entry["value"].as_str().unwrap_or_default().to_owned()),
+            from => Given::Elsewhere(origin(from)),
+        })
     }
+
+    /// The bytes of a second look: what was asked once more, of what has become of the object.
+    pub(super) fn again(&self) -> Vec<u8> {
+        let Some(mut asked) = self.asked.clone() else { return pod_review(&self.namespace, &self.after) };
+        if let Some(Value::Object(request)) = asked.get_mut("request") {
+            request.insert("object".to_owned(), self.after.clone());
+        }
+        asked.to_string().into_bytes()
+    }
+}
+
+/// What a container is given for a variable.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// A text of the pod.
+    Text(String),
+    /// What only the kubelet knows, by its place.
+    Elsewhere(String),
+}
+
+impl Given {
+    /// Whether it is this text, or nothing. What comes from elsewhere is equal to no text.
+    pub(super) fn is(found: Option<&Self>, text: Option<&str>) -> bool {
+        match found {
+            None => text.is_none(),
+            Some(Self::Text(found)) => text == Some(found.as_str()),
+            Some(Self::Elsewhere(_)) => false,
+        }
+    }
+
+    /// As it is told.
+    pub(super) fn told(&self) -> &str {
+        let (Self::Text(text) | Self::Elsewhere(text)) = self;
+        text
+    }
+}
+
+/// The place that a `valueFrom` names, in words.
+fn origin(from: &Value) -> String {
+    let text = |of: &Value, key: &str| of[key].as_str().unwrap_or_default().to_owned();
+    let entry = |kind: &str, of: &Value| format!("from the {kind} {}, key {}", text(of, "name"), text(of, "key"));
+    let known = from.as_object().into_iter().flatten().find_map(|(kind, of)| match kind.as_str() {
+        "secretKeyRef" => Some(entry("Secret", of)),
+        "configMapKeyRef" => Some(entry("ConfigMap", of)),
+        "fieldRef" => Some(format!("from the field {}", text(of, "fieldPath"))),
+        "resourceFieldRef" => Some(format!("from the resource {}", text(of, "resource"))),
+        _ => None,
+    });
+    known.unwrap_or_else(|| "from elsewhere".to_owned())
 }
 
 /// Runs a case.
@@ -72,7 +126,7 @@ pub fn case(suite: &Loaded, line: usize, case: &Case) -> (Outcome, Option<Looked
         outcome.failures.push(Failure::new("law: never refusable", "a patch that applies", path));
     }
     let namespace = reviewed.namespace.clone();
-    let looked = Looked { namespace, before: subject.pod, after, reviewed, explanation };
+    let looked = Looked { namespace, asked: subject.asked, before: subject.pod, after, reviewed, explanation };
     outcome.failures.extend(case.expect.failures(&looked));
     outcome.failures.extend(laws::failures(&looked, &suite.policies, &context));
     outcome.explanation = told(&looked);
@@ -82,6 +136,8 @@ pub fn case(suite: &Loaded, line: usize, case: &Case) -> (Outcome, Option<Looked
 /// What is reviewed.
 struct Subject {
     review: Vec<u8>,
+    /// The AdmissionReview, where it came in one.
+    asked: Option<Value>,
     namespace: String,
     pod: Value,
     unresolved: Vec<String>,
@@ -92,27 +148,49 @@ struct Subject {
 impl Subject {
     fn pod(pod: Value, namespace: &str) -> Self {
         let own = pod["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
-        Self { review: pod_review(&own, &pod), namespace: own, pod, unresolved: Vec::new(), problem: None }
+        let review = pod_review(&own, &pod);
+        Self { review, asked: None, namespace: own, pod, unresolved: Vec::new(), problem: None }
+    }
+
+    /// What an AdmissionReview is about.
+    fn of_review(asked: &Value, namespace: &str) -> Self {
+        let request = &asked["request"];
+        let own = request["namespace"].as_str().unwrap_or(namespace);
+        let review = asked.to_string().into_bytes();
+        Self { review, asked: Some(asked.clone()), ..Self::pod(request["object"].clone(), own) }
+    }
+}
+
+/// The words of expansion name an option of `dry-run`: what Workflows refer to is given otherwise here.
+pub(super) fn given_by(instead: &str, message: &str) -> String {
+    message.replace("(--with gives more)", &format!("({instead} gives more)"))
+}
+
+/// The manifests of an input.
+fn inputs(folder: &Path, input: &Input) -> Result<Vec<Value>, String> {
+    match (&input.file, &input.manifest) {
+        (Some(file), None) => manifests(&folder.join(file)).map_err(|mistake| mistake.to_string()),
+        (None, Some(manifest)) => {
+            let mut all = Vec::new();
+            unlisted(manifest.clone(), &mut all);
+            Ok(all)
+        }
+        _ => Err("an input has either `file` or `manifest`".to_owned()),
     }
 }
 
 /// The step that an input is about.
 fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, String> {
-    let folder = suite.file.parent().unwrap_or(Path::new("."));
-    let all = match (&input.file, &input.manifest) {
-        (Some(file), None) => manifests(&folder.join(file)).map_err(|mistake| mistake.to_string())?,
-        (None, Some(manifest)) => vec![manifest.clone()],
-        _ => return Err("an input has either `file` or `manifest`".to_owned()),
-    };
-    let namespace = input.namespace.as_deref().unwrap_or("default");
-    let mut library: Library = suite.expander.library.clone();
+    let all = inputs(suite.file.parent().unwrap_or(Path::new(".")), input)?;
+    let namespace = input.namespace();
+    let mut library = suite.libraries.get(namespace).cloned().unwrap_or_default();
     for manifest in &all {
         library.take(manifest, namespace);
     }
-    let expander = Expander { library, settings: suite.expander.settings.clone(), only: false };
+    let expander = Expander { library, settings: suite.settings.clone(), only: false };
     let expand = |manifest: &Value, steps: &mut Vec<Subject>, problems: &mut Vec<String>| {
         let found = expander.pods(manifest, namespace, &suite.policies, context);
-        let problem = found.problems.first().map(|problem| problem.message.clone());
+        let problem = found.problems.first().map(|problem| given_by("`with` of the suite", &problem.message));
         steps.extend(found.pods.into_iter().map(|expanded| Subject {
             unresolved: expanded.unresolved,
             problem: problem.clone(),
@@ -126,12 +204,7 @@ fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, 
         let version = manifest["apiVersion"].as_str().unwrap_or_default();
         match (version, kind) {
             ("v1", "Pod") => steps.push(Subject::pod(manifest.clone(), namespace)),
-            (admission::API_VERSION, "AdmissionReview") => {
-                let request = &manifest["request"];
-                let own = request["namespace"].as_str().unwrap_or(namespace);
-                let review = manifest.to_string().into_bytes();
-                steps.push(Subject { review, ..Subject::pod(request["object"].clone(), own) });
-            }
+            (admission::API_VERSION, "AdmissionReview") => steps.push(Subject::of_review(manifest, namespace)),
             (version, kind) if !source::is_source(version, kind) => {}
             (_, kind) if source::is_template(kind) => templates.push(manifest),
             _ => expand(manifest, &mut steps, &mut problems),
@@ -169,7 +242,9 @@ fn chosen(steps: Vec<Subject>, input: &Input) -> Result<Subject, String> {
     }
     match (fits.as_slice(), wanted) {
         ([at], _) => steps.into_iter().nth(*at).ok_or_else(String::new),
-        ([], None) => Err("there is no step in it: Pod, AdmissionReview and Argo's kinds are taken".to_owned()),
+        _ if steps.is_empty() => {
+            Err("there is no step in it: Pod, AdmissionReview and Argo's kinds are taken".to_owned())
+        }
         ([], Some(wanted)) => Err(format!("there is no step {wanted:?}; there are {}", listed())),
         (_, None) => Err(format!("there are several steps, and `step` names none: {}", listed())),
         (_, Some(wanted)) => Err(format!(

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::run::given_by;
 use super::spec;
 use crate::argo::StepPod;
 use crate::argo::expand::source;
@@ -297,7 +298,7 @@ fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet, left_out: &mut Ve
         for (workflow, manifest) in counted.enumerate() {
             let pods = expander.pods(manifest, "default", policies, &Context::default());
             match pods.problems.first() {
-                Some(problem) => left_out.push(problem.message.clone()),
+                Some(problem) => left_out.push(given_by("--from", &problem.message)),
                 None => steps.extend(pods.pods.iter().filter_map(|expanded| Step::read(workflow, &expanded.pod))),
             }
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::context::Context;
 
@@ -28,6 +29,7 @@ pub struct Suite {
     /// `3.7`, `4.1` or `4.1-initless`.
     pub argo: String,
     /// Context of all cases.
+    #[serde(deserialize_with = "map_or_null")]
     pub context: Option<Context>,
     /// The cases; read one by one, for the places of mistakes.
     pub cases: Vec<Value>,
@@ -40,19 +42,50 @@ pub struct Case {
     /// What it is about.
     pub name: String,
     /// The step.
+    #[serde(deserialize_with = "map")]
     pub input: Input,
-    /// Context of its own, in place of the suite's.
-    #[serde(default)]
+    /// Context of its own, in place of the suite's; Namespaces of `with` that it does not name stay.
+    #[serde(default, deserialize_with = "map_or_null")]
     pub context: Option<Context>,
     /// What has to be.
     #[serde(default, deserialize_with = "or_nothing")]
     pub expect: Expect,
 }
 
+impl Case {
+    /// Reads a case.
+    ///
+    /// # Errors
+    /// What is written is none.
+    pub fn read(written: &Value) -> serde_json::Result<Self> {
+        map(written)
+    }
+}
+
+/// Reads a map: from a list, serde would take the fields of a struct in their order.
+fn map<'d, D: Deserializer<'d>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let written = Map::<String, Value>::deserialize(from)?;
+    serde_json::from_value(written.into()).map_err(D::Error::custom)
+}
+
+/// The same, where a key may stand without a value.
+fn map_or_null<'d, D: Deserializer<'d>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    let written = Option::<Map<String, Value>>::deserialize(from)?;
+    written.map(|written| serde_json::from_value(written.into()).map_err(D::Error::custom)).transpose()
+}
+
 /// A key without a value says nothing.
 fn or_nothing<'d, D: Deserializer<'d>>(from: D) -> Result<Expect, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
+    Ok(map_or_null(from)?.unwrap_or_default())
 }
+
+/// What may be left out; null is no way to write that.
+fn not_null<'d, D: Deserializer<'d>, T: Deserialize<'d>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// The namespace of manifests that name none, where the input names none either.
+pub const NAMESPACE: &str = "default";
 
 /// A step: a Pod, an AdmissionReview, or a Workflow and the step it is about.
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +99,13 @@ pub struct Input {
     pub step: Option<String>,
     /// Namespace of manifests that name none; of steps with one name in several namespaces, the one there is meant.
     pub namespace: Option<String>,
+}
+
+impl Input {
+    /// The namespace of manifests that name none.
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(NAMESPACE)
+    }
 }
 
 /// What has to be; what is left out is not looked at.
@@ -103,24 +143,24 @@ pub struct Expect {
 #[serde(untagged, expecting = "expected a text (numbers in quotes), null, or a map with `value`, `source` or both")]
 pub enum Correlated {
     /// The value; null where there is none.
-    Value(Option<String>),
+    Value(Wanted),
     /// The value with its source, such as `parameter/repo`.
-    Full(FullValue),
+    Full(#[serde(deserialize_with = "map")] FullValue),
 }
 
 /// A value with its source.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullValue {
-    /// The value.
+    /// The value; null where there is none.
     #[serde(default)]
     pub value: Wanted,
-    /// Its source.
+    /// Its source; null where none gives a value.
     #[serde(default)]
-    pub source: Option<String>,
+    pub source: Wanted,
 }
 
-/// A value that may be null: that is said, unlike what is left out.
+/// A text that may be null: that is said, unlike what is left out.
 #[derive(Debug, Default)]
 pub enum Wanted {
     /// It is left out.
@@ -128,6 +168,21 @@ pub enum Wanted {
     Anything,
     /// It has to be this; null where there is none.
     Is(Option<String>),
+}
+
+impl Wanted {
+    /// Whether it has to be another than the one that is found.
+    pub fn refuses(&self, found: Option<&str>) -> bool {
+        matches!(self, Self::Is(wanted) if wanted.as_deref() != found)
+    }
+
+    /// As it is told.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Anything => None,
+            Self::Is(wanted) => wanted.as_deref(),
+        }
+    }
 }
 
 impl<'d> Deserialize<'d> for Wanted {
@@ -140,21 +195,21 @@ impl<'d> Deserialize<'d> for Wanted {
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a text (numbers in quotes), null, or a map with `decision` (`added`, `kept`, ...) and, if you like, `value`"
+    expecting = "expected a text (numbers in quotes), null, or a map with `decision` (`added`, `kept`, ...) and, if you like, `value`, a text"
 )]
 pub enum Variable {
-    /// Its value; null where it is not there.
+    /// Its value, as a text of the pod; null where it is not there.
     Value(Option<String>),
     /// What became of ours, as `explain` names it: `added`, `kept` and so on.
-    Decision(Decided),
+    Decision(#[serde(deserialize_with = "map")] Decided),
 }
 
 /// What became of a variable of ours.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decided {
-    /// Our value.
-    #[serde(default)]
+    /// Our value, which is never null.
+    #[serde(default, deserialize_with = "not_null")]
     pub value: Option<String>,
     /// What became of it.
     pub decision: String,
@@ -167,7 +222,7 @@ pub enum Bound {
     /// Exactly so many.
     Exactly(usize),
     /// At least, at most.
-    Range(Range),
+    Range(#[serde(deserialize_with = "map")] Range),
 }
 
 /// At least, at most.
@@ -175,8 +230,10 @@ pub enum Bound {
 #[serde(default, deny_unknown_fields)]
 pub struct Range {
     /// At least.
+    #[serde(deserialize_with = "not_null")]
     pub min: Option<usize>,
     /// At most.
+    #[serde(deserialize_with = "not_null")]
     pub max: Option<usize>,
 }
 

@@ -5,6 +5,8 @@ use super::coverage::Coverage;
 use super::load::{self, Expects, Loaded};
 use super::{Failure, Outcome, run};
 
+mod hollow;
+mod inputs;
 mod written;
 
 const POLICY: &str = "apiVersion: stepspan.dev/v1alpha1
@@ -88,6 +90,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("{env: {main: {OTEL_SERVICE_NAME: x}}}", "env.main.OTEL_SERVICE_NAME", "x", "agent-steps"),
     ("{env: {gone: {NOT_THERE: null}}}", "env.gone", "a container", "no such container"),
     ("{values: {repo: {value: null}}}", "values.repo", "none", "shop"),
+    ("{values: {repo: {source: null}}}", "values.repo.source", "none", "parameter/repo"),
+    ("{values: {repo: {value: shop, source: null}}}", "values.repo.source", "none", "parameter/repo"),
     ("{policies: []}", "policies", "none", "tried"),
     ("{env: {main: {OTEL_SERVICE_NAME: {decision: kept}}}}", "env.main.OTEL_SERVICE_NAME", "kept", "added"),
     ("{contains: {metadata: {labels: {repo: x}}}}", "contains.metadata.labels.repo", "x\n", "shop\n"),
@@ -178,7 +182,7 @@ fn what_says_nothing_or_is_of_no_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (expect, at, message) in [
         ("contains: {}", "contains", "it holds whatever is found"),
-        ("contains: {metadata: {labels: {}}}", "contains", "it holds whatever is found"),
+        ("contains: {metadata: {labels: {}}}", "contains.metadata.labels", "it holds whatever is found"),
         ("env: {main: {}}", "env", "it holds whatever is found"),
         ("env: {main: {X: null}, wait: {}}", "env.wait", "it holds whatever is found"),
         ("values: {repo: {}}", "values.repo", "it holds whatever is found"),

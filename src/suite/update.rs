@@ -6,8 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::check::{below, says_nothing};
-use super::expect::name_key;
-use super::run::Looked;
+use super::part;
+use super::run::{Given, Looked};
 use super::spec::{Bound, Range};
 use crate::yaml::{self, Edit, EditError};
 
@@ -171,7 +171,7 @@ fn update(field: &str, expected: &Value, looked: &Looked) -> Option<Value> {
             Some(found).filter(|found| found != &json!({}))
         }),
         "pod" => looked.after.clone(),
-        "contains" => part(expected, &looked.after).unwrap_or_default(),
+        "contains" => part::of("", expected, &looked.after).unwrap_or_default(),
         "absent" => {
             let absent = |pointer: &&Value| pointer.as_str().is_some_and(|at| looked.after.pointer(at).is_none());
             expected.as_array()?.iter().filter(absent).cloned().collect()
@@ -207,17 +207,24 @@ fn value(key: &str, expected: &Value, looked: &Looked) -> Option<Value> {
     if asked.contains_key("value") {
         fresh.insert("value".to_owned(), found.value.clone().into());
     }
-    if let (true, Some(source)) = (asked.contains_key("source"), &found.source) {
-        fresh.insert("source".to_owned(), source.clone().into());
+    if asked.contains_key("source") {
+        fresh.insert("source".to_owned(), found.source.clone().into());
     }
-    Some(if fresh.is_empty() { Value::Null } else { fresh.into() })
+    Some(fresh.into())
 }
 
 fn variable(container: &str, name: &str, expected: &Value, looked: &Looked) -> Option<Value> {
     if !looked.has(container) {
         return None;
     }
-    let Some(asked) = expected.as_object() else { return Some(looked.variable(container, name).into()) };
+    let Some(asked) = expected.as_object() else {
+        return Some(match looked.variable(container, name) {
+            None => Value::Null,
+            Some(Given::Text(text)) => text.into(),
+            // There is no text to write: it goes on failing.
+            Some(Given::Elsewhere(_)) => expected.clone(),
+        });
+    };
     let of = looked.explanation.containers.iter().find(|of| of.container == container)?;
     let found = of.variables.iter().find(|variable| variable.name == name)?;
     let mut fresh = Map::from_iter([("decision".to_owned(), Value::from(found.decision))]);
@@ -225,25 +232,6 @@ fn variable(container: &str, name: &str, expected: &Value, looked: &Looked) -> O
         fresh.insert("value".to_owned(), found.value.clone().into());
     }
     Some(fresh.into())
-}
-
-/// The part of a whole that has the shape of another part; `None` where nothing of it is left.
-fn part(expected: &Value, whole: &Value) -> Option<Value> {
-    match (expected, whole) {
-        (Value::Object(expected), Value::Object(whole)) => {
-            let kept = expected.iter().filter_map(|(key, one)| Some((key.clone(), part(one, whole.get(key)?)?)));
-            let kept: Map<String, Value> = kept.collect();
-            (expected.is_empty() || !kept.is_empty()).then(|| kept.into())
-        }
-        (Value::Array(expected), Value::Array(whole)) => {
-            let kept = expected.iter().filter_map(|one| match name_key(one) {
-                Some(key) => part(one, whole.iter().find(|found| found[key] == one[key])?),
-                None => whole.contains(one).then(|| one.clone()),
-            });
-            Some(kept.collect())
-        }
-        (_, found) => Some(found.clone()),
-    }
 }
 
 /// A number, or the range stretched to it.
@@ -254,7 +242,8 @@ fn bound(expected: &Value, number: usize) -> Value {
             let mut range = Map::new();
             let ends = [("min", min.map(|min| min.min(number))), ("max", max.map(|max| max.max(number)))];
             range.extend(ends.into_iter().filter_map(|(end, at)| Some((end.to_owned(), at?.into()))));
-            range.into()
+            let range = Value::from(range);
+            if says_nothing("operations", &range) { number.into() } else { range }
         }
         _ => number.into(),
     }

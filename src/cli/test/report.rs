@@ -10,7 +10,7 @@ use super::tried::{Problem, Tried};
 use crate::cli::github;
 use crate::cli::palette::{Palette, Tone, harmless};
 use crate::cli::xml::{Ending, escaped, testcase};
-use crate::suite::Failure;
+use crate::suite::{Failure, Outcome};
 
 /// The output.
 pub(super) struct Report<O> {
@@ -55,7 +55,7 @@ impl<O: Write> Report<O> {
 
     fn text(&mut self, tried: &Tried) -> io::Result<()> {
         // What is wrong besides cases is told on stderr.
-        let Some(coverage) = &tried.coverage else { return Ok(()) };
+        let Some(rules) = tried.rules() else { return Ok(()) };
         let palette = self.palette;
         let file = harmless(&tried.file.display().to_string());
         writeln!(self.out, "{}", palette.paint(Tone::Strong, &file))?;
@@ -76,15 +76,11 @@ impl<O: Write> Report<O> {
                     writeln!(self.out, "        {}", palette.paint(tone, harmless(&line)))?;
                 }
             }
-            for line in &outcome.explanation {
-                writeln!(self.out, "        {}", palette.paint(Tone::Quiet, format!("why: {}", harmless(line))))?;
+            for line in why(outcome) {
+                writeln!(self.out, "        {}", palette.paint(Tone::Quiet, harmless(&line)))?;
             }
         }
-        let (rules, tried_rules) = coverage.count();
-        let missing: Vec<&str> = coverage.missing().collect();
-        let not = if missing.is_empty() { String::new() } else { format!("; not tried: {}", missing.join(", ")) };
-        let line = format!("  {tried_rules} of {rules} rules tried ({} %){}", coverage.percent(), harmless(&not));
-        writeln!(self.out, "{}", palette.paint(Tone::Quiet, line))
+        writeln!(self.out, "{}", palette.paint(Tone::Quiet, format!("  {}", harmless(&rules))))
     }
 
     fn json(&mut self, tried: &Tried) -> io::Result<()> {
@@ -122,8 +118,7 @@ impl<O: Write> Report<O> {
         )?;
         for outcome in &tried.outcomes {
             let what: Vec<&str> = outcome.failures.iter().map(|failure| failure.what.as_str()).collect();
-            let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
-            let message = what.join(", ");
+            let (message, text) = (what.join(", "), at_length(outcome));
             let ending = (!what.is_empty()).then_some(Ending { element: "failure", message: &message, text: &text });
             self.out.write_all(testcase([&outcome.case, &file], ending, "").as_bytes())?;
         }
@@ -133,14 +128,21 @@ impl<O: Write> Report<O> {
             let ending = Ending { element, message: &problem.mistake.message, text: &text };
             self.out.write_all(testcase([&problem.name(), &file], Some(ending), "").as_bytes())?;
         }
+        if let Some(rules) = tried.untried() {
+            writeln!(self.out, "    <system-out>{}</system-out>", escaped(&rules))?;
+        }
         writeln!(self.out, "  </testsuite>")
     }
 
     fn github(&mut self, tried: &Tried) -> io::Result<()> {
         let file = tried.file.display().to_string();
         for outcome in tried.outcomes.iter().filter(|outcome| !outcome.failures.is_empty()) {
-            let text = outcome.failures.iter().flat_map(lines).collect::<Vec<_>>().join("\n");
+            let text = at_length(outcome);
             writeln!(self.out, "{}", github::annotation("error", &file, (outcome.line, None), &outcome.case, &text))?;
+        }
+        if let Some(rules) = tried.untried() {
+            let title = "stepspan test: not tried";
+            writeln!(self.out, "{}", github::annotation("notice", &file, (1, None), title, &rules))?;
         }
         for Problem { what, mistake, .. } in &tried.problems {
             let (file, line) = (mistake.file.display().to_string(), mistake.line.unwrap_or(1));
@@ -149,6 +151,16 @@ impl<O: Write> Report<O> {
         }
         Ok(())
     }
+}
+
+/// All that there is to say of a case that fails.
+fn at_length(outcome: &Outcome) -> String {
+    outcome.failures.iter().flat_map(lines).chain(why(outcome)).collect::<Vec<_>>().join("\n")
+}
+
+/// Why its step was treated so.
+fn why(outcome: &Outcome) -> impl Iterator<Item = String> {
+    outcome.explanation.iter().map(|line| format!("why: {line}"))
 }
 
 /// A failure: in one line, or as a diff.

@@ -14,6 +14,8 @@ pub(super) struct Tried {
     pub outcomes: Vec<Outcome>,
     /// What of its policies was tried; `None` where nothing was run.
     pub coverage: Option<Coverage>,
+    /// Not all of its cases were asked for.
+    pub part: bool,
     /// What is wrong besides its cases.
     pub problems: Vec<Problem>,
 }
@@ -32,13 +34,30 @@ impl Tried {
     /// A suite that cannot be read.
     pub fn unread(file: &Path, mistakes: Vec<Mistake>) -> Self {
         let problems = mistakes.into_iter().map(|mistake| Problem::of_input("read", mistake)).collect();
-        Self { file: file.to_owned(), outcomes: Vec::new(), coverage: None, problems }
+        Self { file: file.to_owned(), outcomes: Vec::new(), coverage: None, part: false, problems }
     }
 
     /// No case at all.
     pub fn nothing(path: &Path, why: &str) -> Self {
         let problems = vec![Problem::of_tests("cases", path, why.to_owned())];
-        Self { file: path.to_owned(), outcomes: Vec::new(), coverage: None, problems }
+        Self { file: path.to_owned(), outcomes: Vec::new(), coverage: None, part: false, problems }
+    }
+
+    /// How many of the rules were tried, and which were not, in a line; `None` where nothing was run.
+    pub fn rules(&self) -> Option<String> {
+        let coverage = self.coverage.as_ref()?;
+        let (rules, tried) = coverage.count();
+        let missing: Vec<&str> = coverage.missing().collect();
+        let not = if missing.is_empty() { String::new() } else { format!("; not tried: {}", missing.join(", ")) };
+        Some(format!("{tried} of {rules} rules tried ({} %){not}", coverage.percent()))
+    }
+
+    /// The same where no case tries one of them: a part of the cases says nothing of that, and a problem of the tests says it already.
+    pub fn untried(&self) -> Option<String> {
+        let told = self.part || self.problems.iter().any(|problem| !problem.bad_input);
+        let coverage = self.coverage.as_ref().filter(|_| !told)?;
+        coverage.missing().next()?;
+        self.rules()
     }
 
     /// How many cases failed.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::hollow::{BARE, POD};
 use super::{WRONG, suite};
 use crate::suite::load::{self, Expects};
 use crate::suite::{Failure, run, scaffold, update};
@@ -71,6 +72,35 @@ fn an_update_changes_the_smallest_values() {
     assert_eq!(failures, []);
     let fresh = before.replace("'41'", "shop").replace("wrong", "tried").replace("repo: x}", "repo: shop}");
     assert!(after.ends_with(&fresh.replace("status: none", "status: injected")), "{after}");
+}
+
+/// What is written says something, and what held is not written anew.
+#[test]
+fn an_update_writes_nothing_that_would_be_a_mistake() {
+    for (manifest, expect, written) in [
+        (POD, "{operations: {min: 3}}", "expect: {operations: 0}"),
+        (BARE, "{values: {repo: {source: label/repo}}}", "expect: {values: {repo: {source: null}}}"),
+        (
+            POD,
+            "{contains: {spec: {containers: [{name: gone}], restartPolicy: Never}}}",
+            "expect: {contains: {spec: {restartPolicy: Never}}}",
+        ),
+        (
+            POD,
+            "{contains: {spec: {containers: [{name: web, image: other, volumeMounts: [{name: work, mountPath: /b}]}]}}}",
+            "{name: web, image: web, volumeMounts: [{name: work, mountPath: /b}]}",
+        ),
+    ] {
+        let (text, failures) = updated(&format!("- name: x\n  input: {{manifest: {manifest}}}\n  expect: {expect}\n"));
+        assert_eq!(failures, [], "{text}");
+        assert!(text.contains(written), "{text}");
+    }
+    // No text can be expected of a variable from elsewhere: that is left to whoever wrote it.
+    let (text, failures) = updated(&format!(
+        "- name: x\n  input: {{manifest: {POD}}}\n  expect: {{env: {{web: {{S: text, A: first}}}}}}\n"
+    ));
+    assert!(text.ends_with("expect: {env: {web: {S: text, A: second}}}\n"), "{text}");
+    assert_eq!(failures.iter().map(|failure| &*failure.what).collect::<Vec<_>>(), ["env.web.S"]);
 }
 
 /// An anchor's text is that of others too: its case is named, and the rest is written.
