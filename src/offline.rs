@@ -6,7 +6,8 @@
 use serde_json::{Value, json};
 
 use crate::admission::{API_VERSION, review};
-use crate::argo::expand::{self, Library, Place, Problem, Refused, Settings, source};
+use crate::argo::expand::execution::RANDOM;
+use crate::argo::expand::{self, Library, Node, Place, Problem, Refused, Settings, source};
 use crate::context::Context;
 use crate::patch;
 use crate::policy::PolicySet;
@@ -40,6 +41,17 @@ pub struct Pods {
     pub pods: Vec<Expanded>,
     /// What Argo would refuse.
     pub problems: Vec<Mistake>,
+    /// All that the Workflow comes to, with and without a pod.
+    pub nodes: Nodes,
+}
+
+/// The nodes of a Workflow.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    /// The Workflow's name, with which those of its nodes begin.
+    pub workflow: String,
+    /// The nodes, each after the one it is a part of.
+    pub all: Vec<Node>,
 }
 
 /// What Argo would refuse of a manifest.
@@ -67,7 +79,7 @@ impl Expander {
             Ok(expansion) => expansion,
             Err(Refused { message, place }) => {
                 let mistake = Mistake { message: format!("{what}: {message}"), place };
-                return Pods { pods: Vec::new(), problems: vec![mistake] };
+                return Pods { problems: vec![mistake], ..Pods::default() };
             }
         };
         let conditions = |node| expansion.conditions(node).into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -78,8 +90,17 @@ impl Expander {
             let message = format!("{what}: {}: {}", problem.node, problem.message);
             Mistake { message, place: problem.place }
         };
-        Pods { pods: pods.collect(), problems: expansion.problems.into_iter().map(mistake).collect() }
+        let problems = expansion.problems.into_iter().map(mistake).collect();
+        let nodes = Nodes { workflow: full_name(&workflow), all: expansion.nodes };
+        Pods { pods: pods.collect(), problems, nodes }
     }
+}
+
+/// A Workflow's name, as far as it is known.
+fn full_name(workflow: &Value) -> String {
+    let named = |field: &str| workflow["metadata"][field].as_str().filter(|name| !name.is_empty());
+    let made_up = || format!("{}{RANDOM}", named("generateName").unwrap_or_default());
+    named("name").map_or_else(made_up, str::to_owned)
 }
 
 /// The review of a Pod's creation, as the API server asks it.

@@ -1,22 +1,40 @@
 //! `dry-run` as a program.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Output, Stdio};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stepspan::yaml;
 
-fn dry_run(args: &[&str], input: &[u8]) -> Output {
+const STAGING: &str = "tests/cmd/dry-run.in/staging.yaml";
+
+const WORKFLOW: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: ci-, namespace: build}\nspec:\n  \
+                        entrypoint: main\n  templates:\n  - {name: main, steps: [[{name: a, templateRef: {name: shared, template: run}}]]}\n";
+const TEMPLATE: &str = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: shared, namespace: build}\nspec:\n  \
+                        templates: [{name: run, container: {image: i, command: [make]}}]\n";
+
+/// Starts the program, and writes its input.
+fn start(args: &[&str], input: &[u8]) -> (Child, JoinHandle<()>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stepspan"));
-    command.arg("dry-run").args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    (child, thread::spawn(move || drop(stdin.write_all(&input))))
+}
+
+fn stepspan(args: &[&str], input: &[u8]) -> Output {
+    let (child, writer) = start(args, input);
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     output
+}
+
+fn dry_run(args: &[&str], input: &[u8]) -> Output {
+    stepspan(&[&["dry-run"][..], args].concat(), input)
 }
 
 fn pod(name: &str) -> Value {
@@ -68,6 +86,10 @@ fn one_step_is_the_same_in_every_form_it_may_come_in() {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "namespace": "ci", "object": one}});
     let kubectl = json!({"apiVersion": "v1", "items": [one], "kind": "List", "metadata": {}});
+    // As the API server answers: what its items are, a list says once.
+    let mut bare = one.clone();
+    bare.as_object_mut().unwrap().retain(|key, _| key != "apiVersion" && key != "kind");
+    let typed = json!({"apiVersion": "v1", "items": [bare], "kind": "PodList", "metadata": {}});
     let mut yaml_list = Vec::new();
     yaml::write(&kubectl, &mut yaml_list).unwrap();
     let mut yaml_review = Vec::new();
@@ -78,6 +100,8 @@ fn one_step_is_the_same_in_every_form_it_may_come_in() {
         one.to_string().into_bytes(),
         serde_json::to_vec_pretty(&json!({"apiVersion": "v1", "kind": "List", "items": [one]})).unwrap(),
         yaml_list,
+        serde_json::to_vec_pretty(&typed).unwrap(),
+        typed.to_string().into_bytes(),
         review.to_string().into_bytes(),
         yaml_review,
     ];
@@ -104,26 +128,124 @@ fn a_broken_document_among_many_costs_itself_only() {
     assert!(said.starts_with(&from) || said.starts_with(&to), "{said}");
 }
 
-#[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
-    let input = lines((0..5000).map(|i| pod(&format!("step-{i}"))));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stepspan"));
-    command.args(["dry-run", "-", "-o", "yaml"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || {
-        let _ = stdin.write_all(&input);
-        // Stays open: nobody may wait for its end.
-        stdin
-    });
+/// Runs the program for a reader that goes away after the first line; its exit code, and what it says besides.
+fn unread(args: &[&str], input: &[u8]) -> (Option<i32>, String) {
+    let (mut child, writer) = start(args, input);
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    assert_eq!(first, "apiVersion: v1\n");
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
-    drop(writer.join());
+    assert!(first.ends_with('\n'), "{args:?}: {first}");
+    let done = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    (done.status.code(), String::from_utf8(done.stderr).unwrap())
+}
+
+/// As `head` has; what stands in the rest of the input counts all the same.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error_and_hides_none() {
+    let good = lines((0..1000).map(|i| pod(&format!("step-{i}"))));
+    assert_eq!(unread(&["dry-run", "-", "-o", "yaml"], &good), (Some(0), String::new()));
+    let compared = unread(&["diff", "-", "--policy-new", STAGING], &good);
+    assert_eq!(compared, (Some(1), "1000 changed, 0 the same\n".to_owned()));
+    let mut arm = pod("arm");
+    arm["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"});
+    let failing = [&good[..], &lines([arm])].concat();
+    let (code, said) = unread(&["dry-run", "-"], &failing);
+    assert_eq!((code, said.as_str()), (Some(1), "1000 injected, 1 could not be injected\n"));
+    let bad = [&good[..], b"{\"apiVersion\": \"v2\", \"kind\": \"Pod\"}\n"].concat();
+    for args in [
+        &["dry-run", "-", "-o", "json"][..],
+        &["dry-run", "-", "-o", "junit"],
+        &["explain", "-"],
+        &["diff", "-", "--policy-new", STAGING, "-o", "json"],
+    ] {
+        let (code, said) = unread(args, &bad);
+        assert!(
+            code == Some(2) && said.starts_with("error: stdin:1001: Pod of apiVersion \"v2\""),
+            "{args:?}: {code:?} {said}"
+        );
+    }
+}
+
+/// What has to be looked at twice, for what Workflows refer to, and can be read once.
+#[test]
+fn a_pipe_is_read_once_under_whatever_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("flow.yaml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let text = format!("{WORKFLOW}---\n{TEMPLATE}");
+    for path in ["/dev/stdin", "/dev/fd/0", fifo.to_str().unwrap()] {
+        for (args, code, printed) in [
+            (&["dry-run", path, "-o", "summary"][..], 0, "  injected"),
+            (&["explain", path], 0, "  injected"),
+            (&["diff", path, "--policy-new", STAGING], 1, "  injected"),
+        ] {
+            let other = fifo.to_str() == Some(path);
+            let writer = other.then(|| {
+                let (fifo, text) = (fifo.clone(), text.clone());
+                thread::spawn(move || fs::write(fifo, text).unwrap())
+            });
+            let output = stepspan(args, if other { b"" } else { text.as_bytes() });
+            if let Some(writer) = writer {
+                writer.join().unwrap();
+            }
+            let shown = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.code() == Some(code) && shown.contains(printed), "{args:?}: {output:?}");
+        }
+    }
+}
+
+/// A list whose layout is kubectl's is taken apart; the rest of it has to be right all the same.
+#[test]
+fn what_stands_behind_the_items_of_a_list_is_looked_at() {
+    let list = "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: a}\n  spec: {containers: [{name: a, image: a}]}\n";
+    for (rest, code, said) in [
+        ("kind: List\n", 0, "0 injected, 1 skipped\n"),
+        ("kind: [\n- kind: Pod\n  foo: \"\n", 2, "error: stdin:"),
+        ("kind: List\nitems: []\n", 2, "error: stdin:8:1: key \"items\""),
+    ] {
+        let output = dry_run(&["-", "-o", "summary"], format!("{list}{rest}").as_bytes());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && text.contains(said), "{rest}: {text}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("default/a"), "{rest}");
+    }
+    let anchored = "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: a}\n  spec: &s {containers: [{name: a, image: a}]}\n- \
+                    apiVersion: v1\n  kind: Pod\n  metadata: {name: b}\n  spec: *s\nkind: List\n";
+    let output = dry_run(&["-", "-o", "summary"], anchored.as_bytes());
+    assert_eq!((output.status.code(), newlines(&output.stdout)), (Some(0), 2), "{output:?}");
+}
+
+/// GitLab passes over all cases of one name but the first.
+#[test]
+fn no_two_cases_of_a_report_have_one_name() {
+    let workflow = |steps: &str| {
+        let of_ci = WORKFLOW.replace("templateRef: {name: shared, template: run}", steps);
+        of_ci + "  - {name: run, container: {image: i, command: [make]}}\n"
+    };
+    let looped = workflow("template: run, withItems: [x, x, x]");
+    let input = [looped.as_str(), &workflow("template: run"), "a: 1\n"].join("---\n");
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one.yaml", "two.yaml", "gone.yaml"].map(|name| folder.path().join(name).display().to_string());
+    files[..2].iter().for_each(|file| fs::write(file, &input).unwrap());
+    let [one, two, gone] = files.each_ref().map(String::as_str);
+    let output = dry_run(&[one, two, gone, "-o", "junit"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    let report = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&str> =
+        report.split("<testcase name=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+    let mut unique = names.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!((names.len(), unique.len()), (11, 11), "{names:#?}");
+    assert!(names.contains(&gone) && !names.contains(&"line 0"), "{names:#?}");
+}
+
+/// Whoever reads the last line has to find how much changes there, also where nothing could be compared.
+#[test]
+fn diff_counts_at_its_end_whatever_it_finds() {
+    let broken = b"{\"apiVersion\": \"v2\", \"kind\": \"Pod\"}\n";
+    let output = stepspan(&["diff", "-", "--policy-new", STAGING], broken);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.lines().last()), (Some(2), Some("0 changed, 0 the same, 1 refused")));
 }
 
 #[test]
@@ -191,13 +313,9 @@ proptest! {
 
 #[test]
 fn a_workflow_s_pods_are_printed_as_argo_creates_them() {
-    let workflow = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: ci-, namespace: build}\nspec:\n  \
-                    entrypoint: main\n  templates:\n  - {name: main, steps: [[{name: a, templateRef: {name: shared, template: run}}]]}\n";
-    let template = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: shared, namespace: build}\nspec:\n  \
-                    templates: [{name: run, container: {image: i, command: [make]}}]\n";
     // As Helm prints them: what is referred to comes last, among manifests of other kinds.
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
-    let input = format!("---\n{service}---\n{workflow}---\n{template}");
+    let input = format!("---\n{service}---\n{WORKFLOW}---\n{TEMPLATE}");
     let output = dry_run(&["-", "--expand-only", "-o", "json", "--argo", "4.1-initless"], input.as_bytes());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();

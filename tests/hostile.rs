@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -114,6 +116,77 @@ fn what_is_not_there_is_named() {
             let (code, text) = run(folder.path(), args);
             assert!(code == Some(2) && text.contains(path), "{args:?}: {code:?} {text}");
         }
+    }
+}
+
+/// Nobody writes into it, so whoever opens it waits for ever.
+#[test]
+fn a_fifo_in_a_folder_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("m")).unwrap();
+    fs::write(at("good.yaml"), GOOD).unwrap();
+    fs::write(at("m/policy.yaml"), POLICY).unwrap();
+    for name in ["m/pod.yaml", "m/tests.yaml", "m/a.json"] {
+        assert!(Command::new("mkfifo").arg(at(name)).status().unwrap().success());
+    }
+    for (args, expected) in [
+        (&["dry-run", "good.yaml", "--policy", "m"][..], 0),
+        (&["dry-run", "good.yaml", "m"], 0),
+        (&["dry-run", "good.yaml", "--with", "m"], 0),
+        (&["lint", "m", "--fail-on", "error"], 0),
+        (&["test", "m"], 1),
+        (&["init", "--from", "m", "--into", "new"], 2),
+    ] {
+        let mut command = Command::new("timeout");
+        let done = command.args(["60", PROGRAM]).args(args).current_dir(folder.path()).output().unwrap();
+        assert_eq!(done.status.code(), Some(expected), "{args:?}: {done:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir_all(at("m/sub")).unwrap();
+    fs::write(at("good.yaml"), GOOD).unwrap();
+    fs::write(at("m/policy.yaml"), POLICY).unwrap();
+    // Root may read everything, so it is somebody else then, who need not be let into the folder where the program was built.
+    fs::hard_link(PROGRAM, at("stepspan")).or_else(|_| fs::copy(PROGRAM, at("stepspan")).map(drop)).unwrap();
+    set(folder.path(), 0o755);
+    set(&at("m/sub"), 0o000);
+    let root = fs::metadata(folder.path()).unwrap().uid() == 0;
+    let done = [
+        &["dry-run", "good.yaml", "--policy", "m"][..],
+        &["lint", "m"],
+        &["test", "m"],
+        &["init", "--from", "m", "--into", "new"],
+    ]
+    .map(|args| {
+        let mut command = Command::new(at("stepspan"));
+        command.args(args).current_dir(folder.path());
+        if root {
+            command.uid(65534).gid(65534);
+        }
+        (args, command.output().unwrap())
+    });
+    set(&at("m/sub"), 0o755);
+    for (args, Output { status, stderr, .. }) in done {
+        let said = String::from_utf8_lossy(&stderr);
+        assert!(status.code() == Some(2) && said.contains("m/sub: permission denied"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_that_holds_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.yaml"), GOOD).unwrap();
+    fs::create_dir_all(folder.path().join("none/deeper")).unwrap();
+    fs::write(folder.path().join("none/deeper/template.yaml"), GOOD).unwrap();
+    for args in [&["dry-run", "none"][..], &["dry-run", "good.yaml", "--with", "none"]] {
+        let (code, text) = run(folder.path(), args);
+        assert!(code == Some(2) && text.contains("none: no manifest in this folder"), "{args:?}: {code:?} {text}");
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::argo::expand::Library;
 use crate::context::Context;
-use crate::source::files;
+use crate::source::files::{self, MUST_HOLD};
 use crate::yaml;
 
 /// What a review may know besides pod and policies.
@@ -61,7 +61,11 @@ impl Facts {
         }
         context.allow_env.extend(self.allow_env.iter().cloned());
         for path in &self.with {
-            for file in files::expand(path).with_context(|| format!("--with {}", path.display()))? {
+            let found = files::expand(path).with_context(|| format!("--with {}", path.display()))?;
+            if found.is_empty() {
+                bail!("--with {}: no manifest in this folder: {MUST_HOLD}", path.display());
+            }
+            for file in found {
                 read_with(&file, &mut |value, path| {
                     if !library.take(value, namespace) {
                         take_with(value, path, &mut context, note);

@@ -28,46 +28,51 @@ pub(super) struct Args {
     into: PathBuf,
 }
 
-/// What is read from stdin is kept under this name, for the cases to refer to.
-const KEPT: &str = "workflow.yaml";
-
-/// A file that is read: its path, and its text where it came by stdin.
+/// A file that is read.
 struct Source {
     path: PathBuf,
-    text: Option<String>,
+    /// The text of what can be read once, such as stdin.
+    kept: Option<Kept>,
+}
+
+/// A text that is written beside the suite, for the cases to refer to.
+struct Kept {
+    name: String,
+    text: String,
 }
 
 /// Writes all files.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::stdin_once(&args.from)?;
-    let [policy, suite, kept] = ["policy.yaml", files::SUITE, KEPT].map(|name| args.into.join(name));
+    let [policy, suite] = ["policy.yaml", files::SUITE].map(|name| args.into.join(name));
     let sources = sources(&args.from)?;
-    let stdin = sources.iter().find_map(|source| source.text.as_deref());
-    for path in [&policy, &suite].into_iter().chain(stdin.map(|_| &kept)) {
+    let kept = sources.iter().filter_map(|source| source.kept.as_ref());
+    let kept: Vec<(PathBuf, &str)> = kept.map(|kept| (args.into.join(&kept.name), kept.text.as_str())).collect();
+    for path in [&policy, &suite].into_iter().chain(kept.iter().map(|(path, _)| path)) {
         if path.exists() {
             bail!("{} is there already\n  hint: name another folder with --into", path.display());
         }
     }
     let read = |source: &Source| -> anyhow::Result<_> {
-        if let Some(text) = &source.text {
-            return Ok((KEPT.to_owned(), load::documents(&source.path, text.as_bytes())?));
+        if let Some(Kept { name, text }) = &source.kept {
+            return Ok((name.clone(), load::documents(&source.path, text.as_bytes())?));
         }
         let manifests = load::manifests(&source.path)?;
-        Ok((beside(&args.into, &source.path)?, manifests))
+        let place = beside(&args.into, &source.path).with_context(|| source.path.display().to_string())?;
+        Ok((place, manifests))
     };
     let manifests = sources.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let listed = || args.from.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
     let mut made = scaffold(&manifests).with_context(listed)?;
     fs::create_dir_all(&args.into).with_context(|| format!("cannot make the folder {}", args.into.display()))?;
-    let texts = [(&policy, Some(made.policy.as_str())), (&suite, Some(&made.suite())), (&kept, stdin)];
-    for (path, text) in texts {
-        text.map_or(Ok(()), |text| fs::write(path, text))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let own = [(&policy, made.policy.as_str()), (&suite, &made.suite())];
+    for (path, text) in own.into_iter().chain(kept.iter().map(|(path, text)| (path, *text))) {
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     leave_out(&suite, &mut made)?;
     if made.cases.is_empty() {
         // A suite without a case would only fail.
-        let written = [&policy, &suite].into_iter().chain(stdin.map(|_| &kept));
+        let written = [&policy, &suite].into_iter().chain(kept.iter().map(|(path, _)| path));
         written.for_each(|path| drop(fs::remove_file(path)));
         bail!("{}: no step of it can be tested: {}", listed(), made.left_out.join("; "));
     }
@@ -81,17 +86,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The files that some paths stand for.
 fn sources(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let mut all = Vec::new();
+    let mut names =
+        (1..).map(|number| if number == 1 { "workflow.yaml".to_owned() } else { format!("workflow-{number}.yaml") });
     for path in paths {
         let cannot = |error: io::Error| anyhow!("{}: {}", path.display(), files::cannot(&error));
-        if files::is_stdin(path) {
-            all.push(Source { path: path.clone(), text: Some(files::read(path).map_err(cannot)?) });
+        if files::is_read_once(path) {
+            let text = files::read(path).map_err(cannot)?;
+            let kept = names.next().map(|name| Kept { name, text });
+            all.push(Source { path: path.clone(), kept });
             continue;
         }
         let found = files::below(path).map_err(cannot)?;
         if found.is_empty() {
             bail!("{}: no *.yaml, *.yml or *.json in this folder or below it", path.display());
         }
-        all.extend(found.into_iter().map(|path| Source { path, text: None }));
+        all.extend(found.into_iter().map(|path| Source { path, kept: None }));
     }
     Ok(all)
 }

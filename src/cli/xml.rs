@@ -35,7 +35,12 @@ pub(super) struct Ending<'a> {
 }
 
 /// A test case of JUnit by its name and class, how it ended where it did not pass, and what else there is to say.
-pub(super) fn testcase([name, class]: [&str; 2], ending: Option<Ending<'_>>, note: &str) -> String {
+pub(super) fn testcase(names: [&str; 2], ending: Option<Ending<'_>>, note: &str) -> String {
+    named(names, &contents(ending, note))
+}
+
+/// What a test case holds: how it ended where it did not pass, and what else there is to say.
+pub(super) fn contents(ending: Option<Ending<'_>>, note: &str) -> String {
     let mut inside = String::new();
     // Writing to a String cannot fail.
     if let Some(Ending { element, message, text }) = ending {
@@ -46,6 +51,11 @@ pub(super) fn testcase([name, class]: [&str; 2], ending: Option<Ending<'_>>, not
     if !note.is_empty() {
         let _ = writeln!(inside, "      <system-out>{}</system-out>", escaped(note));
     }
+    inside
+}
+
+/// A test case by its name and class, and what it holds.
+pub(super) fn named([name, class]: [&str; 2], inside: &str) -> String {
     let head = format!("    <testcase name=\"{}\" classname=\"{}\"", escaped(name), escaped(class));
     if inside.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{inside}    </testcase>\n") }
 }

@@ -11,12 +11,14 @@ use crate::policy::load::{self, LoadErrors, PolicyError, PolicyFile};
 /// The file of a policy suite.
 pub const SUITE: &str = "tests.yaml";
 
+/// To whoever names a folder in which [`expand`] finds nothing.
+pub const MUST_HOLD: &str = "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at";
+
 /// Reads and compiles the policies at `paths`, each a file or a folder as [`expand`] takes it; the embedded default where there is no path.
 ///
 /// # Errors
 /// Every mistake of every file, those that cannot be read included.
 pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
-    let hint = "it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not looked at";
     loaded(
         paths,
         rules,
@@ -27,7 +29,7 @@ pub fn load(paths: &[PathBuf], rules: &Rules) -> Result<PolicySet, LoadErrors> {
             Ok(files.into_iter().filter(|file| !is_suite(file)).collect())
         },
         |_| false,
-        hint,
+        MUST_HOLD,
     )
 }
 
@@ -93,7 +95,7 @@ fn held(file: &Path, rules: &Rules) -> Result<(String, load::Read), PolicyError>
 }
 
 /// The file itself, or the manifests of a folder: `*.yaml`, `*.yml` and `*.json`, sorted, one level deep, without hidden
-/// files, as `kubectl -f` takes them.
+/// files, as `kubectl -f` takes them. In a folder only regular files and links to them are taken.
 ///
 /// # Errors
 /// Where the path does not exist or cannot be listed.
@@ -104,8 +106,7 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        // One that cannot be looked at is left to whoever opens it, and tells.
-        if is_manifest(&file) && !file.is_dir() {
+        if is_manifest(&file) && is_taken(&file) {
             files.push(file);
         }
     }
@@ -118,14 +119,23 @@ const MAX_FILE: u64 = 16 << 20;
 /// Deepest folder that is looked into.
 const MAX_DEPTH: usize = 16;
 
+/// A file, or stdin by `-`.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open(file: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let opened: Box<dyn Read + Send> =
+        if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
+    Ok(opened)
+}
+
 /// The text of a file, or of stdin by `-`.
 ///
 /// # Errors
 /// It cannot be read, is not UTF-8, or is over [`MAX_FILE`].
 pub fn read(file: &Path) -> io::Result<String> {
-    let source: Box<dyn Read> = if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
     let mut bytes = Vec::new();
-    source.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {} MiB", MAX_FILE >> 20)));
     }
@@ -150,20 +160,23 @@ pub fn below(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Visits each file below a folder, hidden folders left out.
+/// Visits each file below a folder, hidden folders left out; of what is no regular file only one that is named itself.
 ///
 /// # Errors
-/// Where a folder cannot be listed.
+/// Where a folder cannot be listed: the error names it, where it is not the one that is given.
 pub fn each_below(path: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         visit(path);
         return Ok(());
     }
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
+    let own = |error: io::Error| if depth == 0 { error } else { InFolder { folder: path.to_owned(), error }.into() };
+    for entry in fs::read_dir(path).map_err(own)? {
+        let path = entry.map_err(own)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if !path.is_dir() {
-            visit(&path);
+            if is_taken(&path) {
+                visit(&path);
+            }
         } else if !hidden && depth < MAX_DEPTH {
             each_below(&path, depth + 1, visit)?;
         }
@@ -171,14 +184,39 @@ pub fn each_below(path: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> io
     Ok(())
 }
 
+/// What is wrong with a folder below the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", folder.display())]
+struct InFolder {
+    folder: PathBuf,
+    error: io::Error,
+}
+
+impl From<InFolder> for io::Error {
+    fn from(of: InFolder) -> Self {
+        Self::new(of.error.kind(), of)
+    }
+}
+
+/// Whether a file of a folder is taken. A FIFO would be waited for, and a device may have no end; one that cannot be looked at is left to whoever
+/// opens it, and tells.
+fn is_taken(file: &Path) -> bool {
+    !fs::metadata(file).is_ok_and(|known| !known.is_file())
+}
+
+/// Whether what a path names is gone once it was read: stdin, a FIFO, a device.
+pub fn is_read_once(path: &Path) -> bool {
+    is_stdin(path) || fs::metadata(path).is_ok_and(|known| !known.is_file() && !known.is_dir())
+}
+
 /// Whether a path means stdin.
 pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The bytes of all files together; `None` where stdin is among them.
+/// The bytes of all files together; `None` where one of them tells its length only by its end.
 pub fn length(files: &[PathBuf]) -> Option<u64> {
-    files.iter().map(|file| (!is_stdin(file)).then(|| fs::metadata(file).map_or(0, |m| m.len()))).sum()
+    files.iter().map(|file| (!is_read_once(file)).then(|| fs::metadata(file).map_or(0, |m| m.len()))).sum()
 }
 
 /// The same as [`explain`], in a sentence.
@@ -189,6 +227,10 @@ pub fn cannot(error: &io::Error) -> String {
 
 /// Why a path cannot be read, and what to do about it.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
+    if let Some(InFolder { folder, error }) = error.get_ref().and_then(|inner| inner.downcast_ref::<InFolder>()) {
+        let (message, hint) = explain(error);
+        return (format!("{}: {message}", folder.display()), hint);
+    }
     match error.kind() {
         io::ErrorKind::NotFound => {
             ("no such file or folder".to_owned(), "check the path; it is relative to the current folder")
@@ -237,6 +279,42 @@ mod tests {
         let names: Vec<_> =
             expand(dir.path()).unwrap().into_iter().map(|f| f.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.json"]);
+    }
+
+    /// Whatever waits for somebody to write into it is no manifest of a folder.
+    #[test]
+    fn in_a_folder_only_regular_files_and_links_to_them_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("a.yaml", at("b.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("c.yaml")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(at("d.yaml")).status().unwrap();
+        assert!(made.success());
+        for list in [expand, below] {
+            assert_eq!(list(dir.path()).unwrap(), [at("a.yaml"), at("b.yaml")]);
+            // One that is named itself is meant.
+            assert_eq!(list(&at("d.yaml")).unwrap(), [at("d.yaml")]);
+        }
+        let mut seen = 0;
+        each_below(dir.path(), 0, &mut |_| seen += 1).unwrap();
+        assert_eq!(seen, 2);
+        let once = ["a.yaml", "b.yaml", "c.yaml", "d.yaml", "gone.yaml"].map(|name| is_read_once(&at(name)));
+        assert_eq!((once, is_read_once(dir.path())), ([false, false, true, true, false], false));
+        assert_eq!((length(&[at("a.yaml")]), length(&[at("a.yaml"), at("d.yaml")])), (Some(0), None));
+    }
+
+    #[test]
+    fn an_error_names_the_folder_that_cannot_be_read() {
+        let inner = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = io::Error::from(InFolder { folder: "m/sub".into(), error: inner });
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(error.to_string(), "m/sub: permission denied");
+        assert!(
+            cannot(&error).starts_with("cannot read: m/sub: permission denied (make it readable"),
+            "{}",
+            cannot(&error)
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead};
 
+use granit_parser::Parser;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -44,6 +45,11 @@ impl Document {
     /// The same, with the texts left where they are.
     pub fn tree(&self) -> Result<Tree<'_>, YamlError> {
         self.read_as(Tree::read)
+    }
+
+    /// Whether it holds an anchor; of text that is broken, whether one stands before that.
+    pub fn has_anchor(&self) -> bool {
+        Parser::new_from_str(&self.text).map_while(Result::ok).any(|(event, _)| event.anchor_id().is_some())
     }
 
     fn read_as<'a, T: Deserialize<'a>>(

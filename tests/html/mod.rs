@@ -23,6 +23,15 @@ fn page(file: &str) -> (String, PathBuf, TempDir) {
     (String::from_utf8(done.stdout).unwrap(), path, folder)
 }
 
+/// The trees of the page as text, a line for each place.
+const OUTLINE: &str = r"[...document.querySelectorAll('.tree')].map((tree) => (function outline(list, depth) {
+    return [...list.children].flatMap((item) => {
+        const own = [...item.children].filter((part) => part.tagName !== 'UL').map((part) => part.textContent.trim());
+        const below = item.querySelector(':scope > ul');
+        return [' '.repeat(depth) + own.join(' | ')].concat(below ? outline(below, depth + 1) : []);
+    });
+})(tree, 0).join('\n')).join('\n')";
+
 /// What stands between two texts, each time.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Vec<&'t str> {
     text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
@@ -79,13 +88,6 @@ fn the_page_needs_nothing_besides_itself() {
 fn the_tree_shows_what_is_injected_where() {
     let (_, path, _folder) = page("pipeline.yaml");
     let mut browser = Browser::open(&format!("file://{}", path.display()));
-    let outline = r"(function outline(list, depth) {
-        return [...list.children].flatMap((item) => {
-            const own = [...item.children].filter((part) => part.tagName !== 'UL').map((part) => part.textContent.trim());
-            const below = item.querySelector(':scope > ul');
-            return [' '.repeat(depth) + own.join(' | ')].concat(below ? outline(below, depth + 1) : []);
-        });
-    })(document.querySelector('.tree'), 0).join('\n')";
     let expected = "review-pr
  checkout | main injected
  verify(0:clippy) | main injected
@@ -97,7 +99,7 @@ fn the_tree_shows_what_is_injected_where() {
    smoke | conditional | main injected | postgres sidecar
    preview | conditional | main resource
  onExit | main injected";
-    assert_eq!(browser.eval(outline), expected);
+    assert_eq!(browser.eval(OUTLINE), expected);
     assert_eq!(
         browser.eval("document.querySelector('.sums').innerText.replace(/\\s+/g, ' ')"),
         "7 pods 6 injected 1 labelled"
@@ -117,6 +119,41 @@ fn the_tree_shows_what_is_injected_where() {
     assert!(marked.as_str().unwrap().contains("/stepspan/stepspan-shim"), "{marked}");
     let reasons = browser.eval("document.querySelector('.pod[open]').textContent");
     assert!(reasons.as_str().unwrap().contains("the step's own stays"), "{reasons}");
+}
+
+#[test]
+fn what_has_no_pod_is_on_the_page_too() {
+    let (_, path, _folder) = page("waits.yaml");
+    let mut browser = Browser::open(&format!("file://{}", path.display()));
+    let expected = "ask-
+ step group [0]
+  ask | done by the agent's pod
+  never | skipped (when: 1 == 2)
+  nested
+   step group [0]
+    gate | suspend
+  wait(0:a) | suspend
+  wait(1:b) | suspend
+ step group [1]
+  maybe | conditional | suspend
+  build | main failed: architecture
+ the agent's pod | main agent
+pause | suspend";
+    assert_eq!(browser.eval(OUTLINE), expected);
+    assert_eq!(
+        browser.eval("document.querySelector('.sums').innerText.replace(/\\s+/g, ' ')"),
+        "2 pods 0 injected 1 labelled 1 failed 1 of other kinds passed over"
+    );
+    assert_eq!(browser.complaints, [""; 0]);
+}
+
+#[test]
+fn the_page_says_the_evaluator_s_word_and_what_failed() {
+    let (text, ..) = page("waits.yaml");
+    let badges = between(&text, "<span class=\"badge ", "</span>");
+    assert_eq!(badges, ["failed\">labelled", "labelled\">labelled"]);
+    let reasons: Vec<&str> = between(&text, "</span> <span class=\"quiet\">", "</span></summary>");
+    assert_eq!(reasons, ["failed: architecture", "agent"]);
 }
 
 #[test]

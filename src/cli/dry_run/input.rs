@@ -1,5 +1,6 @@
 //! Files, folders and stdin -> batches of documents, held in memory a batch at a time.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::bail;
 
 use super::list::Entries;
 use crate::cli::stdin_once;
-use crate::source::files::{self, is_stdin};
+use crate::source::files::{self, MUST_HOLD, is_stdin};
 use crate::yaml::{Document, DocumentError, YamlError};
 
 /// Documents are handed on in batches of about so many bytes: large enough that the queues cost nothing, small enough that
@@ -57,9 +58,14 @@ pub(crate) struct Given {
     pub text: String,
 }
 
+/// Bytes, from wherever.
+pub(super) type Reader = Box<dyn Read + Send>;
+
 /// Where documents come from.
 enum Origin {
     Path(PathBuf),
+    /// What can be read once, and was looked at already; with its name in messages.
+    Begun(Arc<str>, Reader),
     Given(Given),
 }
 
@@ -68,25 +74,36 @@ pub(super) struct Inputs {
     origins: std::vec::IntoIter<Origin>,
     current: Option<(Arc<str>, Open)>,
     size: usize,
-    /// What was read of stdin already.
-    stdin: Vec<u8>,
 }
 
 type Open = Entries<Box<dyn BufRead + Send>>;
 
-/// The inputs that the arguments name, then those that are given: `-` is stdin, of which a part was read already; a folder is its manifests.
+/// The inputs that the arguments name, then those that are given: `-` is stdin; a folder is its manifests. What can be read once comes from `begun`, by
+/// its place among the paths.
 ///
 /// # Errors
 /// stdin is named twice, or a folder has no manifest.
-pub(super) fn inputs(paths: &[PathBuf], given: Vec<Given>, stdin: Vec<u8>) -> anyhow::Result<(Inputs, Option<u64>)> {
+pub(super) fn inputs(
+    paths: &[PathBuf],
+    given: Vec<Given>,
+    mut begun: BTreeMap<usize, Reader>,
+) -> anyhow::Result<(Inputs, Option<u64>)> {
     stdin_once(paths)?;
-    let mut named = Vec::new();
-    for path in paths {
-        if is_stdin(path) { named.push(path.clone()) } else { named.extend(expand(path)?) }
+    let (mut origins, mut named) = (Vec::new(), Vec::new());
+    for (at, path) in paths.iter().enumerate() {
+        if let Some(reader) = begun.remove(&at) {
+            let name = if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() };
+            origins.push(Origin::Begun(name.into(), reader));
+            named.push(path.clone());
+        } else {
+            let found = expand(path)?;
+            named.extend_from_slice(&found);
+            origins.extend(found.into_iter().map(Origin::Path));
+        }
     }
     let total = files::length(&named);
-    let origins: Vec<_> = named.into_iter().map(Origin::Path).chain(given.into_iter().map(Origin::Given)).collect();
-    Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH, stdin }, total))
+    origins.extend(given.into_iter().map(Origin::Given));
+    Ok((Inputs { origins: origins.into_iter(), current: None, size: FIRST_BATCH }, total))
 }
 
 /// A file itself, or the manifests of a folder. A path that does not exist is left to whoever opens it.
@@ -95,11 +112,7 @@ pub(super) fn inputs(paths: &[PathBuf], given: Vec<Given>, stdin: Vec<u8>) -> an
 /// A folder that cannot be listed, or holds no manifest.
 pub(super) fn expand(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     match files::expand(path) {
-        Ok(found) if found.is_empty() => bail!(
-            "{}: no manifest in this folder: it must hold *.yaml, *.yml or *.json; folders in it and hidden files are not \
-             looked at",
-            path.display()
-        ),
+        Ok(found) if found.is_empty() => bail!("{}: no manifest in this folder: {MUST_HOLD}", path.display()),
         Ok(found) => Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![path.to_owned()]),
         Err(error) => bail!("{}: {error}", path.display()),
@@ -138,11 +151,9 @@ impl Inputs {
                 }
                 self.current = None;
             }
-            let (source, reader): (Arc<str>, Box<dyn Read + Send>) = match self.origins.next()? {
+            let (source, reader): (Arc<str>, Reader) = match self.origins.next()? {
                 Origin::Given(Given { name, text }) => (name.into(), Box::new(Cursor::new(text))),
-                Origin::Path(path) if is_stdin(&path) => {
-                    ("stdin".into(), Box::new(Cursor::new(std::mem::take(&mut self.stdin)).chain(io::stdin())))
-                }
+                Origin::Begun(name, reader) => (name, reader),
                 Origin::Path(path) => {
                     let source = path.display().to_string().into();
                     match File::open(&path) {

@@ -4,9 +4,15 @@
 //! `apiVersion: v1`, `items:`, the items as a sequence without indentation, then `kind: List` and `metadata`. So each item
 //! is the lines from one `- ` in the first column to the next, and with `- ` read as two spaces it is a document of its
 //! own, every place in it unchanged. In JSON it is the lines from one `{` to the `}` below it, two levels in (`jq` indents
-//! by two spaces, kubectl by four). Whatever does not look exactly so is left to [`yaml::documents`].
+//! by two spaces, kubectl by four). What stands behind the items is read as what it is, the rest of a map.
+//!
+//! Whatever does not look exactly so is left to [`yaml::documents`]; so are all items from the first one on that says only
+//! together with others what it is: one with an anchor, which later ones may name, one without a kind, which its List may
+//! give it, and one of another layout. These are one document again, of at most [`MAX_DOCUMENT`] bytes.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
+
+use memchr::memmem;
 
 use crate::yaml::{self, Document, DocumentError, Documents, Format, MAX_DOCUMENT, YamlError};
 
@@ -25,20 +31,20 @@ pub(super) enum Entries<R: BufRead> {
     List(Items<R>),
     /// Documents, and the lines before them.
     Documents(Box<Documents<Rest<R>>>, usize),
+    /// The same, where the first is what stands behind the items of a List.
+    Tail(Box<Documents<Rest<R>>>, usize),
 }
 
 /// The items of a List.
 #[derive(Debug)]
 pub(super) struct Items<R> {
-    reader: Option<R>,
+    reader: R,
     layout: Layout,
-    /// The first line of the next item, with its line break.
+    /// What comes before what the reader has: the first line of the next item, or the line behind the last.
     pending: Vec<u8>,
-    /// Lines read, without the pending one.
+    /// Lines read, without the pending ones.
     lines: usize,
     index: usize,
-    /// The input ends before the List does.
-    cut_short: bool,
 }
 
 /// How a List is written.
@@ -47,6 +53,15 @@ enum Layout {
     Yaml,
     /// JSON, and what each item is indented by.
     Json(Vec<u8>),
+}
+
+/// What comes next in a List.
+enum Next {
+    Item(Result<Document, DocumentError>),
+    /// Items that are to be read as one document, with all that follows.
+    Rest,
+    /// What stands behind the items.
+    Tail,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -64,18 +79,19 @@ impl<R: BufRead> Entries<R> {
             match head(&seen, start, lines) {
                 Head::Begun => {}
                 Head::Item(layout) => {
-                    let (pending, reader) = (seen.split_off(start), Some(reader));
-                    return Ok(Self::List(Items { reader, layout, pending, lines, index: 0, cut_short: false }));
+                    let pending = seen.split_off(start);
+                    return Ok(Self::List(Items { reader, layout, pending, lines, index: 0 }));
                 }
                 Head::Other => break,
             }
         }
-        Ok(Self::documents(seen, reader, 0))
+        Ok(Self::Documents(Box::new(documents(seen, reader)), 0))
     }
+}
 
-    fn documents(seen: Vec<u8>, reader: R, lines: usize) -> Self {
-        Self::Documents(Box::new(yaml::documents(Read::chain(Cursor::new(seen), reader))), lines)
-    }
+/// The documents of what was seen and what is left.
+fn documents<R: BufRead>(seen: Vec<u8>, reader: R) -> Documents<Rest<R>> {
+    yaml::documents(Read::chain(Cursor::new(seen), reader))
 }
 
 /// What the first lines of a file are.
@@ -98,7 +114,7 @@ fn head(seen: &[u8], start: usize, lines: usize) -> Head {
             _ => Head::Other,
         };
     }
-    let indent: Vec<u8> = line.iter().copied().take_while(|byte| *byte == b' ').collect();
+    let indent: Vec<u8> = line.iter().copied().take_while(u8::is_ascii_whitespace).collect();
     match (lines, line.trim_ascii_start()) {
         (0, b"{") | (1, b"\"apiVersion\": \"v1\",") | (2, b"\"items\": [") => Head::Begun,
         (3, b"{") => Head::Item(Layout::Json(indent)),
@@ -117,14 +133,24 @@ impl<R: BufRead> Iterator for Entries<R> {
                     Err(error) => return Some(Err(error.into())),
                 },
                 Self::Documents(documents, lines) => return Some(moved(documents.next()?, *lines)),
+                Self::Tail(documents, lines) => {
+                    let found = documents.next().map(|found| moved(found, *lines));
+                    if let Self::Tail(documents, lines) = std::mem::replace(self, Self::New(None)) {
+                        *self = Self::Documents(documents, lines);
+                    }
+                    // There is no item in it.
+                    if let Err(error) = found?.and_then(|tail| tail.tree().map(drop).map_err(DocumentError::from)) {
+                        return Some(Err(error));
+                    }
+                }
                 Self::List(items) => match items.next() {
-                    Ok(Some(item)) => return Some(item),
-                    Ok(None) => {
-                        let reader = items.reader.take()?;
-                        *self = Self::documents(Vec::new(), reader, items.lines);
+                    Ok(Next::Item(item)) => return Some(item),
+                    Ok(next) => {
+                        if let Self::List(items) = std::mem::replace(self, Self::New(None)) {
+                            *self = items.into_documents(matches!(next, Next::Tail));
+                        }
                     }
                     Err(error) => {
-                        items.reader = None;
                         *self = Self::New(None);
                         return Some(Err(error.into()));
                     }
@@ -143,218 +169,162 @@ fn moved(found: Result<Document, DocumentError>, lines: usize) -> Result<Documen
     }
 }
 
+impl Layout {
+    /// Whether an item starts with this line.
+    fn starts_item(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Yaml => matches!(line, [b'-', b' ' | b'\r' | b'\n', ..]),
+            Self::Json(indent) => {
+                line.trim_ascii_end().strip_prefix(indent.as_slice()).is_some_and(|line| line == b"{")
+            }
+        }
+    }
+}
+
 impl<R: BufRead> Items<R> {
-    /// The next item; `None` after the List, when the reader stands behind it.
-    fn next(&mut self) -> io::Result<Option<Result<Document, DocumentError>>> {
-        let line = self.lines + 1;
-        let at = |message: String| YamlError { line, column: 1, message, hint: None };
-        if self.pending.is_empty() {
-            let cut_short = std::mem::take(&mut self.cut_short);
-            return Ok(cut_short.then(|| Err(at("the input ends before the List does".to_owned()).into())));
+    fn next(&mut self) -> io::Result<Next> {
+        if !self.layout.starts_item(&self.pending) {
+            return Ok(Next::Tail);
         }
+        let before = self.lines;
         let mut text = std::mem::take(&mut self.pending);
-        let (format, fits) = match self.layout {
-            Layout::Yaml => (Format::Yaml, self.rest_of_yaml(&mut text)?),
-            Layout::Json(_) => (Format::Json, self.rest_of_json(&mut text)?),
+        let (fits, regular) = match self.layout {
+            Layout::Yaml => (self.rest_of_yaml(&mut text)?, true),
+            Layout::Json(_) => self.rest_of_json(&mut text)?,
         };
-        let index = self.index;
+        let (index, line) = (self.index, before + 1);
         self.index += 1;
+        let refused = |message: String| Ok(Next::Item(Err(YamlError { line, column: 1, message, hint: None }.into())));
         if !fits {
-            return Ok(Some(Err(at(format!("the item that starts here is larger than {MAX_DOCUMENT} bytes")).into())));
+            return refused(format!("the item that starts here is larger than {MAX_DOCUMENT} bytes"));
         }
-        Ok(Some(match String::from_utf8(text) {
-            Ok(text) => Ok(Document { text, line, index, format }),
-            Err(_) => Err(at("the text of this item is not UTF-8".to_owned()).into()),
-        }))
+        if !(regular && has_kind(&text)) {
+            return Ok(self.give_back(text, before));
+        }
+        let Ok(text) = String::from_utf8(text) else {
+            return refused("the text of this item is not UTF-8".to_owned());
+        };
+        let mut item = Document { text, line, index, format: Format::Json };
+        if matches!(self.layout, Layout::Json(_)) {
+            item.text.truncate(item.text.trim_end().trim_end_matches(',').len());
+            return Ok(Next::Item(Ok(item)));
+        }
+        item.format = Format::Yaml;
+        if seems_anchored(item.text.as_bytes()) && item.has_anchor() {
+            return Ok(self.give_back(item.text.into_bytes(), before));
+        }
+        item.text.replace_range(..1, " ");
+        Ok(Next::Item(Ok(item)))
+    }
+
+    /// Leaves an item, before which there are `lines`, and what follows it to be read as one document.
+    fn give_back(&mut self, mut item: Vec<u8>, lines: usize) -> Next {
+        item.append(&mut self.pending);
+        (self.pending, self.lines) = (item, lines);
+        Next::Rest
+    }
+
+    /// What is left: a List of its own, with all the items that are left, or with none where these are behind.
+    fn into_documents(self, behind: bool) -> Entries<R> {
+        let Self { reader, layout, mut pending, lines, .. } = self;
+        let head = match (layout, behind) {
+            (Layout::Yaml, false) => "apiVersion: v1\nitems:\n",
+            (Layout::Yaml, true) => "apiVersion: v1\nitems: []\n",
+            (Layout::Json(_), _) => "{\"apiVersion\": \"v1\", \"items\": [\n",
+        };
+        // The List's own head has as many lines, or more.
+        let lines = lines.saturating_sub(head.lines().count());
+        pending.splice(..0, head.bytes());
+        let documents = Box::new(documents(pending, reader));
+        if behind { Entries::Tail(documents, lines) } else { Entries::Documents(documents, lines) }
     }
 
     /// Reads the lines of an item of which the first is there. False if it is too large to be kept.
     fn rest_of_yaml(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
-        let Some(reader) = &mut self.reader else { return Ok(true) };
-        if let Some(dash) = text.first_mut() {
-            *dash = b' ';
-        }
         self.lines += 1;
         let mut fits = true;
         loop {
             let start = text.len();
-            reader.read_until(b'\n', text)?;
-            match text.get(start..) {
-                Some([b'-', b' ', ..]) => {
-                    self.pending = text.split_off(start);
-                    return Ok(fits);
-                }
-                Some([b' ' | b'\n' | b'\r' | b'#', ..]) => self.lines += 1,
-                _ => {
-                    let tail = text.split_off(start);
-                    self.lines += skip_document(reader, tail)?;
-                    return Ok(fits);
-                }
-            }
-            if text.len() > MAX_DOCUMENT {
-                fits = false;
-                text.truncate(start);
-            }
-        }
-    }
-
-    /// The same of JSON, where a line says that it is the last of its item.
-    fn rest_of_json(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
-        let (Some(reader), Layout::Json(indent)) = (&mut self.reader, &self.layout) else { return Ok(true) };
-        let (mut fits, mut start) = (true, 0);
-        loop {
-            let line = text.get(start..).unwrap_or_default().trim_ascii_end();
-            self.cut_short = line.is_empty();
-            if self.cut_short {
+            self.reader.read_until(b'\n', text)?;
+            if !matches!(text.get(start..), Some([b' ' | b'\t' | b'\r' | b'\n' | b'#', ..])) {
+                self.pending = text.split_off(start);
                 return Ok(fits);
             }
             self.lines += 1;
-            match line.strip_prefix(indent.as_slice()) {
-                Some(b"}," | b"{},") => {
-                    text.truncate(start + line.len() - 1);
-                    self.cut_short = reader.read_until(b'\n', &mut self.pending)? == 0;
-                    return Ok(fits);
-                }
-                Some(b"}" | b"{}") => {
-                    let (lines, ended) = skip_object(reader)?;
-                    self.lines += lines;
-                    self.cut_short = !ended;
-                    return Ok(fits);
-                }
-                _ => {}
-            }
             if text.len() > MAX_DOCUMENT {
                 fits = false;
                 text.truncate(start);
             }
-            start = text.len();
-            reader.read_until(b'\n', text)?;
+        }
+    }
+
+    /// The same of JSON, where a line says that it is the last of its item; and whether what follows is what has to.
+    fn rest_of_json(&mut self, text: &mut Vec<u8>) -> io::Result<(bool, bool)> {
+        let Layout::Json(indent) = &self.layout else { return Ok((true, false)) };
+        self.lines += 1;
+        let mut fits = true;
+        loop {
+            let start = text.len();
+            if self.reader.read_until(b'\n', text)? == 0 {
+                return Ok((fits, false));
+            }
+            self.lines += 1;
+            let line = text.get(start..).unwrap_or_default().trim_ascii_end();
+            let last = match line.strip_prefix(indent.as_slice()) {
+                Some(b"},") => Some(false),
+                Some(b"}") => Some(true),
+                _ => None,
+            };
+            let Some(last) = last else {
+                if text.len() > MAX_DOCUMENT {
+                    fits = false;
+                    text.truncate(start);
+                }
+                continue;
+            };
+            self.reader.read_until(b'\n', &mut self.pending)?;
+            let follows = if last {
+                self.pending.trim_ascii_start().starts_with(b"]")
+            } else {
+                self.layout.starts_item(&self.pending)
+            };
+            return Ok((fits, follows));
         }
     }
 }
 
-/// Skips what follows the items in JSON, to its closing brace: how many lines that were, and whether it was there.
-fn skip_object(reader: &mut impl BufRead) -> io::Result<(usize, bool)> {
-    let (mut lines, mut line) = (0, Vec::new());
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        lines += 1;
-        if line.starts_with(b"}") {
-            return Ok((lines, true));
-        }
-        line.clear();
+/// Whether an item, from its dash or bracket on, has a kind of its own.
+fn has_kind(item: &[u8]) -> bool {
+    let opened = item.iter().position(|byte| matches!(byte, b'-' | b'{')).map_or(0, |at| at + 1);
+    let blanks = item.iter().skip(opened).take_while(|byte| byte.is_ascii_whitespace()).count();
+    let first = opened + blanks;
+    if item.get(first) == Some(&b'{') {
+        // In brackets nothing says how deep it is. Where it is another's, the item is refused for having none.
+        return memmem::find(item, b"kind").is_some();
     }
-    Ok((lines, false))
+    let start_of = |at: usize| memchr::memrchr(b'\n', item.get(..at).unwrap_or_default()).map_or(0, |at| at + 1);
+    let column = first - start_of(first);
+    memmem::find_iter(item, b"kind").any(|at| {
+        let mut before = item.get(start_of(at)..at).unwrap_or_default();
+        let mut after = item.get(at + b"kind".len()..).unwrap_or_default();
+        if let Some((quote, rest)) = before.split_last()
+            && matches!(quote, b'"' | b'\'')
+        {
+            (before, after) = (rest, after.strip_prefix(&[*quote]).unwrap_or_default());
+        }
+        let is_indent = |byte: &u8| matches!(byte, b' ' | b'\t' | b'-');
+        before.len() == column && before.iter().all(is_indent) && after.trim_ascii_start().starts_with(b":")
+    })
 }
 
-/// Skips what follows the items (`kind: List`, `metadata`) and the separator after it; how many lines that were.
-fn skip_document(reader: &mut impl BufRead, mut line: Vec<u8>) -> io::Result<usize> {
-    let mut lines = 0;
-    while !line.is_empty() {
-        lines += 1;
-        if line.starts_with(b"---") {
-            break;
-        }
-        line.clear();
-        reader.read_until(b'\n', &mut line)?;
-    }
-    Ok(lines)
+/// Whether something in an item looks like an anchor.
+fn seems_anchored(item: &[u8]) -> bool {
+    memchr::memchr_iter(b'&', item).any(|at| {
+        let before = at.checked_sub(1).and_then(|at| item.get(at));
+        let after = item.get(at + 1);
+        before.is_none_or(|byte| b" \t\r\n[{,:".contains(byte)) && after.is_some_and(|byte| !b"& \t\r\n".contains(byte))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entries(text: &str) -> Vec<Result<(usize, serde_json::Value), String>> {
-        let read = |d: Document| Ok((d.line, d.read().map_err(|e| e.to_string())?));
-        Entries::new(text.as_bytes()).map(|d| d.map_err(|e| e.to_string()).and_then(read)).collect()
-    }
-
-    #[test]
-    fn a_list_of_kubectl_is_taken_apart_with_places_kept() {
-        let text = "apiVersion: v1\nitems:\n- kind: Pod\n  spec:\n    a:\n    - |\n      - x\n\n      y\n- kind: Pod\n  b: 2\n\
-                    kind: List\nmetadata:\n  resourceVersion: \"\"\n---\nkind: Pod\nc: 3\n";
-        let found: Vec<_> = entries(text).into_iter().map(Result::unwrap).collect();
-        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 10, 16]);
-        assert_eq!(found[0].1["spec"]["a"][0], "- x\n\ny\n");
-        assert_eq!((&found[1].1["b"], &found[2].1["c"]), (&2.into(), &3.into()));
-    }
-
-    #[test]
-    fn a_broken_item_is_one_error_with_its_line() {
-        let text = "apiVersion: v1\nitems:\n- a: [1\n- b: 2\nkind: List\n";
-        let found = entries(text);
-        assert!(found[0].as_ref().unwrap_err().contains("line 3") || found[0].as_ref().unwrap_err().contains("line 4"));
-        assert_eq!(found[1].as_ref().unwrap().1["b"], 2);
-        assert_eq!(found.len(), 2);
-    }
-
-    const KUBECTL: &str = r#"{
-    "apiVersion": "v1",
-    "items": [
-        {
-            "kind": "Pod",
-            "spec": {
-                "a": [
-                    {}
-                ]
-            }
-        },
-        {},
-        {
-            "kind": "Pod",
-            "b": 2
-        }
-    ],
-    "kind": "List",
-    "metadata": {
-        "resourceVersion": ""
-    }
-}
----
-c: 3
-"#;
-
-    #[test]
-    fn a_list_in_json_is_taken_apart_too() {
-        for text in [KUBECTL, &KUBECTL.replace("    ", "  "), &KUBECTL.replace('\n', "\r\n")] {
-            let found: Vec<_> = entries(text).into_iter().map(Result::unwrap).collect();
-            assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 12, 13, 24]);
-            let list: serde_json::Value = yaml::documents(text.as_bytes()).next().unwrap().unwrap().read().unwrap();
-            let items: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
-            assert_eq!((&items[..3], &items[3]["c"]), (&list["items"].as_array().unwrap()[..], &3.into()));
-        }
-    }
-
-    #[test]
-    fn a_list_in_json_that_ends_early_says_so_wherever_it_does() {
-        let end = KUBECTL.find("\n}\n").unwrap() + 2;
-        for at in 0..end - 1 {
-            let found = entries(&KUBECTL[..at]);
-            assert!(found.is_empty() && at == 0 || found.iter().any(Result::is_err), "{:?}: {found:?}", &KUBECTL[..at]);
-        }
-        let found = entries(&KUBECTL.replace("\"b\": 2", "\"b\": [2"));
-        assert!(found[2].as_ref().unwrap_err().starts_with("line 16, column 9"), "{found:?}");
-        assert_eq!(found.iter().filter(|found| found.is_err()).count(), 1);
-    }
-
-    #[test]
-    fn lists_of_any_length_are_read() {
-        let pod = format!("{{\n            \"a\": \"{}\"\n        }}", "x".repeat(1 << 20));
-        let items = vec![pod.as_str(); 20].join(",\n        ");
-        let text = format!("{{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n        {items}\n    ]\n}}\n");
-        assert!(text.len() > MAX_DOCUMENT && yaml::documents(text.as_bytes()).any(|document| document.is_err()));
-        let found = entries(&text);
-        assert_eq!((found.len(), found.iter().filter(|found| found.is_err()).count()), (20, 0));
-    }
-
-    #[test]
-    fn anything_else_is_read_as_documents() {
-        for text in
-            ["", "a: 1\n", "apiVersion: v1\n", "apiVersion: v1\nitems:\n", "apiVersion: v1\nitems: []\nkind: List\n"]
-        {
-            let whole: Vec<_> = yaml::documents(text.as_bytes()).map(|d| d.unwrap().read().unwrap()).collect();
-            let ours: Vec<_> = entries(text).into_iter().map(|e| e.unwrap().1).collect();
-            assert_eq!(ours, whole, "{text:?}");
-        }
-    }
-}
+mod tests;

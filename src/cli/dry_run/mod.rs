@@ -10,8 +10,9 @@
 //!    AdmissionReview, as it does online; nothing here knows what an injection is.
 //! 2. **Order.** Output and errors come in the order of the input, whatever the number of cores.
 //! 3. **Bounded.** Memory does not grow with the number of documents (JUnit keeps the cases of one file: its counts come
-//!    before them).
+//!    before them; and a hash of each name, for no two to be the same).
 //! 4. **One fault, one document.** What cannot be read or reviewed is told with file and line; the rest is still done.
+//! 5. **The exit code is that of all input**, also where nobody reads what is printed to its end ([`out`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
@@ -30,6 +31,7 @@ mod input;
 mod list;
 mod locate;
 mod manifest;
+mod out;
 mod references;
 mod render;
 mod splice;
@@ -40,6 +42,7 @@ pub(super) use args::{Args, Input, Job, Output, Policies};
 #[cfg(feature = "webhook")]
 pub(super) use input::Given;
 
+use self::out::Out;
 use self::render::sheet::Sheet;
 use self::step::Reviewer;
 use crate::argo::expand::Settings;
@@ -79,8 +82,8 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
     };
     let paths: Vec<_> = files.into_iter().chain(filenames).collect();
     let named = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let stdin = references::collect(&paths, &namespace, &mut library);
-    let (inputs, total) = input::inputs(&paths, given, stdin)?;
+    let begun = references::collect(&paths, &namespace, &mut library);
+    let (inputs, total) = input::inputs(&paths, given, begun)?;
     let palette = Palette::of(color);
     let settings = Settings::new(argo.into(), library.controller_config()).map_err(anyhow::Error::msg)?;
     let expander = Expander { library, settings, only: job.expand_only };
@@ -88,7 +91,7 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
     let reviewer = Arc::new(reviewer);
     let workers = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let progress = Progress::new(total, "pods", io::stdout().is_terminal());
-    let mut sheet = Sheet::new(io::stdout().lock(), stderr, output, palette, progress);
+    let mut sheet = Sheet::new(Out::new(io::stdout().lock()), stderr, output, palette, progress);
     let done = ordered(
         inputs,
         workers,
@@ -102,10 +105,5 @@ pub(super) fn work(job: Job) -> anyhow::Result<ExitCode> {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => sheet.end(&named),
     };
-    match written {
-        Ok(code) => Ok(ExitCode::from(code)),
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error).context("cannot write to stdout"),
-    }
+    written.map(ExitCode::from).context("cannot write to stdout")
 }

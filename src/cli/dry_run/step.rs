@@ -81,6 +81,8 @@ pub(super) struct Tally {
     pub failed: usize,
     /// Pods printed without injection.
     pub expanded: usize,
+    /// Whether policies are compared.
+    pub compares: bool,
     /// Compared, and not the same.
     pub changed: usize,
     /// Compared, and the same.
@@ -193,7 +195,7 @@ impl Reviewer {
             let newer = newer.as_ref().and_then(|pods| pods.get(at));
             self.subject(subject, &Origin { file, expanded: Some(expanded), newer }, done);
         }
-        render::workflow(&manifest, file, line, start, &mut done.pieces);
+        render::workflow(&manifest, &found.nodes, (file, line), (self.output, start), &mut done.pieces);
     }
 
     fn subject(&self, subject: Subject<'_>, origin: &Origin<'_>, done: &mut Done) {
@@ -249,6 +251,11 @@ fn refuse(file: &Arc<str>, refusal: &Refusal, output: Output, done: &mut Done) {
 }
 
 impl Tally {
+    /// Nothing yet.
+    pub fn of(output: Output) -> Self {
+        Self { compares: matches!(output, Output::Compare | Output::CompareJson), ..Self::default() }
+    }
+
     fn count(&mut self, reviewed: &Reviewed) {
         let counter = match Verdict::of(reviewed) {
             Verdict::Injected => &mut self.injected,
@@ -296,15 +303,14 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.changed + self.same > 0 {
+        if self.compares {
             write!(f, "{} changed, {} the same", self.changed, self.same)?;
         } else if self.expanded > 0 {
             write!(f, "{} pods, not injected", self.expanded)?;
         } else {
             write!(f, "{} injected", self.injected)?;
         }
-        let compared = self.changed + self.same > 0;
-        let of_one = |count: usize| if compared { 0 } else { count };
+        let of_one = |count: usize| if self.compares { 0 } else { count };
         let others = [
             (of_one(self.labelled), "labelled"),
             (of_one(self.skipped), "skipped"),

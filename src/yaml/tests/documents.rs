@@ -139,6 +139,18 @@ impl Read for Drip<'_> {
 }
 
 #[test]
+fn an_anchor_is_one_where_a_node_may_have_one() {
+    let has = |text: &str| documents(text.as_bytes()).next().unwrap().unwrap().has_anchor();
+    for text in ["a: &x 1\n", "- &x {a: 1}\n", "a: &x\n  b: 1\n", "&x a: 1\n", "a: [&x 1, *x]\n"] {
+        assert!(has(text), "{text}");
+    }
+    for text in ["a: b & c\n", "a: b && c\n", "a: |\n  x: &y 1\n", "a: 'x: &y'\n", "a: 1  # &x\n", "a: b&c\n", "a: [\n"]
+    {
+        assert!(!has(text), "{text}");
+    }
+}
+
+#[test]
 fn an_input_that_fails_ends_the_documents() {
     struct Broken;
     impl Read for Broken {

@@ -12,7 +12,7 @@ use super::step::Step;
 use crate::admission::Reviewed;
 use crate::cli::palette::{Palette, harmless};
 use crate::cli::sarif;
-use crate::offline::Expanded;
+use crate::offline::{Expanded, Nodes};
 use crate::patch::Op;
 use crate::yaml::Tree;
 use stepspan_contract::names;
@@ -82,20 +82,26 @@ pub(super) fn step(step: Step<'_>, output: Output, palette: Palette, pieces: &mu
     }
 }
 
-/// Puts the tree of a Workflow, whose pods are the pieces from `start` on, before them.
-pub(super) fn workflow(manifest: &serde_json::Value, file: &str, line: usize, start: usize, pieces: &mut Vec<Piece>) {
+/// Puts the tree of a Workflow, whose pods are the pieces from `start` on, before them, where a page is asked for.
+pub(super) fn workflow(
+    manifest: &serde_json::Value,
+    nodes: &Nodes,
+    (file, line): (&str, usize),
+    (output, start): (Output, usize),
+    pieces: &mut Vec<Piece>,
+) {
+    if output != Output::Of(Format::Html) || nodes.all.is_empty() {
+        return;
+    }
     let leaves = pieces
         .iter()
         .skip(start)
         .filter_map(|piece| if let Piece::Pod(leaf, _) = piece { Some(&**leaf) } else { None });
     let leaves: Vec<_> = leaves.collect();
-    if leaves.is_empty() {
-        return;
-    }
     let metadata = &manifest["metadata"];
     let name = metadata["name"].as_str().or(metadata["generateName"].as_str()).unwrap_or_default();
     let kind = manifest["kind"].as_str().unwrap_or_default();
-    let tree = html::tree(kind, name, &format!("{file}:{line}"), &leaves);
+    let tree = html::tree(kind, name, &format!("{file}:{line}"), nodes, &leaves);
     pieces.insert(start, Piece::Text(tree.into_bytes()));
 }
 

@@ -1,8 +1,9 @@
-//! A step in one line: pod, step, outcome, and why or with what.
+//! A step in one line: pod, step, the evaluator's word for the outcome, and why or with what.
 
 use super::super::step::{Step, is_failure};
-use crate::admission::Outcome;
+use crate::admission::{Outcome, Reviewed};
 use crate::cli::palette::{Palette, Tone, harmless};
+use crate::inject::reason::SkipReason;
 use crate::policy::Mismatch;
 
 /// Columns wider than this push their line out, not all lines.
@@ -19,16 +20,14 @@ pub(crate) struct Row {
 impl Row {
     /// The line of a step.
     pub fn new(step: &Step<'_>) -> Self {
-        let failure = step.failure();
-        let (word, tone) = match step.reviewed.outcome {
-            Outcome::Injected if failure.is_some() => ("partly", Tone::Bad),
-            Outcome::Injected => ("injected", Tone::Good),
-            Outcome::Carried => ("carried", Tone::Good),
-            _ if failure.is_some() => ("failed", Tone::Bad),
-            Outcome::Labelled => ("labelled", Tone::Place),
-            Outcome::Skipped | Outcome::Failed => ("skipped", Tone::Quiet),
+        let outcome = step.reviewed.outcome;
+        let tone = match outcome {
+            _ if step.failure().is_some() => Tone::Bad,
+            Outcome::Injected | Outcome::Carried => Tone::Good,
+            Outcome::Labelled => Tone::Place,
+            Outcome::Skipped | Outcome::Failed => Tone::Quiet,
         };
-        let columns = [harmless(&step.name()), harmless(&step.step_name()), word.to_owned()];
+        let columns = [harmless(&step.name()), harmless(&step.step_name()), outcome.label().to_owned()];
         Self { columns, tone, detail: detail(step) }
     }
 
@@ -56,6 +55,23 @@ impl Row {
     }
 }
 
+/// Why nothing, or less, was done, of the pod or of its containers; `failed` where it should have been done and could not be.
+pub(super) fn why(reviewed: &Reviewed) -> Vec<String> {
+    let whole = reviewed.reason.as_ref();
+    // Where the outcome says so it is not said again.
+    let word =
+        |reason: &SkipReason| if is_failure(reason) && reviewed.outcome != Outcome::Failed { "failed: " } else { "" };
+    let mut said: Vec<String> = whole.map(|reason| format!("{}{reason}", word(reason))).into_iter().collect();
+    let containers = reviewed.decision.containers.iter().filter_map(|c| Some((&c.name, c.skipped.as_ref()?)));
+    said.extend(containers.filter_map(|(name, reason)| match (whole, is_failure(reason)) {
+        // What holds for the pod is not said again of its containers.
+        (Some(whole), failed) if is_failure(whole) || !failed => None,
+        (_, true) => Some(format!("{name} failed: {reason}")),
+        (_, false) => Some(format!("{name}: {reason}")),
+    }));
+    said
+}
+
 fn detail(step: &Step<'_>) -> String {
     let reviewed = &step.reviewed;
     let decision = &reviewed.decision;
@@ -63,8 +79,8 @@ fn detail(step: &Step<'_>) -> String {
     if !step.conditions.is_empty() {
         parts.push(format!("[if {}]", step.conditions.join(", and ")));
     }
+    parts.extend(why(reviewed));
     if let Some(reason) = &reviewed.reason {
-        parts.push(reason.to_string());
         let told = |why: &Mismatch| !matches!(why, Mismatch::OptedOut);
         if decision.policies.is_empty()
             && let Some((policy, why)) = decision.mismatches.iter().find(|(_, why)| told(why))
@@ -74,9 +90,6 @@ fn detail(step: &Step<'_>) -> String {
         if is_failure(reason) {
             parts.extend(reviewed.warnings.iter().take(1).map(|w| format!("({w})")));
         }
-    } else {
-        let others = decision.containers.iter().filter_map(|c| Some((c, c.skipped.as_ref()?)));
-        parts.extend(others.map(|(container, reason)| format!("{}: {reason}", container.name)));
     }
     if reviewed.reason.as_ref().is_none_or(|reason| !is_failure(reason)) {
         // The step's own name has a column.
@@ -97,5 +110,43 @@ fn pair(key: &str, value: &str) -> String {
         format!("{key}={shown:?}{more}")
     } else {
         format!("{key}={shown}{more}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::plan::ContainerDecision;
+
+    #[test]
+    fn what_could_not_be_done_is_said_to_have_failed_and_the_outcome_keeps_its_word() {
+        use crate::inject::reason::SkipReason::{
+            ContainerExcluded, Missing, MountConflict, NoPolicy, PatchUnsafe, PrefixNotProven, Sidecar,
+        };
+        type Case<'a> = (Outcome, Option<SkipReason>, &'a [Option<SkipReason>], &'a str);
+        let cases: [Case<'_>; 8] = [
+            (Outcome::Injected, None, &[None], "injected"),
+            (Outcome::Injected, None, &[None, Some(Sidecar)], "injected b: sidecar"),
+            (Outcome::Injected, None, &[None, Some(MountConflict)], "injected b failed: mount-conflict"),
+            (Outcome::Labelled, Some(PrefixNotProven), &[Some(PrefixNotProven)], "labelled failed: prefix-not-proven"),
+            (
+                Outcome::Labelled,
+                Some(ContainerExcluded),
+                &[Some(ContainerExcluded), Some(MountConflict)],
+                "labelled container-excluded b failed: mount-conflict",
+            ),
+            (Outcome::Skipped, Some(NoPolicy), &[], "skipped no-policy"),
+            (Outcome::Skipped, Some(Missing("repo".to_owned())), &[], "skipped failed: missing-repo"),
+            (Outcome::Failed, Some(PatchUnsafe), &[None], "failed patch-unsafe"),
+        ];
+        for (outcome, reason, containers, expected) in cases {
+            let mut reviewed = Reviewed { reason, ..Reviewed::unpatched(outcome, NoPolicy) };
+            let named = ["a", "b"].iter().zip(containers);
+            reviewed.decision.containers = named
+                .map(|(name, skipped)| ContainerDecision { name: (*name).to_owned(), skipped: skipped.clone() })
+                .collect();
+            let said = [vec![outcome.label().to_owned()], why(&reviewed)].concat().join(" ");
+            assert_eq!(said, expected);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::args::{Format, Output};
 use super::super::step::{Done, Tally};
-use super::junit::{Case, Suite};
+use super::junit::{Case, Names, Suite};
 use super::{JSON_SEPARATOR, Piece, YAML_SEPARATOR, finding, html};
 use crate::cli::palette::{Palette, Tone};
 use crate::cli::progress::Progress;
@@ -19,6 +19,7 @@ pub(crate) struct Sheet<O, E> {
     progress: Progress,
     widths: [usize; 3],
     suite: Option<Suite>,
+    names: Names,
     found: Vec<sarif::Result>,
     /// Nothing has been written yet.
     fresh: bool,
@@ -29,8 +30,9 @@ pub(crate) struct Sheet<O, E> {
 impl<O: Write, E: Write> Sheet<O, E> {
     /// An empty sheet.
     pub fn new(out: O, err: E, output: Output, palette: Palette, progress: Progress) -> Self {
-        let (suite, found, tally, buffer) = (None, Vec::new(), Tally::default(), Vec::new());
-        Self { out, err, output, palette, progress, widths: [0; 3], suite, found, fresh: true, tally, buffer }
+        let (names, found, tally, buffer) = (Names::default(), Vec::new(), Tally::of(output), Vec::new());
+        let (widths, suite, fresh) = ([0; 3], None, true);
+        Self { out, err, output, palette, progress, widths, suite, names, found, fresh, tally, buffer }
     }
 
     /// Writes the next batch; `None` stands for one that was lost to a panic.
@@ -148,7 +150,7 @@ impl<O: Write, E: Write> Sheet<O, E> {
         if let Some(other) = self.suite.take_if(|suite| !suite.holds(case)) {
             other.write(&mut self.buffer);
         }
-        self.suite.get_or_insert_with(|| Suite::new(case.suite.clone())).add(case);
+        self.suite.get_or_insert_with(|| Suite::new(case.suite.clone())).add(case, &mut self.names);
     }
 
     fn flush(&mut self) -> io::Result<()> {

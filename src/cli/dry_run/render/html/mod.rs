@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::step::{Step, Tally};
 use super::explain::{Section, sections};
+use super::row::why;
 use super::{Piece, diff as unified, patched};
 use crate::cli::palette::harmless;
 use crate::cli::xml::escaped;
@@ -84,6 +85,9 @@ pub(super) fn foot(tally: Tally) -> String {
     for (word, count) in words.into_iter().filter(|(word, count)| *count > 0 || *word == "injected") {
         let _ = write!(list, r#"<li class="{word}"><b>{count}</b> {word}</li>"#);
     }
+    if tally.others > 0 {
+        let _ = write!(list, "<li><b>{}</b> of other kinds passed over</li>", tally.others);
+    }
     let pods = super::super::super::counted(tally.pods(), "pod", "pods");
     format!(
         "</main>\n<aside aria-label=\"Summary\"><ul class=\"sums\"><li><b>{pods}</b></li>{list}</ul></aside>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
@@ -98,20 +102,19 @@ pub(super) fn problem(message: &str) -> String {
 
 /// A pod: one line that opens to its reasons and its diff.
 pub(super) fn pod(step: Step<'_>) -> Piece {
-    let word = step.verdict().label();
+    // It is counted, found and coloured by one word, and says the evaluator's.
+    let (word, outcome) = (step.verdict().label(), step.reviewed.outcome.label());
     let name = step.name();
     let leaf = Leaf::of(&step, word);
     let id = leaf.id();
     let mut out = String::new();
-    let mut why: Vec<String> = step.reviewed.reason.iter().chain(step.failure()).map(ToString::to_string).collect();
-    why.dedup();
     let _ = writeln!(
         out,
-        "<details class=\"pod\" id=\"{id}\" data-word=\"{word}\"><summary><span class=\"badge {word}\">{word}</span> \
+        "<details class=\"pod\" id=\"{id}\" data-word=\"{word}\"><summary><span class=\"badge {word}\">{outcome}</span> \
          <b>{}</b> <span>{}</span> <span class=\"quiet\">{}</span></summary>",
         text(&name),
         text(&leaf.place()),
-        text(&why.join(": ")),
+        text(&why(&step.reviewed).join(", ")),
     );
     let _ = writeln!(out, "<p class=\"quiet\">{}:{}</p>", text(&step.file), step.line);
     for condition in &step.conditions {
