@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::items::LOOPS;
+use super::items::{self, LOOPS};
 use super::raw::{kept, list, text};
 use super::replace::Values;
-use super::scope::{Base, Scope};
+use super::scope::{Base, Scope, both};
 use super::steps::{self, Fate};
 use super::walk::Walk;
 use super::{NodeKind, expression, replace, shape};
@@ -16,6 +16,8 @@ use super::{NodeKind, expression, replace, shape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Of(Fate),
+    /// A loop with items, which succeeds whatever becomes of them: so their fate is kept.
+    Loop(Fate),
     /// Whether its `depends` holds only the run knows.
     Open,
     /// `depends` does not hold.
@@ -24,17 +26,45 @@ enum Outcome {
 
 /// Executes the tasks of a `dag` template whose inputs are in their places.
 pub(super) fn execute<'a>(walk: &mut Walk<'a>, name: &str, template: &Value, scope: &Scope, base: Base<'a>) {
-    let tasks: BTreeMap<&str, &Value> =
-        list(&template["dag"], "tasks").iter().map(|task| (text(task, "name"), task)).collect();
-    let depends = tasks.iter().map(|(name, task)| (*name, Depends::of(task))).collect();
-    let mut graph = Graph { tasks, depends, name, outcomes: BTreeMap::new() };
+    let mut graph = Graph::of(template, name);
     let target = replace::in_text(text(&template["dag"], "target"), &walk.execution.globals);
     let targets: Vec<String> =
         if target.is_empty() { graph.leaves() } else { target.split_whitespace().map(str::to_owned).collect() };
-    match graph.order(&targets) {
-        Ok(order) => order.iter().for_each(|task| graph.run(walk, task, scope, base)),
+    // Argo looks at all of them, whatever the targets lead to.
+    let all = graph.order(&graph.names());
+    match (graph.order(&targets), &all) {
+        (Ok(order), _) => order.iter().for_each(|task| graph.run(walk, task, scope, base)),
+        (Err(why), Ok(_)) => walk.problem(name, why),
+        (Err(_), Err(_)) => {}
+    }
+    match all {
+        Ok(all) => {
+            for task in all.iter().filter(|task| !graph.outcomes.contains_key(*task) && graph.lacks(task)) {
+                walk.problem(&format!("{name}.{task}"), missing(task));
+            }
+        }
         Err(why) => walk.problem(name, why),
     }
+}
+
+/// What Argo refuses of how the tasks of a template depend on one another, where it is not executed.
+pub(super) fn mistakes(template: &Value) -> Vec<String> {
+    let graph = Graph::of(template, "");
+    let target = text(&template["dag"], "target");
+    let open = |depends: &Depends<'_>| depends.source.contains("{{");
+    if target.contains("{{") || graph.depends.values().any(open) {
+        return Vec::new();
+    }
+    let mut names = graph.names();
+    names.extend(target.split_whitespace().map(str::to_owned));
+    match graph.order(&names) {
+        Ok(all) => all.iter().filter(|task| graph.lacks(task)).map(|task| missing(task)).collect(),
+        Err(why) => vec![why],
+    }
+}
+
+fn missing(task: &str) -> String {
+    format!("task {task} is depended on, and is not there")
 }
 
 struct Graph<'t> {
@@ -44,7 +74,22 @@ struct Graph<'t> {
     outcomes: BTreeMap<String, Outcome>,
 }
 
-impl Graph<'_> {
+impl<'t> Graph<'t> {
+    fn of(template: &'t Value, name: &'t str) -> Self {
+        let tasks: BTreeMap<&str, &Value> =
+            list(&template["dag"], "tasks").iter().map(|task| (text(task, "name"), task)).collect();
+        let depends = tasks.iter().map(|(name, task)| (*name, Depends::of(task))).collect();
+        Self { tasks, depends, name, outcomes: BTreeMap::new() }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tasks.keys().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn lacks(&self, task: &str) -> bool {
+        !self.tasks.contains_key(task)
+    }
+
     /// Tasks on which no other depends.
     fn leaves(&self) -> Vec<String> {
         let needed: BTreeSet<&str> = self.depends.values().flat_map(Depends::needed).collect();
@@ -81,7 +126,7 @@ impl Graph<'_> {
         let path = format!("{}.{task}", self.name);
         let (Some(found), Some(depends)) = (self.tasks.get(task), self.depends.get(task)) else {
             self.outcomes.insert(task.to_owned(), Outcome::Omitted);
-            return walk.problem(&path, format!("task {task} is depended on, and is not there"));
+            return walk.problem(&path, missing(task));
         };
         let outcome = match self.holds(depends) {
             Ok(Some(false)) => {
@@ -95,8 +140,8 @@ impl Graph<'_> {
                 // Keys are texts too.
                 match shape::check(&task) {
                     Ok(()) => match group(walk, &task, &path, scope, base, condition) {
-                        Fate::MayRun if holds.is_none() => Outcome::Open,
-                        fate => Outcome::Of(fate),
+                        Outcome::Of(Fate::MayRun) | Outcome::Loop(_) if holds.is_none() => Outcome::Open,
+                        outcome => outcome,
                     },
                     Err(why) => {
                         walk.problem(&path, why);
@@ -104,6 +149,8 @@ impl Graph<'_> {
                     }
                 }
             }
+            // That has been told.
+            Err(_) if depends.needed().iter().any(|needed| self.lacks(needed)) => Outcome::Omitted,
             Err(why) => {
                 walk.problem(&path, format!("depends: {why}"));
                 Outcome::Omitted
@@ -124,13 +171,22 @@ impl Graph<'_> {
             depends.parts.iter().any(of)
         };
         let outcomes = || depends.needed().into_iter().filter_map(|name| self.outcomes.get(name));
-        let open = |outcome: &&Outcome| matches!(outcome, Outcome::Open | Outcome::Of(Fate::MayRun));
+        let of_items = mentions(&["AnySucceeded"]);
+        let open = |outcome: &&Outcome| match outcome {
+            Outcome::Open | Outcome::Of(Fate::MayRun) => true,
+            Outcome::Loop(fate) => of_items && *fate == Fate::MayRun,
+            _ => false,
+        };
         let unsure = outcomes().filter(open).count();
-        let runs = outcomes().any(|outcome| matches!(outcome, Outcome::Open | Outcome::Of(Fate::Runs | Fate::MayRun)));
-        let failing = mentions(&["Failed", "Errored", "AllFailed"]) && runs;
+        let may_fail = |outcome: &Outcome| match outcome {
+            Outcome::Of(fate) | Outcome::Loop(fate) => *fate != Fate::Skipped,
+            Outcome::Open => true,
+            Outcome::Omitted => false,
+        };
+        let failing = mentions(&["Failed", "Errored", "AllFailed"]) && outcomes().any(may_fail);
         Ok(match (surely && skipped && omitted, surely || skipped || omitted) {
             // Several that may run can end each in its own way.
-            (true, _) if unsure < 2 || !mentions(&["Succeeded", "Skipped", "Omitted"]) => Some(true),
+            (true, _) if unsure < 2 || !mentions(&["Succeeded", "Skipped", "Omitted", "AnySucceeded"]) => Some(true),
             (_, false) if !failing && unsure < 2 => Some(false),
             _ => None,
         })
@@ -139,15 +195,20 @@ impl Graph<'_> {
     /// Evaluates it with what runs taken to succeed, and what may run to have ended in one of its ways.
     fn evaluate(&self, depends: &Depends<'_>, end: usize) -> Result<bool, String> {
         let ended = |name: &str| match self.outcomes.get(name) {
-            Some(Outcome::Of(Fate::Runs)) => "Succeeded",
+            Some(Outcome::Of(Fate::Runs) | Outcome::Loop(_)) => "Succeeded",
             Some(Outcome::Of(Fate::MayRun)) => ["Succeeded", "Skipped", "Skipped"][end],
             Some(Outcome::Open) => ["Succeeded", "Omitted", "Skipped"][end],
             Some(Outcome::Of(Fate::Skipped)) => "Skipped",
             Some(Outcome::Omitted) | None => "Omitted",
         };
+        let any = |name: &str| match self.outcomes.get(name) {
+            Some(Outcome::Loop(fate)) => *fate == Fate::Runs || (*fate == Fate::MayRun && end == 0),
+            _ => ended(name) == "Succeeded",
+        };
         let holds = |name: &str, result: Option<&str>| match (ended(name), result) {
             (ended, None) => matches!(ended, "Succeeded" | "Skipped"),
-            (ended, Some("Daemoned" | "AnySucceeded")) => ended == "Succeeded",
+            (_, Some("AnySucceeded")) => any(name),
+            (ended, Some("Daemoned")) => ended == "Succeeded",
             (_, Some("AllFailed")) => false,
             (ended, Some(result)) => ended == result,
         };
@@ -169,7 +230,7 @@ impl Graph<'_> {
     }
 }
 
-/// A task; the runs of a loop stand below a node of its own.
+/// A task; the runs of a loop stand below a node of its own, which has hooks as they have: the exit hook again, the others alone.
 fn group<'a>(
     walk: &mut Walk<'a>,
     task: &Value,
@@ -177,18 +238,21 @@ fn group<'a>(
     scope: &Scope,
     base: Base<'a>,
     condition: Option<String>,
-) -> Fate {
-    let looped = LOOPS.iter().any(|field| kept(task, field).is_some());
-    if !looped {
-        return steps::runs(walk, task, path, "tasks.name", scope, base, condition);
+) -> Outcome {
+    if !LOOPS.iter().any(|field| kept(task, field).is_some()) {
+        return Outcome::Of(steps::runs(walk, task, path, steps::TASK, scope, base, condition));
     }
-    let sure = condition.is_none();
-    let parent = walk.node(path, NodeKind::TaskGroup, text(task, "template"), scope, condition);
+    let parent = walk.node(path, NodeKind::TaskGroup, text(task, "template"), scope, condition.clone());
     let inner = Scope { parent, ..scope.clone() };
-    match steps::runs(walk, task, path, "tasks.name", &inner, base, None) {
-        Fate::Runs if !sure => Fate::MayRun,
-        fate => fate,
-    }
+    let fate = steps::runs(walk, task, path, steps::TASK, &inner, base, None);
+    let (outcome, unsure) = match task.as_object().map(items::of) {
+        Some(Ok(Some(all))) if !all.is_empty() => (Outcome::Loop(fate), None),
+        Some(Err(items::Unknown::Later(of))) => (Outcome::Of(Fate::MayRun), Some(format!("{of} has an item"))),
+        // One without items is skipped.
+        _ => return Outcome::Of(Fate::Skipped),
+    };
+    steps::hooks(walk, task, path, both(condition.as_deref(), unsure).as_deref(), scope, base);
+    outcome
 }
 
 /// What a task waits for (`GetTaskDependencies`).
@@ -216,20 +280,9 @@ impl<'t> Depends<'t> {
             let parts = all.iter().map(|name| Part::Task(name, None)).collect();
             return Self { parts, all: true, source: all.join(" && ") };
         };
-        let mut parts = Vec::new();
-        let mut rest = source;
-        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
-            let (sign, behind) = rest.split_at(start);
-            let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(behind.len());
-            let (name, after) = behind.split_at(end);
-            let result = after.strip_prefix('.').map(|result| {
-                let end = result.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(result.len());
-                &result[..end]
-            });
-            parts.extend([Part::Sign(sign), Part::Task(name, result)]);
-            rest = result.map_or(after, |result| &after[1 + result.len()..]);
-        }
-        parts.push(Part::Sign(rest));
+        let (words, last) = words(source);
+        let parts = words.into_iter().flat_map(|word| [Part::Sign(word.before), Part::Task(word.task, word.result)]);
+        let parts = parts.chain([Part::Sign(last)]).collect();
         Self { parts, all: false, source: source.to_owned() }
     }
 
@@ -241,4 +294,29 @@ impl<'t> Depends<'t> {
         });
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
+}
+
+/// A task that a `depends` names, what has to have become of it, and what stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word<'t> {
+    pub before: &'t str,
+    pub task: &'t str,
+    pub result: Option<&'t str>,
+}
+
+/// What a `depends` names (`taskNameRegex` of Argo's `ancestry.go`), and what stands behind the last.
+pub(super) fn words(source: &str) -> (Vec<Word<'_>>, &str) {
+    let (mut all, mut rest) = (Vec::new(), source);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+        let (before, behind) = rest.split_at(start);
+        let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(behind.len());
+        let (task, after) = behind.split_at(end);
+        let result = after.strip_prefix('.').and_then(|result| {
+            let end = result.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(result.len());
+            (end > 1 && result.starts_with(|c: char| c.is_ascii_uppercase())).then(|| &result[..end])
+        });
+        rest = result.map_or(after, |result| &after[1 + result.len()..]);
+        all.push(Word { before, task, result });
+    }
+    (all, rest)
 }

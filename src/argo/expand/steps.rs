@@ -1,6 +1,6 @@
 //! Groups of steps, one after the other (`workflow/controller/steps.go`).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::raw::{kept, list, named, steps_of, text};
 use super::scope::{Base, Call, Hooked, Scope, both};
@@ -21,10 +21,14 @@ pub(super) fn execute<'a>(walk: &mut Walk<'a>, name: &str, template: &Value, sco
                 walk.problem(&child, why);
                 continue;
             }
-            runs(walk, &step, &child, "steps.name", &inner, base, None);
+            runs(walk, &step, &child, STEP, &inner, base, None);
         }
     }
 }
+
+/// How a step and a task speak of their own name.
+pub(super) const STEP: &str = "steps.name";
+pub(super) const TASK: &str = "tasks.name";
 
 /// What becomes of a step or task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub(super) fn runs<'a>(
     for field in items::LOOPS {
         unrolled.as_object_mut().and_then(|fields| fields.shift_remove(field));
     }
+    // Argo lets tags stay in what will not run.
+    let unrun = condition::holds(text(step, "when")) == Ok(false);
     for run in items::runs(plain, &all) {
         if walk.out.cut {
             break;
@@ -75,12 +81,15 @@ pub(super) fn runs<'a>(
             walk.problem(name, why);
             break;
         }
-        if let Some(tag) = validate::open_in_loop(&item) {
+        if let Some(tag) = validate::open_in_loop(&item).filter(|_| !unrun) {
             let why = "Argo puts a value in the place of each tag when it unrolls the loop, and this one has none then";
             walk.problem(name, format!("{{{{{tag}}}}}: {why}"));
             break;
         }
         item["name"] = run.name.clone().into();
+        if kind == TASK {
+            leave_exit_hook(&mut item, step);
+        }
         let of = one(walk, &item, &format!("{prefix}{}", run.name), kind, scope, base, condition.clone());
         fate = match (fate, of) {
             (Fate::Runs, _) | (_, Fate::Runs) => Fate::Runs,
@@ -106,10 +115,23 @@ fn once<'a>(
 ) -> Fate {
     let mut item = step.clone();
     item["name"] = format!("{}{EACH}", text(step, "name")).into();
+    if kind == TASK {
+        leave_exit_hook(&mut item, step);
+    }
     let why = format!("once for each item of {of}");
     match one(walk, &item, &format!("{name}{EACH}"), kind, scope, base, Some(why)) {
         Fate::Skipped => Fate::Skipped,
         _ => Fate::MayRun,
+    }
+}
+
+/// The runs of a task's loop have its exit hook alone, as it is written: it knows nothing of their items (`executeDAGTask`).
+fn leave_exit_hook(item: &mut Value, task: &Value) {
+    let exit = task["hooks"].get("exit").map(|exit| ("hooks".to_owned(), json!({"exit": exit})));
+    let on_exit = task.get("onExit").map(|on_exit| ("onExit".to_owned(), on_exit.clone()));
+    if let Value::Object(fields) = item {
+        fields.shift_remove("hooks");
+        fields.extend(exit.into_iter().chain(on_exit));
     }
 }
 
@@ -134,7 +156,7 @@ fn one<'a>(
             );
             return Fate::Skipped;
         }
-        Err(condition::Undecided::Later(_)) => {
+        Err(condition::Undecided::Later(_) | condition::Undecided::Beyond(_)) => {
             condition = both(condition.as_deref(), Some(format!("`{}` holds", text(step, "when"))));
         }
         Err(error @ condition::Undecided::Unclear(..)) => {
@@ -154,14 +176,25 @@ fn one<'a>(
         condition: condition.clone(),
     };
     walk.template(call, base);
+    hooks(walk, step, name, condition.as_deref(), scope, base);
+    fate
+}
+
+/// Executes the hooks of a step or task for the node `of`.
+pub(super) fn hooks<'a>(
+    walk: &mut Walk<'a>,
+    step: &Value,
+    of: &str,
+    condition: Option<&str>,
+    scope: &Scope,
+    base: Base<'a>,
+) {
     if kept(step, "hooks").is_some() || kept(step, "onExit").is_some() {
         // The hooks of the Workflow's own arguments, as Argo has it.
         let arguments = walk.execution.spec["arguments"].clone();
         let (hooks, on_exit) = (&step["hooks"], text(step, "onExit"));
-        let hooked = Hooked { hooks, on_exit, arguments: &arguments, of: name, condition: condition.as_deref() };
-        walk.hooks(&hooked, scope, base);
+        walk.hooks(&Hooked { hooks, on_exit, arguments: &arguments, of, condition }, scope, base);
     }
-    fate
 }
 
 /// Arguments with the artifacts that are the inputs of the template around them (`resolveArtifact` of Argo's `scope.go`).

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::yaml;
 
+mod hooks;
+mod open;
+mod refusals;
+
 fn expanded_with(text: &str, version: Version) -> Expansion {
     let mut library = Library::default();
     let mut workflow = Value::Null;

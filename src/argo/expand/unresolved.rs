@@ -1,13 +1,34 @@
-//! Which sources of a policy's values are known only at run time, for one pod.
+//! Which sources of a policy's values are known only at run time, for one pod, and whether anything in it is.
 
 use serde_json::Value;
 
 use super::execution::{Execution, UID};
 use super::raw::{any_string, entries, list, text};
+use super::replace;
 use crate::context::UID_SOURCE;
+
+/// The name of a pod of which some field, whichever, keeps what only the run knows. No policy has a source of that name.
+const POD: &str = "pod/field";
 
 fn is_open(value: &str) -> bool {
     value.contains("{{")
+}
+
+/// Whether a text keeps a tag that the run puts a value in the place of: `{{.Names}}` of somebody else's language is none, and what metrics speak of
+/// stays in the pod.
+fn keeps_tag(value: &Value) -> bool {
+    const FIRST: [&str; 8] = ["=", "workflow.", "inputs.", "steps.", "tasks.", "item.", "pod.", "entrypoint of "];
+    const WHOLE: [&str; 7] = ["item", "index", "random", "hash", "deadline", "trace", "span"];
+    let is_ours = |tag: &str| {
+        let tag = tag.trim();
+        WHOLE.contains(&tag) || FIRST.iter().any(|first| tag.starts_with(first))
+    };
+    match value {
+        Value::String(text) => replace::tags(text).any(is_ours),
+        Value::Array(all) => all.iter().any(keeps_tag),
+        Value::Object(fields) => fields.values().any(keeps_tag),
+        _ => false,
+    }
 }
 
 /// The sources, named as policies and `explain` name them: `parameter/repo`, `label/pr`.
@@ -44,6 +65,9 @@ pub(super) fn sources(pod: &Value, inputs: &Value, execution: &Execution) -> Vec
     all.extend(builtins.into_iter().filter(|(_, open)| *open).map(|(name, _)| format!("builtin/{name}")));
     if execution.uid == UID {
         all.push(UID_SOURCE.to_owned());
+    }
+    if keeps_tag(pod) {
+        all.push(POD.to_owned());
     }
     all.sort_unstable();
     all.dedup();

@@ -14,9 +14,10 @@ use super::replace::Values;
 use super::scope::{Base, Boundary, Call, Hooked, Scope, both};
 use super::settings::Settings;
 use super::template::{self, Kind};
+use super::validate::Own;
 use super::{
     Expansion, MAX_DEPTH, NodeKind, Place, Predicted, agent, bounds, dag, expression, node, shape, steps, typed,
-    unresolved, validate,
+    unresolved,
 };
 
 pub(super) struct Walk<'a> {
@@ -24,8 +25,10 @@ pub(super) struct Walk<'a> {
     pub library: &'a Library,
     pub settings: &'a Settings,
     pub out: Expansion,
+    /// The Workflow's own templates.
+    pub own: Own<'a>,
     /// Templates that have been looked at.
-    validated: BTreeSet<String>,
+    pub validated: BTreeSet<String>,
     /// What has been kept so far.
     pub bytes: usize,
     /// What the templates come to that are being executed, one in another.
@@ -36,9 +39,9 @@ pub(super) struct Walk<'a> {
 
 /// Executes a Workflow.
 pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings) -> Expansion {
-    let (out, validated) = (Expansion::default(), BTreeSet::new());
-    let mut walk = Walk { execution, library, settings, out, validated, bytes: 0, open: 0, place: Place::default() };
     let spec = &execution.spec;
+    let (out, own, validated, place) = (Expansion::default(), Own::of(spec), BTreeSet::new(), Place::default());
+    let mut walk = Walk { execution, library, settings, out, own, validated, bytes: 0, open: 0, place };
     let entry = serde_json::json!({"template": spec["entrypoint"]});
     if text(spec, "entrypoint").is_empty() {
         walk.problem(&execution.name, "spec.entrypoint is missing");
@@ -54,6 +57,7 @@ pub(super) fn walk(execution: &Execution, library: &Library, settings: &Settings
     let (on_exit, arguments) = (text(spec, "onExit"), &spec["arguments"]);
     let hooked = Hooked { hooks: &hooks, on_exit, arguments, of: &name, condition: None };
     walk.hooks(&hooked, &Scope::default(), Base::Own);
+    walk.validate_rest();
     agent::pod(&mut walk.out, execution, library, settings);
     walk.out
 }
@@ -171,39 +175,6 @@ impl<'a> Walk<'a> {
         Ok(made)
     }
 
-    /// Tells what Argo refuses of a template, once for each.
-    fn validate(&mut self, call: &Call<'_>, base: Base<'a>, key: &str, template: &Value) {
-        let node = call.name.as_str();
-        let seen = if text(template, "name").is_empty() { node } else { key };
-        if !self.validated.insert(seen.to_owned()) {
-            return;
-        }
-        let is_inline = kept(call.holder, "inline").is_some();
-        let holds_others = kept(template, "steps").is_some() || kept(template, "dag").is_some();
-        if holds_others && is_inline {
-            self.problem(
-                node,
-                "steps and tasks cannot stand inline: Argo looks for their template by its name, and finds none",
-            );
-        }
-        let (globals, open) = (&self.execution.globals, self.execution.is_template);
-        let mut mistakes: Vec<_> = validate::mistakes(template).into_iter().map(|mistake| (mistake, None)).collect();
-        // One that stands inline has been looked at with what it stands in.
-        if !is_inline {
-            let unknown = validate::unknown_tags(template, globals, open).into_iter();
-            mistakes.extend(unknown.map(|(tag, why)| (format!("{{{{{tag}}}}}: {why}"), Some(tag))));
-        }
-        let name = text(template, "name");
-        for (mistake, tag) in mistakes {
-            let place = match base {
-                Base::Own if !name.is_empty() => Place { template: Some(name.to_owned()), tag, ..Place::default() },
-                _ => self.place_of(node),
-            };
-            let mistake = if name.is_empty() { mistake } else { format!("template {name}: {mistake}") };
-            self.problem_at(node, mistake, place);
-        }
-    }
-
     fn base_name(base: Base<'_>) -> String {
         match base {
             Base::Own => String::new(),
@@ -263,6 +234,7 @@ impl<'a> Walk<'a> {
                 if !self.charge(name, bounds::weight(&pod)) {
                     return;
                 }
+                self.check_images(name, template, &pod);
                 self.out.nodes[at].pod = Some(self.out.pods.len());
                 let unresolved = unresolved::sources(&pod, &template["inputs"], execution);
                 self.out.pods.push(Predicted { object: pod, node: at, unresolved });

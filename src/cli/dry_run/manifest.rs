@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::admission::API_VERSION;
 use crate::argo::expand::source;
-use crate::yaml::{Document, Format, Tree, YamlError};
+use crate::yaml::{Document, Format, Leaf, Tree, YamlError};
 
 /// An object to review.
 pub(super) struct Subject<'a> {
@@ -239,6 +239,10 @@ fn refusal(line: usize, message: String, hint: Option<&str>) -> Refusal {
 
 /// What is wrong with a document that is neither of what we review; `None` where it is a manifest of another kind.
 fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Option<Refusal> {
+    // As templates print nothing where a condition does not hold, and kubectl passes it over.
+    if matches!(tree, Tree::Leaf(Leaf::Null)) {
+        return None;
+    }
     if !tree.is_map() {
         return Some(refusal(line, "not a Kubernetes manifest".to_owned(), Some("a manifest has apiVersion and kind")));
     }
@@ -325,6 +329,15 @@ mod tests {
         );
         assert_eq!(find(&review).0, all(1));
         assert_eq!(find(&format!("[]\n{review}\n{}", pod("a"))).0.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_document_is_passed_over() {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: argo}\n";
+        for empty in ["null\n", "~\n", "# nothing\n"] {
+            let (found, refused) = find(&format!("{empty}---\n{pod}"));
+            assert_eq!((found.len(), refused), (1, Vec::new()), "{empty}");
+        }
     }
 
     #[test]
