@@ -45,7 +45,7 @@ fn all_text_of_manifests_stays_text() {
     browser.eval("document.querySelectorAll('details').forEach((pod) => { pod.open = true; })");
     assert_eq!(browser.eval("typeof window.hit"), "undefined");
     for (selector, count) in
-        [("script", 1), ("style", 1), ("img, svg, iframe, b[onmouseover], [onclick]", 0), (".pod", 2), (".problem", 1)]
+        [("script", 1), ("style", 1), ("img, svg, iframe, b[onmouseover], [onclick]", 0), (".pod", 2), (".problem", 3)]
     {
         assert_eq!(browser.eval(&format!("document.querySelectorAll('{selector}').length")), count, "{selector}");
     }
