@@ -237,7 +237,7 @@ fn refusal(line: usize, message: String, hint: Option<&str>) -> Refusal {
     Refusal { line, column: None, message, hint: hint.map(str::to_owned) }
 }
 
-/// What is wrong with a document that is neither of what we review; `None` where it is a manifest of another kind.
+/// What is wrong with a document that is neither of what we review; `None` where it is a manifest of another kind, or nothing.
 fn foreign(tree: &Tree<'_>, api_version: &str, kind: &str, line: usize) -> Option<Refusal> {
     // As templates print nothing where a condition does not hold, and kubectl passes it over.
     if matches!(tree, Tree::Leaf(Leaf::Null)) {
