@@ -130,9 +130,10 @@ impl<'a> Evaluation<'a> {
         match (of.type_name(), key) {
             ("map", Item::Text(text)) => self.meter.charge_text(text.len())?,
             ("map", Item::Int(_) | Item::Double(_) | Item::Bool(_)) => {}
-            ("list", Item::Int(index)) => {
-                let element = usize::try_from(*index).ok().and_then(|index| of.element(index));
-                let missing = || EvalError::NoSuchElement { index: *index, size: of.len().unwrap_or(0) };
+            ("list", Item::Int(_) | Item::Double(_)) => {
+                let index = key.as_whole().ok_or_else(|| mismatch("[]", &[of, key]))?;
+                let element = usize::try_from(index).ok().and_then(|index| of.element(index));
+                let missing = || EvalError::NoSuchElement { index, size: of.len().unwrap_or(0) };
                 return element.ok_or_else(missing);
             }
             _ => return Err(mismatch("[]", &[of, key])),

@@ -113,6 +113,16 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// A number without a fraction, as an int.
+    pub(super) fn as_whole(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
+            Self::Double(value) if value.fract() == 0.0 && (-INT_END..INT_END).contains(value) => Some(*value as i64),
+            _ => None,
+        }
+    }
+
     /// The element at `index` of a list.
     pub(super) fn element(&self, index: usize) -> Option<Item<'a>> {
         match self {

@@ -51,6 +51,12 @@ fn theirs(source: &str, pod: &Value) -> Option<Value> {
     json(&program.execute(&context).ok()?)
 }
 
+/// Whether an int may be compared with a double that no int equals: the crate makes a double of the int first, where the
+/// specification ("Ordering": as though on a continuous number line) and ours do not round.
+fn rounds_there(source: &str) -> bool {
+    source.contains("9223372036854775807") && source.contains("double(")
+}
+
 /// Numbers of JSON reach the reference as unsigned where they are not negative, so none are in this pod.
 fn textual_pod() -> Value {
     let mut pod = pod();
@@ -257,7 +263,7 @@ proptest! {
             let ours = with_scope(&pod, |scope| ours(&expression, scope));
             let theirs = theirs(&source, &pod);
             // A plain `.x` on an optional string: an error there, an optional without a value here.
-            if theirs.is_some() || !source.contains('?') {
+            if (theirs.is_some() || !source.contains('?')) && !rounds_there(&source) {
                 prop_assert_eq!(ours, theirs, "{}", source);
             }
         }

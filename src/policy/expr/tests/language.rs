@@ -119,6 +119,9 @@ fn numbers_and_conversions() {
     holds(
         "(true ? 'a' : 'b') == 'a' && -(-1) == 1 && {1: 'x'}[1] == 'x' && {'k': 1}.k == 1 && 1 in {1: 2} && 2 in [1, 2]",
     );
+    holds("double(9223372036854775807) > 9223372036854775807 && double(9223372036854775807) == 9223372036854775808.0");
+    holds("[1, 2][1.0] == 2 && ![1][?1.0].hasValue()");
+    fails("[1, 2][0.5]", "`[]` does not work on list and double");
     holds("[1] + [2] == [1, 2] && [?pod.?x, 1] == [1] && {?'a': pod.?x} == {}");
     fails("9223372036854775807 + 1", "`+` overflows a 64 bit integer");
     fails("1 % 0", "division by zero");
