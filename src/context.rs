@@ -8,6 +8,10 @@ use serde_json::Value;
 /// The name in [`Context::unresolved`] of a Workflow's UID, of which its trace id is made.
 pub const UID_SOURCE: &str = "workflow/uid";
 
+/// The name in [`Context::unresolved`] of a pod of which some field, whichever, keeps what only the run knows. No policy has a source of that
+/// name.
+pub const POD_SOURCE: &str = "pod/field";
+
 /// The facts of the place a review runs in. The webhook fills it from its flags, `dry-run` from its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]

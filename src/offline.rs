@@ -12,6 +12,25 @@ use crate::context::Context;
 use crate::patch;
 use crate::policy::PolicySet;
 
+/// Takes a manifest, or the items of a List: the API server itself leaves version and kind out of those of a typed one.
+pub fn each(mut manifest: Value, take: &mut dyn FnMut(Value)) {
+    let text = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let Some(Value::Array(items)) = manifest.get_mut("items").filter(|items| items.is_array()).map(Value::take) else {
+        return take(manifest);
+    };
+    let of = kind.strip_suffix("List").unwrap_or_default();
+    for mut item in items {
+        if let Value::Object(fields) = &mut item
+            && !of.is_empty()
+        {
+            fields.entry("apiVersion").or_insert_with(|| version.clone().into());
+            fields.entry("kind").or_insert_with(|| of.into());
+        }
+        each(item, take);
+    }
+}
+
 /// What expansion is told.
 #[derive(Debug, Default)]
 pub struct Expander {

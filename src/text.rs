@@ -54,37 +54,11 @@ pub fn label_value(text: &str) -> Option<String> {
     Some(if kept.is_empty() { hash } else { format!("{kept}-{hash}") })
 }
 
-/// A text without what its URLs say of users: `https://me:hunter2@host` -> `https://host`.
-pub fn without_userinfo(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let authority = part.split(char::is_whitespace).next().unwrap_or_default();
-        // The last one: a password that is not encoded may hold more of them.
-        let userinfo = authority.rfind('@').map_or(0, |at| at + 1);
-        shown.push_str("://");
-        shown.push_str(&part[userinfo..]);
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::syntax::is_label_value;
     use proptest::prelude::*;
-
-    #[test]
-    fn urls_lose_their_users() {
-        for (text, shown) in [
-            ("`http://u:p@c:1` is no endpoint", "`http://c:1` is no endpoint"),
-            ("https://u:p@ss@c/x and http://t@d", "https://c/x and http://d"),
-            ("http://c:4317/v1 is mailed to a@b", "http://c:4317/v1 is mailed to a@b"),
-            ("a@b", "a@b"),
-        ] {
-            assert_eq!(without_userinfo(text), shown);
-        }
-    }
 
     #[test]
     fn labels_of_everyday_values_are_readable() {

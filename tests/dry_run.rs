@@ -311,6 +311,29 @@ proptest! {
     }
 }
 
+/// A value of the run in whatever field marks the pod, injected or not; a step all of which is known bears no mark.
+#[test]
+fn a_pod_that_keeps_a_tag_is_marked() {
+    let workflow = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow",
+        "metadata": {"name": "ci", "namespace": "ci", "uid": "7b0c1f5e-3d52-4c0a-9b1e-5f2a8c64d901"},
+        "spec": {"entrypoint": "main", "templates": [
+            {"name": "main", "steps": [[{"name": "a", "template": "a"}], [{"name": "b", "template": "b"}]]},
+            {"name": "a", "container": {"image": "i", "command": ["make"]}},
+            {"name": "b", "inputs": {"parameters": [{"name": "p", "value": "{{workflow.status}}"}]},
+             "container": {"image": "i", "command": ["make"], "args": ["{{inputs.parameters.p}}"]}},
+        ]},
+    });
+    for (more, mark) in [(&["--policy", "policies"][..], "pod/field"), (&["--expand-only"], "input/p,pod/field")] {
+        let output = dry_run(&[&["-", "-o", "json"], more].concat(), &lines([workflow.clone()]));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let pods = list["items"].as_array().unwrap().iter();
+        let marks: Vec<_> = pods.map(|pod| &pod["metadata"]["annotations"]["stepspan.dev/dynamic"]).collect();
+        assert_eq!(marks, [&Value::Null, &json!(mark)], "{more:?}");
+    }
+}
+
 #[test]
 fn a_workflow_s_pods_are_printed_as_argo_creates_them() {
     // As Helm prints them: what is referred to comes last, among manifests of other kinds.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::argo::expand::Library;
 use crate::context::Context;
+use crate::offline::each;
 use crate::source::files::{self, MUST_HOLD};
 use crate::yaml;
 
@@ -94,23 +95,9 @@ fn read_with(path: &Path, take: &mut dyn FnMut(&Value, &str)) -> anyhow::Result<
     let file = File::open(path).with_context(what)?;
     for document in yaml::documents(BufReader::new(file)) {
         let value = document.map_err(anyhow::Error::from).and_then(|d| Ok(d.read()?)).with_context(what)?;
-        each(&value, &mut |value| take(value, &path.display().to_string()));
+        each(value, &mut |value| take(&value, &path.display().to_string()));
     }
     Ok(())
-}
-
-/// A manifest, or the items of a list.
-pub(super) fn each(value: &Value, take: &mut dyn FnMut(&Value)) {
-    let Some(items) = value["items"].as_array() else { return take(value) };
-    let of = value["kind"].as_str().and_then(|kind| kind.strip_suffix("List"));
-    for item in items {
-        let mut item = item.clone();
-        // The API server itself leaves the kind of a typed list's items out.
-        if let (Value::Object(fields), Some(of)) = (&mut item, of) {
-            fields.entry("kind").or_insert_with(|| of.into());
-        }
-        each(&item, take);
-    }
 }
 
 fn take_with(value: &Value, file: &str, context: &mut Context, note: &mut dyn FnMut(String)) {

@@ -6,7 +6,7 @@ use stepspan_contract::names;
 
 use super::carrier;
 use crate::argo::StepPod;
-use crate::context::{Context, UID_SOURCE};
+use crate::context::{Context, POD_SOURCE, UID_SOURCE};
 use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::effective::Effective;
@@ -41,9 +41,9 @@ impl Metadata {
         }
         let mut dynamic: Vec<&str> = values.iter().filter(|v| v.awaits.is_some()).map(|v| v.key.as_str()).collect();
         // Trace and span ids are made of the Workflow's UID.
-        if context.unresolved.iter().any(|source| source == UID_SOURCE) {
-            dynamic.push("trace");
-        }
+        let awaits = |source: &str| context.unresolved.iter().any(|known| known == source);
+        dynamic.extend(awaits(UID_SOURCE).then_some("trace"));
+        dynamic.extend(awaits(POD_SOURCE).then_some(POD_SOURCE));
         if !dynamic.is_empty() {
             metadata.own(names::DYNAMIC_ANNOTATION, dynamic.join(","));
         }

@@ -11,11 +11,15 @@ use super::spec::{API_VERSION, Case, KIND, NAMESPACE, Suite};
 use super::{check, faults, pointer};
 use crate::argo::expand::{Library, Settings, Version};
 use crate::context::Context;
+use crate::offline::each;
 use crate::policy::PolicySet;
 use crate::policy::compile::Rules;
 use crate::policy::load::PolicyError;
 use crate::source::files;
 use crate::yaml::{self, DocumentError, Spanned, YamlError};
+
+/// What a user adds to a suite for its Workflows to refer to.
+pub(super) const GIVER: &str = "`with` of the suite";
 
 /// A suite, ready to run.
 #[derive(Debug)]
@@ -179,7 +183,7 @@ fn with(folder: &Path, paths: &[PathBuf]) -> Result<(Context, Vec<Value>), Mista
 
 /// What Workflows may refer to, where manifests that name no namespace are in this one.
 fn library(with: &[Value], namespace: &str) -> Library {
-    let mut library = Library::default();
+    let mut library = Library::filled_by(GIVER);
     for manifest in with {
         library.take(manifest, namespace);
     }
@@ -212,29 +216,9 @@ pub(crate) fn documents(file: &Path, reader: impl BufRead) -> Result<Vec<Value>,
     };
     let mut all = Vec::new();
     for document in yaml::documents(reader) {
-        unlisted(read(document)?, &mut all);
+        each(read(document)?, &mut |one| all.push(one));
     }
     Ok(all)
-}
-
-/// A manifest, or the items of a List; what these leave out of version and kind is the List's.
-pub(super) fn unlisted(mut manifest: Value, all: &mut Vec<Value>) {
-    let text = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
-    let (version, kind) = (text("apiVersion"), text("kind"));
-    let Some(Value::Array(items)) = manifest.get_mut("items").filter(|items| items.is_array()).map(Value::take) else {
-        all.push(manifest);
-        return;
-    };
-    let of = kind.strip_suffix("List").unwrap_or_default();
-    for mut item in items {
-        if let Value::Object(fields) = &mut item
-            && !of.is_empty()
-        {
-            fields.entry("apiVersion").or_insert_with(|| version.clone().into());
-            fields.entry("kind").or_insert_with(|| of.into());
-        }
-        unlisted(item, all);
-    }
 }
 
 fn cases(file: &Path, read: &Spanned, cases: Vec<Value>, expects: Expects) -> (Vec<(usize, Case)>, Vec<Mistake>) {

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::load::{Loaded, manifests, unlisted};
+use super::load::{GIVER, Loaded, manifests};
 use super::spec::{Case, Input};
 use super::{Failure, Outcome, laws};
 use crate::admission::explain::{Explanation, explain};
 use crate::admission::{self, Reviewed, review};
 use crate::argo::StepPod;
-use crate::argo::expand::source;
+use crate::argo::expand::{Library, source};
 use crate::context::Context;
 use crate::json::Json;
-use crate::offline::{Expander, pod_review};
+use crate::offline::{Expander, each, pod_review};
 use crate::patch;
 
 /// A step that was reviewed.
@@ -161,18 +161,13 @@ impl Subject {
     }
 }
 
-/// The words of expansion name an option of `dry-run`: what Workflows refer to is given otherwise here.
-pub(super) fn given_by(instead: &str, message: &str) -> String {
-    message.replace("(--with gives more)", &format!("({instead} gives more)"))
-}
-
 /// The manifests of an input.
 fn inputs(folder: &Path, input: &Input) -> Result<Vec<Value>, String> {
     match (&input.file, &input.manifest) {
         (Some(file), None) => manifests(&folder.join(file)).map_err(|mistake| mistake.to_string()),
         (None, Some(manifest)) => {
             let mut all = Vec::new();
-            unlisted(manifest.clone(), &mut all);
+            each(manifest.clone(), &mut |one| all.push(one));
             Ok(all)
         }
         _ => Err("an input has either `file` or `manifest`".to_owned()),
@@ -183,14 +178,14 @@ fn inputs(folder: &Path, input: &Input) -> Result<Vec<Value>, String> {
 fn subject(suite: &Loaded, input: &Input, context: &Context) -> Result<Subject, String> {
     let all = inputs(suite.file.parent().unwrap_or(Path::new(".")), input)?;
     let namespace = input.namespace();
-    let mut library = suite.libraries.get(namespace).cloned().unwrap_or_default();
+    let mut library = suite.libraries.get(namespace).cloned().unwrap_or_else(|| Library::filled_by(GIVER));
     for manifest in &all {
         library.take(manifest, namespace);
     }
     let expander = Expander { library, settings: suite.settings.clone(), only: false };
     let expand = |manifest: &Value, steps: &mut Vec<Subject>, problems: &mut Vec<String>| {
         let found = expander.pods(manifest, namespace, &suite.policies, context);
-        let problem = found.problems.first().map(|problem| given_by("`with` of the suite", &problem.message));
+        let problem = found.problems.first().map(|problem| problem.message.clone());
         steps.extend(found.pods.into_iter().map(|expanded| Subject {
             unresolved: expanded.unresolved,
             problem: problem.clone(),

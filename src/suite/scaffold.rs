@@ -8,10 +8,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::run::given_by;
 use super::spec;
 use crate::argo::StepPod;
-use crate::argo::expand::source;
+use crate::argo::expand::{Library, source};
 use crate::context::Context;
 use crate::json::Json;
 use crate::offline::Expander;
@@ -283,7 +282,7 @@ impl Step {
 
 /// A case for each step of each Workflow, the first pass of a loop for all of it; what has none is told.
 fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet, left_out: &mut Vec<String>) -> Vec<Value> {
-    let mut expander = Expander::default();
+    let mut expander = Expander { library: Library::filled_by("--from"), ..Expander::default() };
     for manifest in files.iter().flat_map(|(_, manifests)| manifests) {
         expander.library.take(manifest, "default");
     }
@@ -298,7 +297,7 @@ fn cases(files: &[(String, Vec<Value>)], policies: &PolicySet, left_out: &mut Ve
         for (workflow, manifest) in counted.enumerate() {
             let pods = expander.pods(manifest, "default", policies, &Context::default());
             match pods.problems.first() {
-                Some(problem) => left_out.push(given_by("--from", &problem.message)),
+                Some(problem) => left_out.push(problem.message.clone()),
                 None => steps.extend(pods.pods.iter().filter_map(|expanded| Step::read(workflow, &expanded.pod))),
             }
         }

@@ -176,6 +176,14 @@ fn a_source_is_tried_for_the_policy_that_asks_it() {
     assert_eq!(missing[3..], ["tried: match.when[0] refuses", "tried: repo: label/repo"]);
 }
 
+/// Holds a suite whose one case has such an expectation to being refused for it, at its line.
+fn refused(folder: &Path, expect: &str, at: &str, message: &str) {
+    let case = format!("- name: x\n  input: {{file: ci.yaml, step: a}}\n  expect:\n    {expect}\n");
+    let said = suite(folder, &case).unwrap_err();
+    assert!(said[0].starts_with(&format!("tests.yaml:7: cases[0].expect.{at}: ")), "{expect}: {said:?}");
+    assert!(said.len() == 1 && said[0].contains(message), "{expect}: {said:?}");
+}
+
 /// What would hold of any pod is refused, where it stands; numbers and texts that are none are told in words of the file.
 #[test]
 fn what_says_nothing_or_is_of_no_use_is_refused() {
@@ -199,11 +207,7 @@ fn what_says_nothing_or_is_of_no_use_is_refused() {
         ("operations: many", "operations", "expected a whole number, or a map with `min`"),
         ("warnings: none", "warnings", "expected a list"),
     ] {
-        let said =
-            suite(folder.path(), &format!("- name: x\n  input: {{file: ci.yaml, step: a}}\n  expect:\n    {expect}\n"));
-        let said = said.unwrap_err();
-        assert!(said[0].starts_with(&format!("tests.yaml:7: cases[0].expect.{at}: ")), "{said:?}");
-        assert!(said.len() == 1 && said[0].contains(message), "{said:?}");
+        refused(folder.path(), expect, at, message);
     }
     let case = suite(folder.path(), "- {name: x, input: here}\n").unwrap_err();
     assert!(case[0].starts_with("tests.yaml:4: cases[0].input: ") && case[0].ends_with("expected a map"), "{case:?}");

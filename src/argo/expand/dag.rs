@@ -10,7 +10,7 @@ use super::replace::Values;
 use super::scope::{Base, Scope, both};
 use super::steps::{self, Fate};
 use super::walk::Walk;
-use super::{NodeKind, expression, replace, shape};
+use super::{NodeKind, expression, order, replace, shape};
 
 /// What became of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,25 +101,10 @@ impl<'t> Graph<'t> {
         if targets.is_empty() && !self.tasks.is_empty() {
             return Err("the tasks depend on one another in a circle".to_owned());
         }
-        let (mut order, mut done, mut open) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let mut todo: Vec<(&str, bool)> = targets.iter().rev().map(|target| (target.as_str(), false)).collect();
-        while let Some((task, left)) = todo.pop() {
-            if left {
-                open.remove(task);
-                done.insert(task);
-                order.push(task.to_owned());
-            } else if !done.contains(task) {
-                if !open.insert(task) {
-                    return Err(format!("the tasks depend on one another in a circle, {task} among them"));
-                }
-                todo.push((task, true));
-                let needed = self.depends.get(task).map(Depends::needed).unwrap_or_default();
-                todo.extend(
-                    needed.into_iter().rev().filter(|needed| !done.contains(needed)).map(|needed| (needed, false)),
-                );
-            }
-        }
-        Ok(order)
+        let needed = |task: &str| self.depends.get(task).map(Depends::needed).unwrap_or_default();
+        let order = order::of(targets.iter().map(String::as_str), needed);
+        let order = order.map_err(|task| format!("the tasks depend on one another in a circle, {task} among them"))?;
+        Ok(order.into_iter().map(str::to_owned).collect())
     }
 
     fn run<'a>(&mut self, walk: &mut Walk<'a>, task: &str, scope: &Scope, base: Base<'a>) {

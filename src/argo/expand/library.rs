@@ -8,15 +8,30 @@ use super::raw::{entries, text};
 use super::shape;
 
 /// Templates of Workflows, of a namespace and of the cluster, ConfigMaps and service accounts.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Library {
     templates: BTreeMap<(String, String), Result<Value, String>>,
     cluster: BTreeMap<String, Result<Value, String>>,
     config_maps: BTreeMap<(String, String), Value>,
     accounts: BTreeMap<(String, String), Value>,
+    /// What a user has to turn to for more of them.
+    more: &'static str,
+}
+
+impl Default for Library {
+    /// Nothing yet, of a command that takes more by `--with`.
+    fn default() -> Self {
+        Self::filled_by("--with")
+    }
 }
 
 impl Library {
+    /// Nothing yet; messages name what gives more.
+    pub fn filled_by(more: &'static str) -> Self {
+        let (templates, config_maps, accounts) = Default::default();
+        Self { templates, cluster: BTreeMap::new(), config_maps, accounts, more }
+    }
+
     /// Takes a manifest, where it is one that can be referred to; the last of a name counts. `namespace` is that of manifests that
     /// name none.
     pub fn take(&mut self, manifest: &Value, namespace: &str) -> bool {
@@ -47,7 +62,7 @@ impl Library {
         match found {
             Some(Ok(template)) => Ok(template),
             Some(Err(why)) => Err(format!("{of}WorkflowTemplate {name}: {why}")),
-            None => Err(format!("{of}WorkflowTemplate {name} is not among the given files (--with gives more)")),
+            None => Err(format!("{of}WorkflowTemplate {name} is not among the given files ({} gives more)", self.more)),
         }
     }
 

@@ -27,6 +27,7 @@ pub mod items;
 pub mod library;
 mod merge;
 pub mod node;
+mod order;
 mod parameter;
 mod pod;
 mod quantity;

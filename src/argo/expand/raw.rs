@@ -28,6 +28,21 @@ pub fn named<'v>(list: &'v [Value], name: &str) -> Option<&'v Value> {
     list.iter().find(|item| text(item, "name") == name)
 }
 
+/// What the first text of a value gives that gives something.
+pub fn find_text<'v, T>(value: &'v Value, look: &mut dyn FnMut(&'v str) -> Option<T>) -> Option<T> {
+    match value {
+        Value::String(text) => look(text),
+        Value::Array(all) => all.iter().find_map(|one| find_text(one, look)),
+        Value::Object(fields) => fields.values().find_map(|one| find_text(one, look)),
+        _ => None,
+    }
+}
+
+/// Whether it is so of a text of a value.
+pub fn any_text(value: &Value, is_so: impl Fn(&str) -> bool) -> bool {
+    find_text(value, &mut |text| is_so(text).then_some(())).is_some()
+}
+
 /// What Go keeps of a field with `omitempty`: nothing that is empty.
 pub fn kept<'v>(of: &'v Value, key: &str) -> Option<&'v Value> {
     of.get(key).filter(|value| !is_empty(value))

@@ -1,34 +1,47 @@
 //! Which sources of a policy's values are known only at run time, for one pod, and whether anything in it is.
 
 use serde_json::Value;
+use stepspan_contract::names::ANNOTATION_PREFIX;
 
 use super::execution::{Execution, UID};
-use super::raw::{any_string, entries, list, text};
+use super::raw::{any_string, any_text, entries, list, text};
 use super::replace;
-use crate::context::UID_SOURCE;
-
-/// The name of a pod of which some field, whichever, keeps what only the run knows. No policy has a source of that name.
-const POD: &str = "pod/field";
+use crate::context::{POD_SOURCE, UID_SOURCE};
 
 fn is_open(value: &str) -> bool {
     value.contains("{{")
 }
 
-/// Whether a text keeps a tag that the run puts a value in the place of: `{{.Names}}` of somebody else's language is none, and what metrics speak of
+/// Whether a text of a pod keeps a tag that the run puts a value in the place of: `{{.Names}}` of somebody else's language is none, and what metrics speak of
 /// stays in the pod.
-fn keeps_tag(value: &Value) -> bool {
+fn keeps_tag(pod: &Value) -> bool {
     const FIRST: [&str; 8] = ["=", "workflow.", "inputs.", "steps.", "tasks.", "item.", "pod.", "entrypoint of "];
     const WHOLE: [&str; 7] = ["item", "index", "random", "hash", "deadline", "trace", "span"];
     let is_ours = |tag: &str| {
         let tag = tag.trim();
         WHOLE.contains(&tag) || FIRST.iter().any(|first| tag.starts_with(first))
     };
-    match value {
-        Value::String(text) => replace::tags(text).any(is_ours),
-        Value::Array(all) => all.iter().any(keeps_tag),
-        Value::Object(fields) => fields.values().any(keeps_tag),
-        _ => false,
-    }
+    let keeps = |text: &str| replace::tags(text).any(is_ours);
+    // The labels and annotations of the template are as they are written in there: what they come to is the pod's.
+    let of_template = |text: &str| match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(fields)) => fields.iter().any(|(key, field)| key != "metadata" && any_text(field, keeps)),
+        _ => true,
+    };
+    let template = template_of(pod);
+    let of_spec = |text: &str| keeps(text) && (template != Some(text) || of_template(text));
+    // What we make the pod carry is left as it is where its template has no inputs, and is told of by who reads it.
+    let mut metadata = entries(pod, "metadata").filter(|(field, _)| *field != "annotations");
+    let mut annotations = entries(&pod["metadata"], "annotations");
+    metadata.any(|(_, field)| any_text(field, keeps))
+        || annotations.any(|(name, value)| !name.starts_with(ANNOTATION_PREFIX) && any_text(value, keeps))
+        || any_text(&pod["spec"], of_spec)
+}
+
+/// The template as the executor gets it.
+fn template_of(pod: &Value) -> Option<&str> {
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|field| list(&pod["spec"], field));
+    let mut variables = containers.flat_map(|container| list(container, "env"));
+    variables.find(|variable| text(variable, "name") == "ARGO_TEMPLATE").map(|variable| text(variable, "value"))
 }
 
 /// The sources, named as policies and `explain` name them: `parameter/repo`, `label/pr`.
@@ -67,7 +80,7 @@ pub(super) fn sources(pod: &Value, inputs: &Value, execution: &Execution) -> Vec
         all.push(UID_SOURCE.to_owned());
     }
     if keeps_tag(pod) {
-        all.push(POD.to_owned());
+        all.push(POD_SOURCE.to_owned());
     }
     all.sort_unstable();
     all.dedup();

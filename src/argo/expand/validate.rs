@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::execution::Execution;
 use super::library::Library;
-use super::raw::{is_empty, kept, list, named, steps_of, text};
+use super::raw::{find_text, is_empty, kept, list, named, steps_of, text};
 use super::scope::Base;
 use super::template::{Kind, kinds};
 pub(super) use whole::Own;
@@ -140,17 +140,9 @@ pub(super) fn open_in_loop(step: &Value) -> Option<&str> {
         let rest = tag.strip_prefix("steps.").or_else(|| tag.strip_prefix("tasks."));
         rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('.'))
     };
-    first(step, &|tag| {
+    let is_meant = |tag: &str| {
         let of_inline = tag.strip_prefix("inputs.parameters.").is_some_and(|name| named(inputs, name).is_some());
         tag.starts_with("item.") || tag == "tasks.name" || of_inline || is_own(tag)
-    })
-}
-
-fn first<'v>(value: &'v Value, is_meant: &dyn Fn(&str) -> bool) -> Option<&'v str> {
-    match value {
-        Value::String(text) => tags::of(text).find(|tag| is_meant(tag)),
-        Value::Array(all) => all.iter().find_map(|one| first(one, is_meant)),
-        Value::Object(fields) => fields.values().find_map(|one| first(one, is_meant)),
-        _ => None,
-    }
+    };
+    find_text(step, &mut |text| tags::of(text).find(|tag| is_meant(tag)))
 }

@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
-use crate::argo::expand::Place;
+use crate::argo::expand::{Place, replace};
 use crate::yaml::{Document, Kind, Node, Span, Spanned};
 
 /// Longer documents are not read a second time: their first line has to do.
 const MAX_BYTES: usize = 4 << 20;
+
+/// What a manifest is known by.
+const NAMES: [&str; 2] = ["name", "generateName"];
 
 /// The places of a manifest.
 pub(super) struct Places {
@@ -19,7 +22,7 @@ impl Places {
     pub fn of(document: &Document, manifest: &Value) -> Option<Self> {
         let document =
             (document.text.len() <= MAX_BYTES).then(|| Spanned::read(&document.text, document.line).ok())??;
-        let name = ["name", "generateName"].iter().find_map(|field| manifest["metadata"][field].as_str());
+        let name = NAMES.iter().find_map(|field| manifest["metadata"][field].as_str());
         Some(Self { document, name: name.map(str::to_owned) })
     }
 
@@ -54,7 +57,7 @@ impl Places {
         let root = &self.document.root;
         let is_meant = |one: &Node| {
             let metadata = one.get("metadata");
-            let name = ["name", "generateName"].iter().find_map(|field| text(metadata?, field));
+            let name = NAMES.iter().find_map(|field| text(metadata?, field));
             name == self.name.as_deref()
         };
         let Some(items) = root.get("items") else { return Some((root, String::new())) };
@@ -91,10 +94,7 @@ fn step_of<'n>(template: &'n Node, name: &str) -> Option<&'n Node> {
 /// The first text below a node that has a tag in it.
 fn speaks_of<'n>(node: &'n Node, tag: &str) -> Option<&'n Node> {
     match &node.kind {
-        Kind::Scalar(Value::String(text)) => {
-            let mut tags = text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
-            tags.any(|(one, _)| one.trim() == tag).then_some(node)
-        }
+        Kind::Scalar(Value::String(text)) => replace::tags(text).any(|one| one.trim() == tag).then_some(node),
         Kind::Scalar(_) => None,
         Kind::Seq(items) => items.iter().find_map(|one| speaks_of(one, tag)),
         Kind::Map(entries) => entries.iter().find_map(|(_, one)| speaks_of(one, tag)),

@@ -13,7 +13,7 @@ use memchr::memmem;
 use super::input::{self, Reader};
 use super::list::Entries;
 use crate::argo::expand::Library;
-use crate::cli::facts::each;
+use crate::offline::each;
 use crate::source::files;
 
 /// Words without which no document can be one that is referred to.
@@ -81,8 +81,8 @@ fn look(file: impl Read, namespace: &str, library: &mut Library) {
         if KINDS.iter().any(|kind| memmem::find(text, kind.as_bytes()).is_some())
             && let Ok(value) = document.read()
         {
-            each(&value, &mut |value| {
-                library.take(value, namespace);
+            each(value, &mut |value| {
+                library.take(&value, namespace);
             });
         }
     }

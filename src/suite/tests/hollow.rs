@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{failures, outcomes, suite};
+use super::{failures, outcomes, refused, suite};
 use crate::suite::Failure;
 use crate::suite::load::{self, Expects};
 
@@ -43,10 +43,7 @@ fn what_would_hold_whatever_is_found_is_a_mistake_at_its_line() {
         ("absent: [/spec/containers/01]", "absent[0]", "\"01\" no index"),
         ("absent: [/spec/containers/1/env/X]", "absent[0]", "/spec/containers/1/env is a list"),
     ] {
-        let case = format!("- name: x\n  input: {{file: ci.yaml, step: a}}\n  expect:\n    {expect}\n");
-        let said = suite(folder.path(), &case).unwrap_err();
-        assert!(said[0].starts_with(&format!("tests.yaml:7: cases[0].expect.{at}: ")), "{expect}: {said:?}");
-        assert!(said.len() == 1 && said[0].contains(message), "{expect}: {said:?}");
+        refused(folder.path(), expect, at, message);
     }
 }
 

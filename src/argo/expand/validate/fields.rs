@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::names::{self, Form};
 use super::{Known, Mistake, has, is_leaf, lacks};
+use crate::argo::expand::order;
 use crate::argo::expand::raw::{kept, list, named, text};
 use crate::argo::expand::template::Kind;
 
@@ -115,7 +116,7 @@ fn of_set(template: &Value, found: &mut Vec<Mistake>) {
             tell(format!("container {name} depends on {missing}, which is not there"));
         }
     }
-    if goes_round(&graph) {
+    if order::of(graph.keys().copied(), |name| graph.get(name).cloned().unwrap_or_default()).is_err() {
         tell("its containers depend on one another in a circle".to_owned());
     }
     let outputs = &template["outputs"];
@@ -123,26 +124,6 @@ fn of_set(template: &Value, found: &mut Vec<Mistake>) {
     if hands.iter().any(|all| !all.is_empty()) && !graph.contains_key("main") {
         tell("it has input artifacts or outputs, and no container called main, which they are of".to_owned());
     }
-}
-
-/// Whether something depends on itself.
-fn goes_round(graph: &BTreeMap<&str, Vec<&str>>) -> bool {
-    let (mut done, mut open) = (BTreeSet::new(), BTreeSet::new());
-    let mut todo: Vec<(&str, bool)> = graph.keys().map(|name| (*name, false)).collect();
-    while let Some((name, left)) = todo.pop() {
-        if left {
-            open.remove(name);
-            done.insert(name);
-        } else if !done.contains(name) {
-            if !open.insert(name) {
-                return true;
-            }
-            todo.push((name, true));
-            let needed = graph.get(name).into_iter().flatten();
-            todo.extend(needed.filter(|needed| !done.contains(**needed)).map(|needed| (*needed, false)));
-        }
-    }
-    false
 }
 
 fn of_resource(template: &Value, found: &mut Vec<Mistake>) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Known, has, holders, is_leaf};
 use crate::argo::expand::dag::words;
 use crate::argo::expand::items::LOOPS;
-use crate::argo::expand::raw::{entries, kept, list, named, text};
+use crate::argo::expand::raw::{any_text, entries, kept, list, named, text};
 use crate::argo::expand::template::Kind;
 
 /// Fields of a template without steps that are looked at; Go knows no others. Of inputs it is only what no argument can replace.
@@ -101,19 +101,14 @@ pub(super) fn of(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_open(value: &Value) -> bool {
-    match value {
-        Value::String(text) => {
-            let mut rest = text.as_str();
-            while let Some((_, after)) = rest.split_once("{{") {
-                let Some((_, after)) = after.split_once("}}") else { return true };
-                rest = after;
-            }
-            false
+    any_text(value, |text| {
+        let mut rest = text;
+        while let Some((_, after)) = rest.split_once("{{") {
+            let Some((_, after)) = after.split_once("}}") else { return true };
+            rest = after;
         }
-        Value::Array(all) => all.iter().any(is_open),
-        Value::Object(fields) => fields.values().any(is_open),
-        _ => false,
-    }
+        false
+    })
 }
 
 /// Where in a template a text stands.
