@@ -24,14 +24,16 @@ pub fn hash(paths: &[PathBuf]) -> Result<String, (PathBuf, io::Error)> {
 }
 
 fn add(hasher: &mut Sha256, path: &Path, named: bool) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
         let mut entries: Vec<PathBuf> = fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
         entries.retain(|entry| !entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
         entries.sort();
         return entries.iter().try_for_each(|entry| add(hasher, entry, false));
     }
     let yaml = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-    if named || yaml {
+    // A pipe in a folder would be waited for.
+    if named || (yaml && metadata.is_file()) {
         let bytes = fs::read(path)?;
         hasher.update(path.as_os_str().as_encoded_bytes());
         hasher.update((bytes.len() as u64).to_le_bytes());

@@ -37,11 +37,15 @@ pub(super) fn empty(expect: &Value) -> Vec<(String, String)> {
     all
 }
 
-/// The empty lists and maps in a value: as a part, each is in every list and map.
+/// The empty lists and maps in a value: as a part, each is in every list and map. `emptyDir: {}` says of what kind a volume is.
 fn empties(path: &str, value: &Value, all: &mut Vec<String>) {
     match value {
         _ if is_empty(value) => all.push(path.to_owned()),
-        Value::Object(fields) => fields.iter().for_each(|(key, part)| empties(&below(path, key), part, all)),
+        Value::Object(fields) => {
+            let meant = |(key, part): &(&String, &Value)| *key == "emptyDir" && part.is_object() && is_empty(part);
+            let parts = fields.iter().filter(|entry| !meant(entry));
+            parts.for_each(|(key, part)| empties(&below(path, key), part, all));
+        }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(at, part)| empties(&format!("{path}[{at}]"), part, all));
         }

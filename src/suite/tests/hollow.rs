@@ -23,6 +23,7 @@ fn what_would_hold_whatever_is_found_is_a_mistake_at_its_line() {
     for (expect, at, message) in [
         ("contains: {spec: {containers: [{name: main, env: []}]}}", "contains.spec.containers[0].env", ALWAYS),
         ("contains: {spec: {restartPolicy: Never, volumes: []}}", "contains.spec.volumes", ALWAYS),
+        ("contains: {spec: {volumes: [{name: work, emptyDir: []}]}}", "contains.spec.volumes[0].emptyDir", ALWAYS),
         ("operations: {min: 0}", "operations", ALWAYS),
         ("growth: {min: 0}", "growth", ALWAYS),
         ("growth: {min: 0, max: null}", "growth", "expected a whole number, or a map"),
@@ -112,6 +113,20 @@ fn of_elements_with_one_name_the_one_that_fits_is_meant() {
         let what = format!("contains.spec.containers[web].{what}");
         assert_eq!((&*all[0].what, &*all[0].found), (&*what, found), "{part}");
     }
+}
+
+/// That one is empty is no part of it: a volume is of that kind, or is not there.
+#[test]
+fn an_empty_dir_is_a_part() {
+    let pod = POD.replace(
+        "restartPolicy: Never",
+        "volumes: [{name: work, emptyDir: {sizeLimit: 1Gi}}, {name: c, configMap: {name: c}}]",
+    );
+    let of_volume =
+        |name: &str| of(&pod, &format!("{{contains: {{spec: {{volumes: [{{name: {name}, emptyDir: {{}}}}]}}}}}}"));
+    assert_eq!(of_volume("work"), []);
+    let all = of_volume("c");
+    assert_eq!((all.len(), &*all[0].what, &*all[0].found), (1, "contains.spec.volumes[c].emptyDir", "nothing"));
 }
 
 /// What is not known of all pods shows at the pod itself.
