@@ -53,7 +53,9 @@ pub fn undo(pod: &mut Value, allowed: &[String]) -> bool {
 
 /// Takes our words out of a command; false where they are not in it, or were there before: only ours come with the shim's settings.
 fn without_shim(container: &mut Value) -> bool {
-    let is_configured = |env: &Vec<Value>| env.iter().any(|entry| name(entry) == names::CONFIG_ENV);
+    // Ours are a text: from a Secret they are somebody else's.
+    let is_ours = |entry: &Value| name(entry) == names::CONFIG_ENV && entry["value"].is_string();
+    let is_configured = |env: &Vec<Value>| env.iter().any(is_ours);
     if !container["env"].as_array().is_some_and(is_configured) {
         return false;
     }

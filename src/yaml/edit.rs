@@ -116,7 +116,7 @@ impl Document<'_> {
 
     fn in_brackets(&self, node: &Node) -> bool {
         let collection = matches!(node.kind, Kind::Map(_) | Kind::Seq(_));
-        collection && !is_at_item(node) && self.text[self.offset(node.span)..].starts_with(['{', '['])
+        collection && !self.is_at_item(node) && self.text[self.offset(node.span)..].starts_with(['{', '['])
     }
 
     /// What is to be replaced by what.
@@ -161,7 +161,7 @@ impl Document<'_> {
         if start == end {
             return self.fill(start, value);
         }
-        let start = self.header(node, start).or_else(|| self.dash(node, start)).unwrap_or(start);
+        let start = self.header(node, start).or_else(|| self.dash(node)).unwrap_or(start);
         let block = matches!(node.kind, Kind::Map(_) | Kind::Seq(_)) && !self.in_brackets(node);
         let line = one_line(value);
         let (start, mut new) = if !flow && block {
@@ -216,11 +216,22 @@ impl Document<'_> {
     }
 
     /// Where the first `-` stands, for a list whose own place is behind it.
-    fn dash(&self, node: &Node, start: usize) -> Option<usize> {
+    fn dash(&self, node: &Node) -> Option<usize> {
         let Kind::Seq(items) = &node.kind else { return None };
-        let item = items.first().and_then(|item| self.header(item, start)).unwrap_or(start);
-        let before = self.text[..item].trim_end_matches(' ');
-        (is_at_item(node) && before.ends_with('-')).then(|| before.len() - 1)
+        let before = self.text[..self.beginning(items.first()?)].trim_end_matches(' ');
+        (self.is_at_item(node) && before.ends_with('-')).then(|| before.len() - 1)
+    }
+
+    /// Where a node's first sign stands.
+    fn beginning(&self, node: &Node) -> usize {
+        let start = self.offset(node.span);
+        self.header(node, start).unwrap_or(start)
+    }
+
+    /// Whether it is a list that is not indented below its key: the parser places it at its first item, or at the sign of that one's style.
+    fn is_at_item(&self, node: &Node) -> bool {
+        let Kind::Seq(items) = &node.kind else { return false };
+        items.first().is_some_and(|item| item.span == node.span || self.beginning(item) == self.offset(node.span))
     }
 
     fn insert(
@@ -251,11 +262,6 @@ impl Document<'_> {
         let at = self.text[end..].find('\n').map_or(self.text.len(), |line| end + line);
         Some((at..at, format!("\n{entry}")))
     }
-}
-
-/// Whether it is a list that is not indented below its key: the parser places it at its first item.
-fn is_at_item(node: &Node) -> bool {
-    matches!(&node.kind, Kind::Seq(items) if items.first().is_some_and(|item| item.span == node.span))
 }
 
 fn is_flat(value: &Value) -> bool {

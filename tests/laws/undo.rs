@@ -25,11 +25,13 @@ fn recorded_pods_are_as_they_were() {
     }
 }
 
-/// Nobody's settings come with them, so they are none of ours.
+/// None of our settings come with them, so they are none of ours.
 #[test]
 fn our_words_that_were_there_before_stay() {
-    for (_, mut pod) in recorded() {
-        let proxy = json!({"name": "proxy", "image": "i", "command": [SHIM[0], SHIM[1], SHIM[2], "serve"]});
+    let foreign = json!([{"name": "STEPSPAN_CONFIG", "valueFrom": {"secretKeyRef": {"name": "creds", "key": "k"}}}]);
+    for ((_, pod), env) in recorded().into_iter().flat_map(|one| [(one.clone(), json!([])), (one, foreign.clone())]) {
+        let mut pod = pod;
+        let proxy = json!({"name": "proxy", "image": "i", "command": [SHIM[0], SHIM[1], SHIM[2], "serve"], "env": env});
         pod["spec"]["containers"].as_array_mut().unwrap().push(proxy);
         undone(&Case::plain(pod));
     }

@@ -125,3 +125,11 @@ fn at<'v>(document: &'v mut Value, path: &str) -> &'v mut Value {
     }
     value
 }
+
+/// The parser places such a list at the sign of its first item's style.
+#[test]
+fn a_list_that_begins_with_a_text_in_block_style_is_replaced() {
+    let text = "one: 1\ntwo:\n- |-\n  A\n   a\n- b\nthree: 3\n";
+    assert_eq!(set(text, "two", json!(null)), "one: 1\ntwo:\n  null\nthree: 3\n");
+    assert_eq!(set(text, "two[0]", json!("x")), "one: 1\ntwo:\n- x\n- b\nthree: 3\n");
+}
