@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::spanned::{Kind, Node, Spanned, Step, steps};
-use super::{Span, Tree, YamlError, read};
+use super::{Comment, Span, Tree, YamlError, comments, read};
 
 /// Longer values are written over several lines where they can be.
 const ONE_LINE: usize = 100;
@@ -56,7 +56,8 @@ pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
 }
 
 fn edited(text: &str, edits: &[Edit]) -> Result<String, EditError> {
-    let document = Document { text, tree: Spanned::read(text, 1)?, lines: line_starts(text) };
+    let document =
+        Document { text, tree: Spanned::read(text, 1)?, lines: line_starts(text), comments: comments(text, 1) };
     // From the back, so that places stay; of what goes to one place, the first is put in last and stands first.
     let mut changes = edits.iter().rev().map(|edit| document.change(edit)).collect::<Result<Vec<_>, _>>()?;
     changes.sort_by_key(|(range, _)| std::cmp::Reverse((range.start, range.end)));
@@ -94,6 +95,7 @@ struct Document<'t> {
     tree: Spanned,
     /// Byte offsets at which lines start.
     lines: Vec<usize>,
+    comments: Vec<Comment>,
 }
 
 fn line_starts(text: &str) -> Vec<usize> {
@@ -209,8 +211,8 @@ impl Document<'_> {
             return None;
         }
         let line_start = before.trim_end().rfind('\n').map_or(0, |at| at + 1);
-        let line = before[line_start..].trim_end();
-        let line = line.split(" #").next().unwrap_or(line).trim_end();
+        let comment = self.comments.iter().map(|comment| self.offset(comment.span)).find(|at| *at > line_start);
+        let line = before[line_start..comment.map_or(before.len(), |at| at.min(before.len()))].trim_end();
         let head = line.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
         head.ends_with(['|', '>']).then(|| line_start + head.len() - 1)
     }

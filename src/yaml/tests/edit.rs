@@ -132,4 +132,8 @@ fn a_list_that_begins_with_a_text_in_block_style_is_replaced() {
     let text = "one: 1\ntwo:\n- |-\n  A\n   a\n- b\nthree: 3\n";
     assert_eq!(set(text, "two", json!(null)), "one: 1\ntwo:\n  null\nthree: 3\n");
     assert_eq!(set(text, "two[0]", json!("x")), "one: 1\ntwo:\n- x\n- b\nthree: 3\n");
+    // What looks like a comment, and what is one.
+    let text = "' #': |-  # a > b\n  A\nb: |\n  # B\n  C\n";
+    assert_eq!(set(text, "[\" #\"]", json!("x")), "' #': x\nb: |\n  # B\n  C\n");
+    assert_eq!(set(text, "b", json!("x")), "' #': |-  # a > b\n  A\nb: x\n");
 }
