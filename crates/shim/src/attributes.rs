@@ -1,25 +1,10 @@
-//! Names and values of a step's attributes: our own ("seed"), those of OpenTelemetry's semantic conventions, or both.
+//! The attributes of a step's span, and its name.
 
-use stepspan_contract::Config;
+pub use stepspan_contract::attributes::clean;
+use stepspan_contract::{Config, attributes as names};
 
 use crate::command::Ended;
 use crate::otlp::{Attributes, Value};
-
-/// Longest value, in bytes.
-const LONGEST: usize = 256;
-
-/// Seed names and what the semantic conventions 1.37 call them.
-const SEMCONV: [(&str, &str); 9] = [
-    ("prNumber", "vcs.change.id"),
-    ("ref", "vcs.ref.head.name"),
-    ("commitSha", "vcs.ref.head.revision"),
-    ("workflowName", "cicd.pipeline.name"),
-    ("workflow.run_id", "cicd.pipeline.run.id"),
-    ("stepName", "cicd.pipeline.task.name"),
-    ("workflow.job_id", "cicd.pipeline.task.run.id"),
-    ("namespace", "k8s.namespace.name"),
-    ("environment", "deployment.environment.name"),
-];
 
 /// Sets an attribute, in its place where it is there.
 pub fn put(attributes: &mut Attributes, key: &str, value: &str) {
@@ -30,46 +15,18 @@ pub fn put(attributes: &mut Attributes, key: &str, value: &str) {
     }
 }
 
-/// A value without control characters, cut.
-pub fn clean(text: &str) -> String {
-    let kept: String = text.chars().filter(|c| !c.is_control()).collect();
-    kept[..kept.floor_char_boundary(LONGEST)].to_owned()
-}
-
 /// The attributes of a step, by the names its policy wants.
 pub fn of_step(config: &Config, values: &[(String, String)]) -> Attributes {
     let mut all: Vec<(&str, &str)> = values.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     all.push(("nodeId", &config.node_id));
     all.push(("workflow.run_id", &config.workflow_uid));
     all.push(("workflow.job_id", &config.node_id));
-    let mut attributes = Attributes::new();
-    if config.attribute_names != "semconv" {
-        all.iter().filter(|(_, value)| !value.is_empty()).for_each(|(key, value)| put(&mut attributes, key, value));
-    }
+    let named = names::named(&config.attribute_names, &all);
+    let mut attributes: Attributes = named.into_iter().map(|(key, value)| (key, Value::Text(value))).collect();
     if config.attribute_names != "seed" {
-        semconv(&mut attributes, &all);
         put(&mut attributes, "k8s.container.name", &config.container);
     }
     attributes
-}
-
-fn semconv(attributes: &mut Attributes, all: &[(&str, &str)]) {
-    let own = ["repo", "taskId", "agent", "nodeId"];
-    for (key, value) in all.iter().filter(|(_, value)| !value.is_empty()) {
-        match SEMCONV.iter().find(|(seed, _)| seed == key) {
-            Some((_, name)) => put(attributes, name, value),
-            None if *key == "repo" => {
-                let (owner, name) = value.rsplit_once('/').unwrap_or(("", value));
-                put(attributes, "vcs.repository.name", name);
-                if !owner.is_empty() {
-                    put(attributes, "vcs.owner.name", owner);
-                }
-            }
-            // What the conventions have no name for keeps ours.
-            None if own.contains(key) && attributes.iter().any(|(name, _)| name == key) => {}
-            None => put(attributes, key, value),
-        }
-    }
 }
 
 /// The attributes of a part of a step: the values that the step handed on.
@@ -118,41 +75,19 @@ mod tests {
     }
 
     #[test]
-    fn values_have_both_names_where_the_policy_says_both() {
-        let pairs = |names: &str| {
+    fn a_step_has_its_node_and_container() {
+        let keys = |names: &str| {
             let config = Config {
                 attribute_names: names.into(),
                 container: "main".into(),
                 node_id: "n".into(),
                 ..Config::default()
             };
-            let values = [("repo".to_owned(), "acme/widgets".to_owned()), ("taskId".to_owned(), "t\n1".to_owned())];
+            let values = [("taskId".to_owned(), "t1".to_owned())];
             of_step(&config, &values).into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(pairs("seed"), "repo taskId nodeId workflow.job_id");
-        let semconv = "vcs.repository.name vcs.owner.name taskId nodeId cicd.pipeline.task.run.id k8s.container.name";
-        assert_eq!(pairs("semconv"), semconv);
-        let both = "repo taskId nodeId workflow.job_id vcs.repository.name vcs.owner.name cicd.pipeline.task.run.id k8s.container.name";
-        assert_eq!(pairs("both"), both);
-    }
-
-    /// Names of the semantic conventions' registry: VCS, CICD, Kubernetes, deployment.
-    #[test]
-    fn the_conventions_have_names_for_most() {
-        let config = Config { attribute_names: "semconv".into(), container: "main".into(), ..Config::default() };
-        for (key, name) in [
-            ("prNumber", "vcs.change.id"),
-            ("ref", "vcs.ref.head.name"),
-            ("commitSha", "vcs.ref.head.revision"),
-            ("workflowName", "cicd.pipeline.name"),
-            ("stepName", "cicd.pipeline.task.name"),
-            ("namespace", "k8s.namespace.name"),
-            ("environment", "deployment.environment.name"),
-        ] {
-            let found = of_step(&config, &[(key.to_owned(), "value".to_owned())]);
-            assert!(found.contains(&(name.to_owned(), "value".into())), "{key}: {found:?}");
-            assert!(!found.iter().any(|(found, _)| found == key), "{key}: {found:?}");
-        }
+        assert_eq!(keys("seed"), "taskId nodeId workflow.job_id");
+        assert_eq!(keys("both"), "taskId nodeId workflow.job_id cicd.pipeline.task.run.id k8s.container.name");
     }
 
     #[test]
