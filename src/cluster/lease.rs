@@ -17,7 +17,13 @@ use kube::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::Listener;
+/// Who hears of a Lease.
+pub trait Holder: Send + Sync {
+    /// This replica holds the Lease from now on, or does no longer.
+    fn leads(&self, leads: bool);
+    /// Something failed, and is tried again.
+    fn failed(&self, error: String);
+}
 
 /// How long a Lease is good without being renewed.
 pub const TERM: Duration = Duration::from_secs(15);
@@ -54,7 +60,7 @@ impl Keeper {
     }
 
     /// Holds it whenever nobody else does, for as long as this is polled. `listener` hears of it.
-    pub async fn run(mut self, listener: &dyn Listener) {
+    pub async fn run(mut self, listener: &dyn Holder) {
         loop {
             // An API server that does not answer must not keep us from giving up in time.
             match timeout(EVERY, self.turn()).await {

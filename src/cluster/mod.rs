@@ -41,7 +41,7 @@ use policies::Policies;
 use registration::Registration;
 
 /// What the server hears of the cluster.
-pub trait Listener: Send + Sync {
+pub trait Listener: lease::Holder {
     /// Another certificate is served, or was refused.
     fn certificate(&self, polled: Polled);
     /// Other policies are in force, or some were refused.
@@ -56,10 +56,6 @@ pub trait Listener: Send + Sync {
     fn stopped(&self, stops: &Stops);
     /// This replica has turned a circuit of the breaker.
     fn turned(&self, turn: &Turn);
-    /// This replica holds the Lease from now on, or does no longer.
-    fn leads(&self, leads: bool);
-    /// Something failed, and is tried again.
-    fn failed(&self, error: String);
 }
 
 /// What is known of an object: nothing yet, that it is not there, or what it says.

@@ -1,18 +1,12 @@
 //! A step's pod as Argo made it, from what the cluster has of it now: the pod with our injection taken out, the carriers that its
 //! Workflow had, and the labels of its namespace.
 
-use std::io::Read as _;
-
-use base64::Engine as _;
-use flate2::read::GzDecoder;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::ask::{Answer, Asker, Kind};
 use crate::argo::names::{NODE_ID_ANNOTATION, WORKFLOW_LABEL};
 use crate::inject::undo::{recall, undo};
-
-/// A status larger than this, unpacked, is not read.
-const MAX_NODES: u64 = 64 << 20;
+use crate::trace::status::nodes;
 
 /// What was found.
 #[derive(Debug)]
@@ -66,48 +60,13 @@ async fn carriers(ask: &Asker, namespace: &str, pod: &mut Value, found: &mut Fou
         }
     };
     let nodes = nodes(&workflow["status"]);
-    if nodes.is_none() {
-        found.notes.push("the Workflow's nodes are not in its status: inputs of the step are not known".to_owned());
+    if let Err(why) = &nodes {
+        found.notes.push(format!("inputs of the step are not known: {why}"));
     }
-    let recalled = recall(&workflow, nodes.as_ref(), &node_id);
+    let recalled = recall(&workflow, nodes.as_deref().ok(), &node_id);
     found.unknown = recalled.unknown;
     let annotations = &mut pod["metadata"]["annotations"];
     for (name, value) in recalled.annotations {
         annotations[name] = value.into();
-    }
-}
-
-/// The nodes of a status: as they are, or compressed (`util/compress` of Argo: base64 of gzip). Offloaded ones are not there.
-fn nodes(status: &Value) -> Option<Map<String, Value>> {
-    if let Some(nodes) = status["nodes"].as_object() {
-        return Some(nodes.clone());
-    }
-    let packed = status["compressedNodes"].as_str().filter(|text| !text.is_empty())?;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(packed).ok()?;
-    let mut text = String::new();
-    GzDecoder::new(bytes.as_slice()).take(MAX_NODES).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use flate2::{Compression, write::GzEncoder};
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn nodes_are_read_as_they_are_or_compressed() {
-        let plain = json!({"wf-1": {"inputs": {}}});
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(plain.to_string().as_bytes()).unwrap();
-        let packed = base64::engine::general_purpose::STANDARD.encode(gzip.finish().unwrap());
-        assert_eq!(nodes(&json!({"compressedNodes": packed})), plain.as_object().cloned());
-        assert_eq!(nodes(&json!({"nodes": plain})), plain.as_object().cloned());
-        for none in [json!({}), json!({"offloadNodeStatusVersion": "fnv:1"}), json!({"compressedNodes": "?"})] {
-            assert_eq!(nodes(&none), None, "{none}");
-        }
     }
 }

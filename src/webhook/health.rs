@@ -5,6 +5,7 @@
 //! ready: taking every replica out because of one typo would be worse than running on the last good version.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,34 +13,19 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
     breaker,
     telemetry::{events::rfc3339, metrics::Metrics},
-    webhook::{keeper::Trouble, kept::Kept},
+    webhook::{
+        check::{self, Check, State},
+        keeper::Trouble,
+        kept::Kept,
+        ops::Status,
+    },
 };
-
-/// How one check stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Ok,
-    Degraded,
-    Failed,
-}
-
-/// One check.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Check {
-    pub(super) name: &'static str,
-    pub(super) state: State,
-    pub(super) reason: String,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub(super) detail: Value,
-}
 
 /// What the last probe found; an error says what to look at.
 pub(super) type Probe = Result<String, String>;
@@ -54,6 +40,21 @@ pub(super) struct Health {
     pub(super) cluster: Option<Trouble>,
     pub(super) began: Instant,
     probes: Mutex<(Probe, Probe)>,
+}
+
+impl Status for Health {
+    fn readiness(&self) -> (bool, Value) {
+        check::readiness(&self.checks())
+    }
+
+    fn health(&self) -> (bool, Value) {
+        check::health(&self.checks(), self.began)
+    }
+
+    fn metrics(&self) -> Result<String, fmt::Error> {
+        self.metrics.set_ready(self.ready());
+        self.metrics.render()
+    }
 }
 
 impl Health {
@@ -90,35 +91,7 @@ impl Health {
 
     /// Whether to send us requests.
     pub(super) fn ready(&self) -> bool {
-        self.checks().iter().all(|check| check.state != State::Failed)
-    }
-
-    /// The body of `/readyz`.
-    pub(super) fn readiness(&self) -> (bool, Value) {
-        let checks = self.checks();
-        let ready = checks.iter().all(|check| check.state != State::Failed);
-        (ready, json!({"ready": ready, "checks": checks}))
-    }
-
-    /// The body of `/health`.
-    pub(super) fn health(&self) -> (bool, Value) {
-        let checks = self.checks();
-        let has = |state| checks.iter().any(|check| check.state == state);
-        let status = match (has(State::Failed), has(State::Degraded)) {
-            (true, _) => "unhealthy",
-            (false, true) => "degraded",
-            (false, false) => "healthy",
-        };
-        let wrong = checks.iter().filter(|check| check.state != State::Ok);
-        let errors: Vec<String> = wrong.map(|check| format!("{}: {}", check.name, check.reason)).collect();
-        let body = json!({
-            "status": status,
-            "timestamp": rfc3339(OffsetDateTime::now_utc()),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.began.elapsed().as_secs(),
-            "errors": errors,
-        });
-        (status != "unhealthy", body)
+        check::ready(&self.checks())
     }
 
     fn policies_check(&self) -> Check {

@@ -15,11 +15,11 @@ use tokio::{
 
 use crate::{
     breaker::{Stops, circuit::Turn},
-    cluster::{Known, Listener, registration::Registration},
+    cluster::{Known, Listener, lease::Holder, registration::Registration},
     config::Config,
     source::store::Polled,
     telemetry::events::{Event, EventLog, rfc3339},
-    webhook::{health::Health, mutate::Reviewer, probe, tls::Served},
+    webhook::{health::Health, mutate::Reviewer, ops::Status, probe, tls::Served},
 };
 
 const PROBE_EVERY: Duration = Duration::from_secs(10);
@@ -181,7 +181,9 @@ impl Listener for Keeper {
     fn turned(&self, turn: &Turn) {
         self.health.metrics.turned(turn.now.as_ref().map_or("closed", |stop| stop.phase.label()));
     }
+}
 
+impl Holder for Keeper {
     fn leads(&self, leads: bool) {
         self.health.metrics.set_leads(leads);
         self.events.emit(&Event::info("lease", json!({"held": leads})));
@@ -198,18 +200,18 @@ impl Listener for Keeper {
 
 /// What last went wrong with the API server.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Option<(String, Instant)>>);
+pub(crate) struct Trouble(Mutex<Option<(String, Instant)>>);
 
 /// A failure that was not followed by another is over by then: every watch tries again sooner.
 const FORGOTTEN: Duration = Duration::from_mins(1);
 
 impl Trouble {
-    fn failed(&self, error: &str) {
+    pub(crate) fn failed(&self, error: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((error.to_owned(), Instant::now()));
     }
 
     /// The last failure, if it is not long ago.
-    pub(super) fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(_, at)| at.elapsed() < FORGOTTEN).map(|(error, _)| error.clone())
     }

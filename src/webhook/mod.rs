@@ -2,7 +2,7 @@
 //!
 //! A connection goes [`server`] (accept, limit, TLS) -> `connection` (timeouts, drain) -> `mutate` (one request) ->
 //! `body` (bounded read) -> [`crate::admission::review`] -> `answer`. Beside it: [`tls`] (the certificate), `health`
-//! and `probe` (readiness), `keeper` (what changes while it runs), `recorder` (what is kept for replay), `ops` (the plain HTTP port),
+//! with `check` and `probe` (readiness), `keeper` (what changes while it runs), `recorder` (what is kept for replay), `ops` (the plain HTTP port),
 //! [`run`] (puts it together).
 //!
 //! Invariants:
@@ -14,12 +14,13 @@
 mod answer;
 pub mod authority;
 mod body;
+pub(crate) mod check;
 mod connection;
 mod health;
-mod keeper;
+pub(crate) mod keeper;
 pub mod kept;
 mod mutate;
-mod ops;
+pub(crate) mod ops;
 mod probe;
 mod recorder;
 pub mod run;

@@ -1,5 +1,6 @@
 //! The paths for those who run the server: `/healthz`, `/readyz` on both ports; `/metrics`, `/health` on the plain one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::{
@@ -11,13 +12,20 @@ use axum::{
 };
 use serde_json::Value;
 
-use crate::{
-    telemetry::metrics::CONTENT_TYPE,
-    webhook::{answer, health::Health},
-};
+use crate::{telemetry::metrics::CONTENT_TYPE, webhook::answer};
+
+/// How a server is, for those who run it.
+pub(crate) trait Status: Send + Sync {
+    /// Whether it is ready, and the body of `/readyz`.
+    fn readiness(&self) -> (bool, Value);
+    /// Whether it is healthy, and the body of `/health`.
+    fn health(&self) -> (bool, Value);
+    /// The body of `/metrics`.
+    fn metrics(&self) -> Result<String, fmt::Error>;
+}
 
 /// What both ports have.
-pub(super) fn probes(health: Arc<Health>) -> Router {
+pub(super) fn probes(health: Arc<dyn Status>) -> Router {
     Router::new()
         .route("/healthz", get(async || Response::new(Body::from("ok\n"))))
         .route("/readyz", get(readyz))
@@ -25,7 +33,7 @@ pub(super) fn probes(health: Arc<Health>) -> Router {
 }
 
 /// Says in words what is not there; for a router with all its paths.
-pub(super) fn closed(router: Router) -> Router {
+pub(crate) fn closed(router: Router) -> Router {
     router
         .fallback(async || answer::refuse(StatusCode::NOT_FOUND, "stepspan: no such path", false))
         .method_not_allowed_fallback(async || {
@@ -34,7 +42,7 @@ pub(super) fn closed(router: Router) -> Router {
 }
 
 /// The operations port.
-pub(super) fn router(health: Arc<Health>) -> Router {
+pub(crate) fn router(health: Arc<dyn Status>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(status))
@@ -42,19 +50,18 @@ pub(super) fn router(health: Arc<Health>) -> Router {
         .merge(probes(health))
 }
 
-async fn readyz(State(health): State<Arc<Health>>) -> Response<Body> {
+async fn readyz(State(health): State<Arc<dyn Status>>) -> Response<Body> {
     let (ready, body) = health.readiness();
     respond(ready, &body)
 }
 
-async fn status(State(health): State<Arc<Health>>) -> Response<Body> {
+async fn status(State(health): State<Arc<dyn Status>>) -> Response<Body> {
     let (healthy, body) = health.health();
     respond(healthy, &body)
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response<Body> {
-    health.metrics.set_ready(health.ready());
-    let Ok(text) = health.metrics.render() else {
+async fn metrics(State(health): State<Arc<dyn Status>>) -> Response<Body> {
+    let Ok(text) = health.metrics() else {
         return answer::refuse(StatusCode::INTERNAL_SERVER_ERROR, "stepspan: the metrics cannot be written", false);
     };
     let mut response = Response::new(Body::from(text));

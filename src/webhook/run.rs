@@ -252,7 +252,7 @@ fn admission_service(app: App, health: &Arc<Health>, config: &Config, tls: &Arc<
     let metrics = Arc::clone(&app.metrics);
     Service {
         transport: tls::transport(tls),
-        router: ops::closed(mutate::router(Arc::new(app)).merge(ops::probes(Arc::clone(health)))),
+        router: ops::closed(mutate::router(Arc::new(app)).merge(ops::probes(Arc::<Health>::clone(health)))),
         limits: config.limits,
         connections: metrics.connections.clone(),
         metrics,
@@ -262,9 +262,9 @@ fn admission_service(app: App, health: &Arc<Health>, config: &Config, tls: &Arc<
 fn ops_service(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Service {
     Service {
         transport: Transport::Plain,
-        router: ops::closed(ops::router(Arc::clone(health))),
+        router: ops::closed(ops::router(Arc::<Health>::clone(health))),
         limits: Limits { connections: OPS_CONNECTIONS, ..Limits::default() },
-        metrics: Arc::clone(metrics),
+        metrics: Arc::<Metrics>::clone(metrics),
         connections: Gauge::default(),
     }
 }

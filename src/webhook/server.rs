@@ -55,6 +55,24 @@ impl fmt::Debug for Transport {
     }
 }
 
+/// Hears of what was not served.
+pub trait Counts: fmt::Debug + Send + Sync {
+    /// A request or connection was not served as asked.
+    fn failed(&self, cause: Cause);
+    /// A connection was closed at once because the limit was reached.
+    fn rejected(&self);
+}
+
+impl Counts for Metrics {
+    fn failed(&self, cause: Cause) {
+        Self::failed(self, cause);
+    }
+
+    fn rejected(&self) {
+        self.rejected.inc();
+    }
+}
+
 /// What a port serves, and under which bounds.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -65,7 +83,7 @@ pub struct Service {
     /// The bounds.
     pub limits: Limits,
     /// Counts failures and rejected connections.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<dyn Counts>,
     /// Counts open connections.
     pub connections: Gauge,
 }
@@ -174,7 +192,7 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>, mut stop: watc
                 continue;
             }
         };
-        let Some(permit) = permit(&permits, &open, &service.metrics).await else { continue };
+        let Some(permit) = permit(&permits, &open, &*service.metrics).await else { continue };
         let held = Held::new(&service.connections);
         let (service, stop) = (Arc::clone(&service), stop.clone());
         let activity = Arc::new(Activity::new());
@@ -197,11 +215,15 @@ struct Open {
 }
 
 /// Leave for one more connection, at the cost of an idle one where it must be.
-async fn permit(permits: &Arc<Semaphore>, open: &HashMap<Id, Open>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+async fn permit(
+    permits: &Arc<Semaphore>,
+    open: &HashMap<Id, Open>,
+    metrics: &dyn Counts,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Some(permit);
     }
-    metrics.rejected.inc();
+    metrics.rejected();
     let running = open.values().filter(|one| !one.task.is_finished());
     let idle = running.filter_map(|one| Some((one.activity.idle()?, &one.task)));
     let (_, task) = idle.max_by_key(|(idle, _)| *idle)?;

@@ -14,13 +14,15 @@ use clap::ArgGroup;
 
 mod output;
 
-use self::output::{Log, Recording};
+use self::output::{Recording, Traces};
 
 use crate::{
     admission,
     breaker::Settings,
     cli::{
         facts::Facts,
+        log::Log,
+        place,
         units::{duration, life, seconds, size},
     },
     config::{Breaker, Cluster, Config, Drain, KeysSecret, Limits, TlsSource},
@@ -62,6 +64,8 @@ pub(super) struct Args {
     limits: LimitArgs,
     #[command(flatten)]
     log: Log,
+    #[command(flatten)]
+    traces: Traces,
     #[command(flatten)]
     recording: Recording,
 }
@@ -236,6 +240,7 @@ fn config(args: Args) -> anyhow::Result<Config> {
         cluster,
         limits,
         log,
+        traces,
         recording,
     } = args;
     let keys = tls.tls_secret.clone().map(|secret| KeysSecret {
@@ -272,7 +277,7 @@ fn config(args: Args) -> anyhow::Result<Config> {
         drain: Drain { delay: limits.drain_delay, timeout: limits.drain_timeout },
         record: recording.kept(),
         level: log.level(),
-        trace: log.trace(),
+        trace: traces.trace(),
         log: log.target(),
     })
 }
@@ -280,13 +285,8 @@ fn config(args: Args) -> anyhow::Result<Config> {
 impl ClusterArgs {
     fn config(self, keys: Option<KeysSecret>) -> anyhow::Result<Option<Cluster>> {
         let Some(registration) = self.webhook_configuration else { return Ok(None) };
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let mounted = || std::fs::read_to_string(POD_NAMESPACE).ok().map(|text| text.trim().to_owned());
-        let namespace = self.namespace.or_else(|| variable("POD_NAMESPACE")).or_else(mounted);
-        let identity = self.identity.or_else(|| variable("POD_NAME")).or_else(|| variable("HOSTNAME"));
-        let namespace =
-            namespace.context("the namespace of the Lease and the Secret is not known: give --namespace")?;
-        let identity = identity.context("this replica's name is not known: give --identity")?;
+        let namespace = place::namespace(self.namespace, "the Lease and the Secret")?;
+        let identity = place::identity(self.identity)?;
         let settings = Settings {
             pods: self.breaker_pods.into(),
             after: self.breaker_after,
@@ -305,6 +305,3 @@ impl ClusterArgs {
         }))
     }
 }
-
-/// Where a pod finds its own namespace.
-const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";

@@ -1,33 +1,16 @@
-//! What the server writes: logs, traces, records.
+//! What the server writes besides its log: traces, records.
 
 use std::path::PathBuf;
-
-use clap::ValueEnum;
 
 use crate::{
     cli::units::{ratio, size},
     config::Trace,
-    telemetry::{
-        events::{Level, Target},
-        rotate::Kept,
-    },
+    telemetry::rotate::Kept,
 };
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Logs and traces")]
-pub(super) struct Log {
-    /// How much to log; `debug` has the pods that are none of our business too
-    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info")]
-    level: LogLevel,
-    /// Log to this file instead of stderr
-    #[arg(long = "log-file", value_name = "PATH")]
-    file: Option<PathBuf>,
-    /// Size at which a new log file is begun
-    #[arg(long = "log-max-size", value_name = "SIZE", default_value = "10MiB", value_parser = size, requires = "file")]
-    max_size: usize,
-    /// How many old log files to keep (.1 is the newest)
-    #[arg(long = "log-keep", value_name = "N", default_value_t = 3, requires = "file")]
-    keep: usize,
+#[command(next_help_heading = "Traces")]
+pub(super) struct Traces {
     /// Send a span for each review to this OTLP/gRPC endpoint
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -36,14 +19,6 @@ pub(super) struct Log {
     /// Share of reviews traced where the API server does not decide
     #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = ratio)]
     trace_ratio: f64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
 }
 
 const TRACE_HELP: &str =
@@ -63,28 +38,12 @@ pub(super) struct Recording {
     record_keep: usize,
 }
 
-impl Log {
-    pub(super) fn level(&self) -> Level {
-        match self.level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
-        }
-    }
-
+impl Traces {
     pub(super) fn trace(&self) -> Option<Trace> {
         let from_env = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
         let asked = || self.trace.then(|| from_env().unwrap_or_else(|| "http://localhost:4317".into()));
         let endpoint = self.otlp_endpoint.clone().or_else(asked)?;
         Some(Trace { endpoint, ratio: self.trace_ratio })
-    }
-
-    pub(super) fn target(self) -> Target {
-        match self.file {
-            None => Target::Stderr,
-            Some(path) => Target::File(Kept { path, max_bytes: self.max_size as u64, keep: self.keep }),
-        }
     }
 }
 

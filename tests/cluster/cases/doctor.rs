@@ -1,6 +1,6 @@
 //! `stepspan doctor`: what it finds, and that it changes nothing.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -263,10 +263,8 @@ fn argo_is_found_by_its_deployment(cluster: &Cluster) -> Result<()> {
 fn without_rights_it_names_those_that_are_missing(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("doctor", &json!({}))?;
     namespace.create_object("serviceaccounts", &json!({"metadata": {"name": "nobody"}}))?.accepted()?;
-    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = namespace.create_object("serviceaccounts/nobody/token", &asked)?.accepted()?;
-    let token = token["status"]["token"].as_str().context("no token")?;
-    let doctor = Doctor::by(cluster.write_kubeconfig(&format!("nobody-{}", namespace.name()), token)?);
+    let token = namespace.token_of("nobody")?;
+    let doctor = Doctor::by(cluster.write_kubeconfig(&format!("nobody-{}", namespace.name()), &token)?);
     let examined = doctor.ask(&with(&NOWHERE[..2], &namespace))?;
     let own = namespace.name();
     for (of, check, right) in [

@@ -188,10 +188,8 @@ fn rights(cluster: &Cluster, namespace: &Namespace<'_>, registration: &Webhook<'
     let binding = json!({"metadata": {"name": name}, "roleRef": reference("ClusterRole", name), "subjects": subject});
     api.create(&format!("{RBAC}/clusterrolebindings"), &binding)?.accepted()?;
 
-    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = namespace.create_object("serviceaccounts/stepspan/token", &asked)?.accepted()?;
-    let token = token["status"]["token"].as_str().context("no token")?;
-    Ok(cluster.write_kubeconfig_by(way, &format!("webhook-{own}"), token)?.display().to_string())
+    let token = namespace.token_of("stepspan")?;
+    Ok(cluster.write_kubeconfig_by(way, &format!("webhook-{own}"), &token)?.display().to_string())
 }
 
 /// Hands each connection to the next replica, or the one after where that does not take it.
