@@ -54,6 +54,21 @@ impl SpanId {
         Self(hex(&identity::node_span(workflow_uid, node_id), 16))
     }
 
+    /// The span of a Workflow.
+    pub fn of_workflow(uid: &str) -> Self {
+        Self(hex(&identity::workflow_span(uid), 16))
+    }
+
+    /// The span of a node that `argo retry` has run again; `started_at` as its status has it.
+    pub fn of_node_again(workflow_uid: &str, node_id: &str, started_at: &str) -> Self {
+        Self(hex(&format!("{}/{started_at}", identity::node_span(workflow_uid, node_id)), 16))
+    }
+
+    /// The span of a Workflow that `argo retry` has run again; `started_at` as its status has it.
+    pub fn of_workflow_again(uid: &str, started_at: &str) -> Self {
+        Self(hex(&format!("{}/{started_at}", identity::workflow_span(uid)), 16))
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0

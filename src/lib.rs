@@ -30,6 +30,10 @@ pub mod suite;
 #[cfg(feature = "webhook")]
 pub mod telemetry;
 pub mod text;
+#[cfg(feature = "cli")]
+pub mod trace;
+#[cfg(feature = "webhook")]
+pub mod watch;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 pub mod yaml;

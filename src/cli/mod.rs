@@ -25,15 +25,23 @@ mod facts;
 mod github;
 mod init;
 mod lint;
+#[cfg(feature = "webhook")]
+mod log;
+mod page;
 mod palette;
 mod pipeline;
+#[cfg(feature = "webhook")]
+mod place;
 mod progress;
 mod replay;
 mod sarif;
 mod schema;
 mod test;
+mod trace;
 #[cfg(feature = "webhook")]
 mod units;
+#[cfg(feature = "webhook")]
+mod watch;
 #[cfg(feature = "webhook")]
 mod webhook;
 mod xml;
@@ -60,6 +68,9 @@ enum Command {
     Replay(replay::Args),
     Schema(schema::Args),
     Test(Box<test::Args>),
+    Trace(Box<trace::Args>),
+    #[cfg(feature = "webhook")]
+    Watch(watch::Args),
     #[cfg(feature = "webhook")]
     Webhook(Box<webhook::Args>),
 }
@@ -122,6 +133,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(*args),
+        Command::Trace(args) => trace::run(&args),
+        #[cfg(feature = "webhook")]
+        Command::Watch(args) => watch::run(args),
         #[cfg(feature = "webhook")]
         Command::Webhook(args) => webhook::run(*args),
     };

@@ -15,7 +15,7 @@ use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
     trace::{Span, SpanKind, Status, TraceContextExt, Tracer as _, TracerProvider},
 };
-use opentelemetry_otlp::{WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig};
 use opentelemetry_sdk::{
     Resource,
     propagation::TraceContextPropagator,
@@ -30,6 +30,21 @@ use crate::{admission::Reviewed, config};
 pub struct TraceError {
     endpoint: String,
     reason: String,
+}
+
+/// An exporter over OTLP/gRPC; the connection is made when the first span is sent. Must be called inside the runtime.
+///
+/// # Errors
+/// The endpoint is none.
+pub(crate) fn exporter(endpoint: &str) -> Result<SpanExporter, TraceError> {
+    let fail = |reason: &dyn fmt::Display| TraceError { endpoint: endpoint.to_owned(), reason: reason.to_string() };
+    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    if endpoint.starts_with("https://") {
+        exporter = exporter.with_tls_config(ClientTlsConfig::new().with_native_roots());
+    } else if !endpoint.starts_with("http://") {
+        return Err(fail(&"neither http:// nor https://"));
+    }
+    exporter.build().map_err(|error| fail(&error))
 }
 
 /// Sends spans.
@@ -57,15 +72,7 @@ pub struct Finished<'a> {
 impl Tracer {
     /// Sets up batched export over OTLP/gRPC. Must be called inside the runtime.
     pub fn new(config: &config::Trace) -> Result<Self, TraceError> {
-        let fail =
-            |reason: &dyn fmt::Display| TraceError { endpoint: config.endpoint.clone(), reason: reason.to_string() };
-        let mut exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(&config.endpoint);
-        if config.endpoint.starts_with("https://") {
-            exporter = exporter.with_tls_config(ClientTlsConfig::new().with_native_roots());
-        } else if !config.endpoint.starts_with("http://") {
-            return Err(fail(&"neither http:// nor https://"));
-        }
-        let exporter = exporter.build().map_err(|error| fail(&error))?;
+        let exporter = exporter(&config.endpoint)?;
         let resource = Resource::builder()
             .with_service_name("stepspan-webhook")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))

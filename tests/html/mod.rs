@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use self::browser::Browser;
 
 mod browser;
+mod trace;
 
 /// The page of a file of this folder, and where it is.
 fn page(file: &str) -> (String, PathBuf, TempDir) {

@@ -1,59 +1,28 @@
 //! `-o html`: one page that needs nothing besides itself.
 //!
 //! Written as it comes, pod by pod; what is only known at the end (the counts) stands at the end and is shown on top by the style. All text of
-//! manifests is escaped; the page's own style and script are named to the browser by their hashes (Content Security Policy Level 3, section
-//! 2.3.1), so that nothing else in it is ever run.
+//! manifests is escaped.
 
 mod diff;
 mod tree;
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use sha2::{Digest as _, Sha256};
-
 use super::super::step::{Step, Tally};
 use super::explain::{Section, sections};
 use super::row::why;
 use super::{Piece, diff as unified, patched};
-use crate::cli::palette::harmless;
-use crate::cli::xml::escaped;
+use crate::cli::page;
+pub(super) use crate::cli::page::text;
 
 pub(super) use self::tree::{Leaf, tree};
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("../../../page.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
-
-/// Text of an element or attribute; what could turn a line around is shown as what it is.
-pub(super) fn text(text: &str) -> String {
-    escaped(&harmless(text))
-}
-
-/// As the browser computes it: of the element's whole text.
-fn hash(of: &str) -> String {
-    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(of))
-}
 
 /// All before the first pod.
 pub(super) fn head() -> String {
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    );
-    format!(
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="stepspan {version}">
-<title>stepspan dry-run</title>
-<style>{STYLE}</style>
-</head>
-<body>
+    let body = r#"<body>
 <header>
 <h1>stepspan dry-run</h1>
 <div class="find" role="search" hidden>
@@ -67,9 +36,8 @@ pub(super) fn head() -> String {
 </div>
 </header>
 <main>
-"#,
-        version = env!("CARGO_PKG_VERSION"),
-    )
+"#;
+    page::head("stepspan dry-run", STYLE, SCRIPT) + body
 }
 
 /// All after the last pod.

@@ -1,0 +1,271 @@
+//! A run -> its spans: one for the Workflow, one for each node that has begun.
+
+use std::collections::BTreeMap;
+
+use stepspan_contract::attributes::{clean, named};
+
+use super::outcome::{error_type, result};
+use super::phase::{Kind, Phase};
+use super::pod::{Pod, Told};
+use super::span::{Key, Link, Span, Value};
+use super::status::{Node, Run, Time, rfc3339};
+use super::tree::Tree;
+use crate::identity::{SpanId, TraceId, TraceParent};
+
+/// What is known of a run besides what its Workflow says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The pods of its steps, by node id.
+    pub pods: BTreeMap<String, Pod>,
+    /// When a node that `argo retry` has run again began for the first time, by node id; of the Workflow itself under the empty id.
+    pub firsts: BTreeMap<String, Time>,
+}
+
+/// Makes the spans of a run.
+#[derive(Debug)]
+pub struct Spans<'a> {
+    run: &'a Run,
+    tree: &'a Tree<'a>,
+    known: &'a Known,
+    /// Trace, flags, and the span that the trace was joined at.
+    context: TraceParent,
+    joined: Option<SpanId>,
+    /// What admission said of all pods alike.
+    shared: Vec<(String, String)>,
+    names: String,
+}
+
+impl<'a> Spans<'a> {
+    /// For a run, its tree, and what else is known of it.
+    pub fn of(run: &'a Run, tree: &'a Tree<'a>, known: &'a Known) -> Self {
+        let told: Vec<&Told> = known.pods.values().filter_map(|pod| pod.told.as_ref()).collect();
+        let own =
+            TraceParent { trace: TraceId::of_workflow(&run.uid), span: SpanId::of_workflow(&run.uid), sampled: true };
+        let decided = told.iter().find_map(|told| told.context.clone());
+        // A pod that nobody admitted may say anything: a foreign trace is the one that came with the Workflow, or none.
+        let is_ours = |told: &TraceParent| {
+            told.trace == own.trace || run.incoming.as_ref().is_some_and(|foreign| foreign.trace == told.trace)
+        };
+        let decided = decided.filter(is_ours);
+        let joined = run.incoming.clone().filter(|foreign| decided.as_ref().is_some_and(|d| d.trace == foreign.trace));
+        let context = decided.map_or_else(|| own.clone(), |decided| TraceParent { span: own.span.clone(), ..decided });
+        let names = told.first().map_or("both", |told| told.names.as_str()).to_owned();
+        Self { run, tree, known, context, joined: joined.map(|foreign| foreign.span), shared: shared(&told), names }
+    }
+
+    /// All of them that have begun: the Workflow's, then what is in it, each before what is in it.
+    pub fn all(&self) -> Vec<Span> {
+        let mut spans: Vec<Span> = self.workflow().into_iter().collect();
+        let mut left: Vec<&Node> = self.tree.inside(None).iter().rev().copied().collect();
+        while let Some(node) = left.pop() {
+            spans.extend(self.node(node));
+            left.extend(self.tree.inside(Some(node)).iter().rev());
+        }
+        spans
+    }
+
+    /// The Workflow's, from its creation: that the controller let it wait is seen in it. `None` before the controller has begun.
+    pub fn workflow(&self) -> Option<Span> {
+        let run = self.run;
+        let started = run.started?;
+        let again = self.began_again("", run.started).is_some();
+        let mut links = Vec::new();
+        if again {
+            links.push(self.link(SpanId::of_workflow(&run.uid), "first run"));
+        }
+        let told = self.known.pods.values().find_map(|pod| pod.told.as_ref()?.incoming.clone());
+        let incoming = told.or_else(|| run.incoming.clone()).filter(|_| self.joined.is_none());
+        links.extend(incoming.map(|to| Link { to, role: "incoming" }));
+        let mut attributes = self.attributes(&[], &[]);
+        let mut put = |key: &'static str, value: &str| put(&mut attributes, key, value);
+        put("cicd.pipeline.result", result(run.phase, &run.message).unwrap_or_default());
+        put("argo.workflow.name", &run.name);
+        put("argo.workflow.phase", run.phase.as_str());
+        put("argo.workflow.message", &run.message);
+        if run.phase.is_bad() {
+            put("error.type", &error_type(run.phase, &run.message, None));
+        }
+        // A run that is done again began anew; created it was long before.
+        let start = if again { started } else { run.created.map_or(started, |created| created.min(started)) };
+        Some(Span {
+            trace: self.context.trace.clone(),
+            id: self.workflow_id(),
+            parent: self.joined.clone(),
+            name: clean(&run.stem),
+            start,
+            end: end(run.phase, started, run.finished),
+            attributes,
+            events: Vec::new(),
+            links,
+            error: failure(run.phase, &run.message),
+        })
+    }
+
+    /// A node's; `None` before it has begun.
+    pub fn node(&self, node: &Node) -> Option<Span> {
+        let start = node.started?;
+        let pod = self.known.pods.get(&node.id);
+        let mut links = Vec::new();
+        if self.began_again(&node.id, node.started).is_some() {
+            links.push(self.link(SpanId::of_node(&self.run.uid, &node.id), "first run"));
+        }
+        if let Some(before) = self.tree.attempt_before(node) {
+            links.push(self.link(self.id(before), "previous attempt"));
+        }
+        let parent = self.tree.parent(node).map_or_else(|| self.workflow_id(), |parent| self.id(parent));
+        Some(Span {
+            trace: self.context.trace.clone(),
+            id: self.id(node),
+            parent: Some(parent),
+            name: clean(&self.name(node)),
+            start,
+            end: self.end(node, start),
+            attributes: self.of_node(node, pod),
+            events: pod.map(|pod| pod.events.clone()).unwrap_or_default(),
+            links,
+            error: failure(node.phase, &node.message),
+        })
+    }
+
+    /// The controller ends some Workflows without ending what is in them: that has ended with the Workflow.
+    fn end(&self, node: &Node, start: Time) -> Option<Time> {
+        let left = self.run.phase.is_final() && !node.phase.is_final();
+        let (phase, finished) = if left { (self.run.phase, self.run.finished) } else { (node.phase, node.finished) };
+        end(phase, start, finished)
+    }
+
+    /// The trace that they are of.
+    pub fn trace(&self) -> &TraceId {
+        &self.context.trace
+    }
+
+    /// Whether the span of a node, or of the Workflow, is sent: where admission did not take the trace, only what leads to a failed step whose
+    /// policy keeps it.
+    pub fn is_exported(&self, node: Option<&Node>) -> bool {
+        if self.context.sampled {
+            return true;
+        }
+        let mut left: Vec<&Node> = node.map_or_else(|| self.tree.inside(None).to_vec(), |node| vec![node]);
+        while let Some(node) = left.pop() {
+            let told = self.known.pods.get(&node.id).and_then(|pod| pod.told.as_ref());
+            if node.phase.is_bad() && told.is_some_and(|told| told.keep_failed) {
+                return true;
+            }
+            left.extend(self.tree.inside(Some(node)));
+        }
+        false
+    }
+
+    /// The id of a node's span: that of its last run.
+    fn id(&self, node: &Node) -> SpanId {
+        match self.began_again(&node.id, node.started) {
+            Some(started) => SpanId::of_node_again(&self.run.uid, &node.id, &rfc3339(started)),
+            None => SpanId::of_node(&self.run.uid, &node.id),
+        }
+    }
+
+    fn workflow_id(&self) -> SpanId {
+        match self.began_again("", self.run.started) {
+            Some(started) => SpanId::of_workflow_again(&self.run.uid, &rfc3339(started)),
+            None => SpanId::of_workflow(&self.run.uid),
+        }
+    }
+
+    /// When it began, where that was not for the first time.
+    fn began_again(&self, id: &str, started: Option<Time>) -> Option<Time> {
+        let first = self.known.firsts.get(id)?;
+        started.filter(|started| started != first)
+    }
+
+    fn link(&self, span: SpanId, role: &'static str) -> Link {
+        Link { to: TraceParent { span, ..self.context.clone() }, role }
+    }
+
+    /// The step's own name, without loop item, so that there are few; an attempt's with its number. What has no name of its own
+    /// in Argo either is called by its template.
+    fn name(&self, node: &Node) -> String {
+        if node.name == self.run.name {
+            return if node.template.is_empty() { node.display_name.clone() } else { node.template.clone() };
+        }
+        let own = match (node.kind, self.run.step_name(node)) {
+            (Kind::StepGroup, _) | (_, None) => node.display_name.as_str(),
+            (_, Some(own)) => own,
+        };
+        match self.tree.attempt(node) {
+            // That of a whole Workflow is `name(0)`.
+            Some(attempt) if self.run.step_name(node).is_none() => format!("{}({attempt})", node.template),
+            Some(attempt) => format!("{own}({attempt})"),
+            None => own.to_owned(),
+        }
+    }
+
+    fn of_node(&self, node: &Node, pod: Option<&Pod>) -> Vec<(Key, Value)> {
+        let told = pod.and_then(|pod| pod.told.as_ref());
+        let values = told.map(|told| told.values.as_slice()).unwrap_or_default();
+        let step = self.run.step_name(node).unwrap_or_default();
+        let mut attributes =
+            self.attributes(values, &[("stepName", step), ("nodeId", &node.id), ("workflow.job_id", &node.id)]);
+        let mut put = |key: &'static str, value: &str| put(&mut attributes, key, value);
+        put("cicd.pipeline.task.run.result", result(node.phase, &node.message).unwrap_or_default());
+        put("argo.node.name", &node.name);
+        put("argo.node.type", node.kind.as_str());
+        put("argo.node.phase", node.phase.as_str());
+        put("argo.node.message", &node.message);
+        put("argo.node.template", &node.template);
+        put("k8s.node.name", &node.host);
+        put("k8s.pod.name", pod.map(|pod| pod.name.as_str()).unwrap_or_default());
+        if node.phase.is_bad() {
+            put("error.type", &error_type(node.phase, &node.message, node.exit_code));
+        }
+        let mut add = |key: &'static str, value: Value| attributes.push((key.into(), value));
+        if let Some(code) = node.exit_code {
+            add("process.exit.code", Value::Int(code));
+        }
+        if let Some(attempt) = self.tree.attempt(node) {
+            add("argo.node.attempt", Value::Int(i64::try_from(attempt).unwrap_or(i64::MAX)));
+        }
+        for (key, yes) in [
+            ("argo.node.hooked", node.hooked),
+            ("argo.node.daemoned", node.daemoned),
+            ("argo.node.memoized", node.cached),
+        ] {
+            if yes {
+                add(key, Value::Bool(true));
+            }
+        }
+        attributes
+    }
+
+    /// By the names that the policies want: `told` of this pod, else what all pods were told alike; then `own`.
+    fn attributes(&self, told: &[(String, String)], own: &[(&str, &str)]) -> Vec<(Key, Value)> {
+        let told = if told.is_empty() { &self.shared } else { told };
+        let mut values = vec![("workflowName", self.run.stem.as_str()), ("namespace", self.run.namespace.as_str())];
+        values.extend(told.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        values.extend_from_slice(own);
+        values.push(("workflow.run_id", &self.run.uid));
+        named(&self.names, &values).into_iter().map(|(key, value)| (key.into(), Value::Text(value))).collect()
+    }
+}
+
+fn put(attributes: &mut Vec<(Key, Value)>, key: &'static str, value: &str) {
+    if !value.is_empty() {
+        attributes.push((key.into(), Value::Text(clean(value))));
+    }
+}
+
+/// What all pods were told alike, but for what is a step's own.
+fn shared(told: &[&Told]) -> Vec<(String, String)> {
+    let Some((first, others)) = told.split_first() else { return Vec::new() };
+    let own = ["agent", "stepName", "nodeId", "templateName", "container"];
+    let all = |value: &&(String, String)| others.iter().all(|other| other.values.contains(value));
+    first.values.iter().filter(|(key, _)| !own.contains(&key.as_str())).filter(all).cloned().collect()
+}
+
+/// Nothing ends before it begins: of what was not run, and of clocks that differ, the end is the beginning.
+fn end(phase: Phase, start: Time, finished: Option<Time>) -> Option<Time> {
+    phase.is_final().then(|| finished.unwrap_or(start).max(start))
+}
+
+fn failure(phase: Phase, message: &str) -> Option<String> {
+    phase.is_bad().then(|| clean(if message.is_empty() { phase.as_str() } else { message }))
+}
