@@ -1,0 +1,120 @@
+//! Two watches: Workflows, and the pods of their steps. Lists come page by page; what is not needed of an object is dropped as it comes.
+
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::argo::names::WORKFLOW_LABEL;
+use crate::cluster::lease::Holder;
+use crate::trace::pod::Pod;
+use crate::trace::{Run, Unreadable};
+
+/// Objects in one page of a list: a Workflow may be a megabyte.
+const PAGE: u32 = 50;
+
+/// What has changed.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// All Workflows are listed from here on.
+    Listing,
+    /// They have been.
+    Listed,
+    /// A Workflow is so.
+    Workflow(Box<Run>),
+    /// A Workflow, by UID, then by namespace and name, whose nodes cannot be read.
+    Unreadable(String, String, Unreadable),
+    /// A Workflow was deleted.
+    WorkflowGone(String),
+    /// All pods are listed from here on.
+    PodsListing,
+    /// They have been.
+    PodsListed,
+    /// A pod of a Workflow is so.
+    Pod(Box<Pod>),
+    /// A pod of a Workflow's node was deleted.
+    PodGone(String, String),
+}
+
+/// Follows Workflows until nobody listens any more.
+pub(super) async fn workflows(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow"));
+    let config = Config::default().page_size(PAGE);
+    let mut events = pin!(watcher(api(client, only, &kind), config).default_backoff());
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(Event::Init) => Change::Listing,
+            Ok(Event::InitDone) => Change::Listed,
+            Ok(Event::InitApply(object) | Event::Apply(object)) => workflow(object),
+            Ok(Event::Delete(object)) => Change::WorkflowGone(object.metadata.uid.unwrap_or_default()),
+            Err(error) => {
+                holder.failed(format!("the Workflows: {error}"));
+                continue;
+            }
+        };
+        if changes.send(change).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Follows the pods of Workflows until nobody listens any more.
+pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+    let config = Config::default().page_size(PAGE).labels(WORKFLOW_LABEL);
+    let mut events = pin!(watcher(api(client, only, &kind), config).default_backoff());
+    while let Some(event) = events.next().await {
+        let heard = match event {
+            Ok(Event::InitApply(object) | Event::Apply(object)) => pod(object, false),
+            Ok(Event::Delete(object)) => pod(object, true),
+            Ok(Event::Init) => vec![Change::PodsListing],
+            Ok(Event::InitDone) => vec![Change::PodsListed],
+            Err(error) => {
+                holder.failed(format!("the pods: {error}"));
+                continue;
+            }
+        };
+        for change in heard {
+            if changes.send(change).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn api(client: Client, only: Option<&str>, kind: &ApiResource) -> Api<DynamicObject> {
+    match only {
+        Some(namespace) => Api::namespaced_with(client, namespace, kind),
+        None => Api::all_with(client, kind),
+    }
+}
+
+/// An item of a list does not say its kind.
+fn plain(object: DynamicObject, kind: &str) -> Value {
+    let mut value = object.data;
+    value["kind"] = kind.into();
+    value["metadata"] = serde_json::to_value(object.metadata).unwrap_or_default();
+    value
+}
+
+fn workflow(object: DynamicObject) -> Change {
+    let name = |part: &Option<String>| part.clone().unwrap_or_default();
+    let key = format!("{}/{}", name(&object.metadata.namespace), name(&object.metadata.name));
+    let uid = name(&object.metadata.uid);
+    match Run::read(&plain(object, "Workflow")) {
+        Ok(run) => Change::Workflow(Box::new(run)),
+        Err(why) => Change::Unreadable(uid, key, why),
+    }
+}
+
+/// Of a pod that is deleted, what it said last, and that.
+fn pod(object: DynamicObject, is_gone: bool) -> Vec<Change> {
+    let Some(pod) = Pod::read(&plain(object, "Pod")) else { return Vec::new() };
+    let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
+    [Change::Pod(Box::new(pod))].into_iter().chain(gone).collect()
+}

@@ -1,0 +1,280 @@
+//! What the holder of the Lease does: hears of changes, has spans sent, and shows counts once they are stored.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use kube::Client;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+
+use super::config::Config;
+use super::counts::{Labels, Sums};
+use super::deliver::Sender;
+use super::exposition::Steps;
+use super::follow::{self, Change};
+use super::health::Health;
+use super::ledger::Ledger;
+use super::seen::{Active, Due, Key, Seen};
+use super::store::{Store, StoreError};
+use crate::cluster::lease::Holder as _;
+use crate::telemetry::events::{Event, EventLog, Level};
+
+/// Changes that wait to be heard.
+const CHANGES: usize = 256;
+/// How often it is looked for what waited long enough.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the ledger is stored, where it changed.
+const STORE: Duration = Duration::from_secs(2);
+/// On the way out: so long may what is queued take to arrive, and what was counted to be stored.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Watches for as long as this is polled; ends when `stop` says so, and what is queued has had its time.
+///
+/// # Errors
+/// The ledger cannot be read, or another replica has written it: what is known here is worth nothing then.
+pub(super) async fn lead(
+    client: Client,
+    config: &Config,
+    sender: &Arc<Sender>,
+    health: &Arc<Health>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    let mut store = Store::new(client.clone(), &config.namespace, &config.lease);
+    let mut ledger = Ledger::new(config.series, config.zero_for.as_secs());
+    store.load(&mut ledger).await?;
+
+    let (mut heard, mut tasks) = follow_all(client, config, health);
+    let (queue, queued) = mpsc::channel::<Due>(config.queue);
+    let (arrived, mut arrivals) = mpsc::unbounded_channel::<Vec<Key>>();
+    let to = Arc::clone(sender);
+    let delivery = tokio::spawn(async move { to.run(queued, arrived).await });
+    let _delivery = AbortOnDrop(delivery.abort_handle());
+
+    let seen = Seen::new(ledger);
+    let shows = config.step_metrics;
+    let mut leader =
+        Leader { seen, store, queue, storing: None, active: Active::default(), lists: Lists::default(), shows, health };
+    let (mut tick, mut storing) = (tokio::time::interval(TICK), tokio::time::interval(STORE));
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            done = leader.stored() => leader.show_stored(done)?,
+            Some(keys) = arrivals.recv() => leader.seen.arrived(&keys),
+            _ = tick.tick() => leader.send(),
+            _ = storing.tick() => leader.store(),
+            // The last, as it may be ready for long: thousands of Workflows are listed.
+            Some(change) = heard.recv() => leader.hear(change),
+        }
+    }
+    tasks.shutdown().await;
+    leader.send();
+    let (closed, _) = mpsc::channel(1);
+    leader.queue = closed;
+    // What has not arrived by then is sent by the next holder.
+    let _ = tokio::time::timeout(LAST, delivery).await;
+    while let Ok(keys) = arrivals.try_recv() {
+        leader.seen.arrived(&keys);
+    }
+    tokio::time::timeout(LAST, leader.store_last()).await.unwrap_or(Ok(()))
+}
+
+fn follow_all(client: Client, config: &Config, health: &Arc<Health>) -> (mpsc::Receiver<Change>, JoinSet<()>) {
+    let (changes, heard) = mpsc::channel(CHANGES);
+    let mut tasks = JoinSet::new();
+    let (one, only, tell, to) = (client.clone(), config.only.clone(), Arc::clone(health), changes.clone());
+    tasks.spawn(async move { follow::workflows(one, only.as_deref(), to, &*tell).await });
+    let (only, tell) = (config.only.clone(), Arc::clone(health));
+    tasks.spawn(async move { follow::pods(client, only.as_deref(), changes, &*tell).await });
+    (heard, tasks)
+}
+
+/// Without the pods a repo or a trace would not be known, and without the Workflows not what still runs: until both are listed nothing is
+/// counted, sent or dropped.
+#[derive(Default)]
+struct Lists {
+    workflows: Option<Instant>,
+    pods: bool,
+}
+
+/// Where pods cannot be listed: so long is waited for them.
+const WITHOUT_PODS: Duration = Duration::from_mins(2);
+
+impl Lists {
+    fn are_done(&self) -> bool {
+        self.workflows.is_some_and(|since| self.pods || since.elapsed() > WITHOUT_PODS)
+    }
+}
+
+/// A shard, its sums, and what became of writing it.
+type Written = (usize, BTreeMap<Labels, Sums>, Result<Option<String>, StoreError>);
+
+struct Leader<'h> {
+    seen: Seen,
+    store: Store,
+    queue: mpsc::Sender<Due>,
+    storing: Option<JoinHandle<Vec<Written>>>,
+    active: Active,
+    lists: Lists,
+    /// Whether the metrics of steps are shown.
+    shows: bool,
+    health: &'h Health,
+}
+
+impl Leader<'_> {
+    fn hear(&mut self, change: Change) {
+        match change {
+            Change::Listing => self.seen.listing(),
+            Change::Listed => {
+                self.seen.listed();
+                self.lists.workflows = Some(Instant::now());
+                self.health.metrics.listed.set(1);
+            }
+            Change::Workflow(run) => self.seen.workflow(*run, Instant::now()),
+            Change::Unreadable(uid, name, why) => {
+                self.seen.exists(&uid);
+                self.health.metrics.unreadable.inc();
+                tell_unreadable(&self.health.events, &name, &why.to_string());
+            }
+            Change::WorkflowGone(uid) => self.seen.gone(&uid),
+            Change::Pod(pod) => self.seen.pod(*pod),
+            Change::PodsListing => self.lists.pods = false,
+            Change::PodsListed => self.lists.pods = true,
+            Change::PodGone(workflow, node) => self.seen.pod_gone(&workflow, &node),
+        }
+    }
+
+    /// Counts what has ended, and puts it into the queue as far as there is room: what is not taken now is made again later.
+    fn send(&mut self) {
+        self.seen.ledger.at(seconds());
+        if !self.lists.are_done() {
+            return;
+        }
+        for due in self.seen.due(Instant::now(), self.queue.capacity()) {
+            // There is room for it, and the other end is kept.
+            let _ = self.queue.try_send(due);
+        }
+        self.show();
+    }
+
+    /// Begins to store what changed; one such round at a time.
+    fn store(&mut self) {
+        self.active = self.seen.active();
+        if self.lists.are_done() {
+            self.seen.ledger.drop_over(&self.active.labels);
+        }
+        self.show_steps();
+        if self.storing.is_some() {
+            return;
+        }
+        let changed = self.seen.ledger.changed();
+        if changed.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        self.storing = Some(tokio::spawn(async move {
+            let mut written = Vec::new();
+            for (shard, bytes, sums) in changed {
+                let result = store.write(shard, &bytes).await;
+                written.push((shard, sums, result));
+            }
+            written
+        }));
+    }
+
+    /// Waits until a round is over; for ever where there is none.
+    async fn stored(&mut self) -> Vec<Written> {
+        let Some(storing) = &mut self.storing else { return std::future::pending().await };
+        let written = storing.await.unwrap_or_default();
+        self.storing = None;
+        written
+    }
+
+    /// What is stored may be shown.
+    fn show_stored(&mut self, written: Vec<Written>) -> Result<(), StoreError> {
+        for (shard, sums, result) in written {
+            match result {
+                Ok(version) => {
+                    self.store.written(shard, version);
+                    self.seen.ledger.stored(shard, sums);
+                }
+                Err(conflict @ StoreError::Conflict(_)) => return Err(conflict),
+                Err(error) => {
+                    self.seen.ledger.not_stored(shard);
+                    self.health.failed(error.to_string());
+                }
+            }
+        }
+        self.show_steps();
+        Ok(())
+    }
+
+    async fn store_last(&mut self) -> Result<(), StoreError> {
+        for _ in 0..2 {
+            self.store();
+            if self.storing.is_some() {
+                let written = self.stored().await;
+                self.show_stored(written)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let metrics = &self.health.metrics;
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (known, open) = self.seen.count();
+        metrics.workflows.set(gauge(known));
+        metrics.open.set(gauge(open));
+        metrics.queued.set(gauge(self.queue.max_capacity() - self.queue.capacity()));
+        metrics.uncounted.inc_by(self.seen.take_uncounted());
+        metrics.capped.set(i64::try_from(self.seen.ledger.capped()).unwrap_or(i64::MAX));
+        let missed = self.seen.take_missed();
+        if missed > 0 {
+            metrics.missed.inc_by(missed);
+            let why = "Workflows were deleted before their spans could be sent";
+            self.health.events.emit(&Event::error("missed", json!({"spans": missed}), why));
+        }
+    }
+
+    fn show_steps(&mut self) {
+        if !self.shows {
+            return;
+        }
+        let ledger = &mut self.seen.ledger;
+        let sums = ledger.shown(&self.active.labels);
+        let steps = Steps { sums, active: self.active.clone(), exemplars: ledger.exemplars().clone() };
+        *self.health.metrics.steps.lock().unwrap_or_else(PoisonError::into_inner) = Some(steps);
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        // Whatever is shown from now on is another's.
+        *self.health.metrics.steps.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.health.metrics.listed.set(0);
+        if let Some(storing) = &self.storing {
+            storing.abort();
+        }
+    }
+}
+
+fn tell_unreadable(events: &EventLog, name: &str, why: &str) {
+    let payload = json!({"workflow": name});
+    events.emit(&Event { level: Level::Warn, ..Event::error("workflow", payload, why) });
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Ends a task when the one that started it does.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,336 @@
+//! What was counted, and of which nodes: in shards, each of which is stored whole.
+//!
+//! Counts are shown only after they are stored ([`Ledger::stored`]), so whoever dies has shown no more than the next holder finds. A shard
+//! has both the nodes of its Workflows and the sums that came of them: they cannot part.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::counts::{Counted, Labels, Sums, bucket};
+use crate::identity;
+use crate::trace::outcome::Outcome;
+use crate::trace::status::{SECOND, Time};
+
+/// Shards. Another number would look for Workflows where they are not.
+pub const SHARDS: usize = 16;
+/// The form in which they are stored.
+const VERSION: u32 = 1;
+/// How long a series of a pull request or task is shown after its last step.
+pub const SHOWN_FOR: u64 = 15 * 60;
+
+/// What became of a node, under the number of its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// When it began for the first time, in seconds since 1970.
+    pub first: u32,
+    /// When it began for the last time.
+    pub last: u32,
+    /// It is a step.
+    pub is_step: bool,
+    /// Its last run was counted.
+    pub counted: bool,
+    /// The span of its last run has arrived, or is not to be sent.
+    pub sent: bool,
+}
+
+/// The nodes of one Workflow.
+pub type Marks = BTreeMap<u32, Mark>;
+
+/// The last step that came into a bucket and has a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exemplar {
+    /// Its trace.
+    pub trace: String,
+    /// How long it took.
+    pub took_ms: u64,
+    /// When it ended.
+    pub at: Time,
+}
+
+/// By labels, then by outcome and bucket.
+pub type Exemplars = BTreeMap<Labels, BTreeMap<(Outcome, usize), Exemplar>>;
+
+/// All shards.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    shards: [Shard; SHARDS],
+    /// The clock, in seconds since 1970: nothing here looks at one.
+    now: u64,
+    /// Most label sets; 0 is no bound.
+    most: usize,
+    known: BTreeSet<Labels>,
+    /// How long, in seconds, a new series is shown at 0 before anything else: so long takes a scrape to come by.
+    zero_for: u64,
+    /// When each series was shown for the first time; 0 for those of a holder before.
+    first: BTreeMap<Labels, u64>,
+    capped: u64,
+    /// Not stored: the next holder has its own.
+    exemplars: Exemplars,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    workflows: BTreeMap<String, Marks>,
+    sums: BTreeMap<Labels, Sums>,
+    shown: BTreeMap<Labels, Sums>,
+    is_dirty: bool,
+}
+
+/// A shard as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    shards: usize,
+    workflows: BTreeMap<String, String>,
+    sums: Vec<(Labels, Sums)>,
+}
+
+/// A stored shard cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is no ledger.
+    #[error("not a ledger: {0}")]
+    Form(String),
+    /// Another release wrote it.
+    #[error("of version {0} with {1} shards, where this release has {VERSION} and {SHARDS}")]
+    Version(u32, usize),
+}
+
+impl Ledger {
+    /// An empty one, with room for `most` label sets, each of which is shown at 0 for so many seconds first.
+    pub fn new(most: usize, zero_for: u64) -> Self {
+        Self { most, zero_for, ..Self::default() }
+    }
+
+    /// The clock moves on.
+    pub fn at(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// A node has begun, or begun again.
+    pub fn begin(&mut self, workflow: &str, node: &str, (first, last): (Time, Time), is_step: bool) {
+        let mark = Mark { first: seconds(first), last: seconds(last), is_step, ..Mark::default() };
+        let shard = self.shard(workflow);
+        let marks = shard.workflows.entry(workflow.to_owned()).or_default();
+        marks.insert(number(node), mark);
+        shard.is_dirty = true;
+    }
+
+    /// A step has ended: once for each of its runs.
+    pub fn count(&mut self, workflow: &str, node: &str, mut counted: Counted) {
+        counted.labels = self.fit(counted.labels);
+        let now = self.now;
+        let shard = self.shard(workflow);
+        let marks = shard.workflows.entry(workflow.to_owned()).or_default();
+        let mark = marks.entry(number(node)).or_default();
+        if std::mem::replace(&mut mark.counted, true) {
+            return;
+        }
+        shard.sums.entry(counted.labels.clone()).or_default().add(&counted, now);
+        shard.is_dirty = true;
+        let Counted { labels, outcome, took_ms, at, trace } = counted;
+        if let Some(trace) = trace {
+            let of_labels = self.exemplars.entry(labels).or_default();
+            of_labels.insert((outcome, bucket(took_ms)), Exemplar { trace, took_ms, at });
+        }
+    }
+
+    /// The span of a node's last run has arrived, or is not to be sent.
+    pub fn sent(&mut self, workflow: &str, node: &str) {
+        let shard = self.shard(workflow);
+        let mark = shard.workflows.get_mut(workflow).and_then(|marks| marks.get_mut(&number(node)));
+        if let Some(mark) = mark.filter(|mark| !mark.sent) {
+            mark.sent = true;
+            shard.is_dirty = true;
+        }
+    }
+
+    /// A Workflow is not there any more; how many of its steps began and were never counted.
+    pub fn forget(&mut self, workflow: &str) -> u64 {
+        let shard = self.shard(workflow);
+        let Some(marks) = shard.workflows.remove(workflow) else { return 0 };
+        shard.is_dirty = true;
+        marks.values().filter(|mark| mark.is_step && !mark.counted).count() as u64
+    }
+
+    /// What is known of a Workflow from before.
+    pub fn marks(&self, workflow: &str) -> Option<&Marks> {
+        self.shards[shard_of(workflow)].workflows.get(workflow)
+    }
+
+    /// Every Workflow that anything is known of.
+    pub fn workflows(&self) -> impl Iterator<Item = &String> {
+        self.shards.iter().flat_map(|shard| shard.workflows.keys())
+    }
+
+    /// Labels under which there is room.
+    pub fn fit(&mut self, labels: Labels) -> Labels {
+        if self.known.contains(&labels) {
+            return labels;
+        }
+        let fitting = if self.most == 0 || self.known.len() < self.most {
+            labels
+        } else {
+            self.capped += 1;
+            let any = labels.of_any_task();
+            // A tenth more, for what stands for many.
+            let is_known = self.known.contains(&any) || self.known.len() < self.most + self.most / 10;
+            if any != labels && is_known { any } else { Labels::of_anything() }
+        };
+        self.known.insert(fitting.clone());
+        fitting
+    }
+
+    /// How often labels had to stand for others.
+    pub fn capped(&self) -> u64 {
+        self.capped
+    }
+
+    /// The shards that differ from what is stored, as they are to be stored.
+    pub fn changed(&mut self) -> Vec<(usize, Vec<u8>, BTreeMap<Labels, Sums>)> {
+        let mut changed = Vec::new();
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            if std::mem::take(&mut shard.is_dirty) {
+                changed.push((at, shard.encode(), shard.sums.clone()));
+            }
+        }
+        changed
+    }
+
+    /// A shard was stored with these sums: they may be shown.
+    pub fn stored(&mut self, shard: usize, sums: BTreeMap<Labels, Sums>) {
+        self.shards[shard].shown = sums;
+    }
+
+    /// A shard was not stored.
+    pub fn not_stored(&mut self, shard: usize) {
+        self.shards[shard].is_dirty = true;
+    }
+
+    /// Takes a shard as it was stored.
+    ///
+    /// # Errors
+    /// It is none of ours.
+    pub fn restore(&mut self, shard: usize, bytes: &[u8]) -> Result<(), Unreadable> {
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|error| Unreadable::Form(error.to_string()))?;
+        if (stored.version, stored.shards) != (VERSION, SHARDS) {
+            return Err(Unreadable::Version(stored.version, stored.shards));
+        }
+        let marks = |(uid, text): (String, String)| Some((uid, unpack(&text)?));
+        let workflows = stored.workflows.into_iter().map(marks).collect::<Option<_>>();
+        let workflows = workflows.ok_or_else(|| Unreadable::Form("the nodes of a Workflow".into()))?;
+        let sums: BTreeMap<_, _> = stored.sums.into_iter().collect();
+        self.known.extend(sums.keys().cloned());
+        self.first.extend(sums.keys().map(|labels| (labels.clone(), 0)));
+        self.shards[shard] = Shard { workflows, shown: sums.clone(), sums, is_dirty: false };
+        Ok(())
+    }
+
+    /// What may be shown: all that is stored, but for what is over for long. `active` are labels of steps that run; they are there at 0.
+    pub fn shown(&mut self, active: &BTreeSet<Labels>) -> BTreeMap<Labels, Sums> {
+        let mut all: BTreeMap<Labels, Sums> = active.iter().map(|labels| (labels.clone(), Sums::default())).collect();
+        for (labels, sums) in self.shards.iter().flat_map(|shard| &shard.shown) {
+            all.entry(labels.clone()).or_default().merge(sums);
+        }
+        all.retain(|labels, sums| active.contains(labels) || !self.is_over(labels, sums.last));
+        self.first.retain(|labels, _| all.contains_key(labels));
+        for (labels, sums) in &mut all {
+            let first = *self.first.entry(labels.clone()).or_insert(self.now);
+            if first > 0 && first + self.zero_for > self.now {
+                *sums = Sums::default();
+            }
+        }
+        all
+    }
+
+    /// The last step of each bucket that has a trace.
+    pub fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
+    }
+
+    /// Drops what is not shown any more.
+    pub fn drop_over(&mut self, active: &BTreeSet<Labels>) {
+        let mut all: BTreeMap<&Labels, u64> = BTreeMap::new();
+        for (labels, sums) in self.shards.iter().flat_map(|shard| &shard.sums) {
+            let last = all.entry(labels).or_default();
+            *last = sums.last.max(*last);
+        }
+        let over: BTreeSet<Labels> = all
+            .into_iter()
+            .filter(|(labels, last)| !active.contains(labels) && self.is_over(labels, *last))
+            .map(|(labels, _)| labels.clone())
+            .collect();
+        for shard in &mut self.shards {
+            let before = shard.sums.len();
+            shard.sums.retain(|labels, _| !over.contains(labels));
+            shard.is_dirty |= shard.sums.len() != before;
+        }
+        self.known = active.iter().chain(self.shards.iter().flat_map(|shard| shard.sums.keys())).cloned().collect();
+        self.exemplars.retain(|labels, _| !over.contains(labels));
+    }
+
+    fn is_over(&self, labels: &Labels, last: u64) -> bool {
+        labels.are_fleeting() && last + SHOWN_FOR < self.now
+    }
+
+    fn shard(&mut self, workflow: &str) -> &mut Shard {
+        &mut self.shards[shard_of(workflow)]
+    }
+}
+
+impl Shard {
+    fn encode(&self) -> Vec<u8> {
+        let stored = Stored {
+            version: VERSION,
+            shards: SHARDS,
+            workflows: self.workflows.iter().map(|(uid, marks)| (uid.clone(), pack(marks))).collect(),
+            sums: self.sums.iter().map(|(labels, sums)| (labels.clone(), sums.clone())).collect(),
+        };
+        // Texts and numbers under texts: JSON has them all.
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+}
+
+/// By the UID's hash, so that shards are alike in size.
+fn shard_of(workflow: &str) -> usize {
+    usize::from_str_radix(&identity::hex(workflow, 4), 16).unwrap_or(0) % SHARDS
+}
+
+/// Argo's node ids end in the 32-bit FNV-1a hash of the node's name (`NodeID` of `workflow_types.go`); what does not gets a number of ours.
+pub fn number(node: &str) -> u32 {
+    let own = node.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+    own.unwrap_or_else(|| u32::from_str_radix(&identity::hex(node, 8), 16).unwrap_or(0))
+}
+
+fn seconds(time: Time) -> u32 {
+    u32::try_from(time / SECOND).unwrap_or(u32::MAX)
+}
+
+/// 13 bytes a node: its number, its first and last beginning, flags.
+const BYTES: usize = 13;
+
+fn pack(marks: &Marks) -> String {
+    let mut bytes = Vec::with_capacity(marks.len() * BYTES);
+    for (number, mark) in marks {
+        for word in [*number, mark.first, mark.last] {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        bytes.push(u8::from(mark.is_step) | u8::from(mark.counted) << 1 | u8::from(mark.sent) << 2);
+    }
+    BASE64.encode(bytes)
+}
+
+fn unpack(text: &str) -> Option<Marks> {
+    let bytes = BASE64.decode(text).ok()?;
+    let marks = bytes.chunks(BYTES).map(|chunk| {
+        let word = |at: usize| Some(u32::from_be_bytes(chunk.get(at..at + 4)?.try_into().ok()?));
+        let flags = *chunk.get(BYTES - 1)?;
+        let has = |bit: u8| flags & (1 << bit) != 0;
+        let mark = Mark { first: word(4)?, last: word(8)?, is_step: has(0), counted: has(1), sent: has(2) };
+        Some((word(0)?, mark))
+    });
+    marks.collect()
+}

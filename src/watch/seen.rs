@@ -1,0 +1,238 @@
+//! What is known of every Workflow that exists, and which of its spans are to be sent. No clock, no network of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+use super::counts::Labels;
+use super::ledger::Ledger;
+use super::watched::Watched;
+use crate::trace::Run;
+use crate::trace::pod::Pod;
+use crate::trace::span::Span;
+use crate::trace::status::Time;
+
+/// Workflows that were deleted with spans that are not sent yet; more are forgotten, and their spans are counted as missed.
+const DEPARTED: usize = 1_000;
+
+/// The span of one run of a node; of the Workflow itself, where the node's id is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The Workflow's UID.
+    pub workflow: String,
+    /// The node's id.
+    pub node: String,
+    /// When this run of it began.
+    pub started: Time,
+}
+
+/// A span that has ended and was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which one it is.
+    pub key: Key,
+    /// What is sent.
+    pub span: Span,
+}
+
+/// What goes on now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Active {
+    /// The labels of every step that runs.
+    pub labels: BTreeSet<Labels>,
+    /// How many steps run, by repo.
+    pub steps: BTreeMap<String, u64>,
+    /// The pull requests whose Workflows go on, by repo.
+    pub prs: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Every Workflow that exists, and some that do not any more.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What was counted, and what was sent, by this replica and by those before it.
+    pub ledger: Ledger,
+    workflows: HashMap<String, Watched>,
+    /// Those that have something to send, or to wait for.
+    open: BTreeSet<String>,
+    departed: usize,
+    missed: u64,
+    uncounted: u64,
+    /// Those whose nodes cannot be read.
+    unread: BTreeSet<String>,
+    /// While they are listed: those that were not named yet.
+    unlisted: Option<BTreeSet<String>>,
+}
+
+impl Seen {
+    /// Nothing is seen yet, but for what is in the ledger.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
+    /// All Workflows are listed from here on.
+    pub fn listing(&mut self) {
+        self.unread.clear();
+        self.unlisted =
+            Some(self.workflows.iter().filter(|(_, one)| !one.is_gone).map(|(uid, _)| uid.clone()).collect());
+    }
+
+    /// They have all been listed: what was not among them is not there any more.
+    pub fn listed(&mut self) {
+        for uid in self.unlisted.take().unwrap_or_default() {
+            self.gone(&uid);
+        }
+        let is_there =
+            |uid: &&String| self.workflows.get(*uid).is_some_and(|one| !one.is_new()) || self.unread.contains(*uid);
+        let known: Vec<String> = self.ledger.workflows().filter(|uid| !is_there(uid)).cloned().collect();
+        for uid in known {
+            self.uncounted += self.ledger.forget(&uid);
+        }
+    }
+
+    /// A Workflow is there, though nothing else is known of it: what was counted of it stays counted.
+    pub fn exists(&mut self, uid: &str) {
+        if let Some(unlisted) = &mut self.unlisted {
+            unlisted.remove(uid);
+        }
+        self.unread.insert(uid.to_owned());
+        if let Some(one) = self.workflows.get_mut(uid) {
+            one.is_unread = true;
+        }
+    }
+
+    /// A Workflow is as it is said here.
+    pub fn workflow(&mut self, run: Run, now: Instant) {
+        if let Some(unlisted) = &mut self.unlisted {
+            unlisted.remove(&run.uid);
+        }
+        let uid = run.uid.clone();
+        self.unread.remove(&uid);
+        let one = self.workflows.entry(uid.clone()).or_default();
+        one.is_unread = false;
+        one.keep(&run, &mut self.ledger);
+        self.uncounted += one.note(&run, &mut self.ledger, now);
+        if one.is_settled(&run) {
+            one.let_go();
+        } else {
+            one.run = Some(run);
+            self.open.insert(uid);
+        }
+    }
+
+    /// A Workflow was deleted.
+    pub fn gone(&mut self, uid: &str) {
+        if self.unread.remove(uid) && !self.workflows.contains_key(uid) {
+            self.uncounted += self.ledger.forget(uid);
+        }
+        let Some(one) = self.workflows.get_mut(uid).filter(|one| !one.is_gone) else { return };
+        one.is_gone = true;
+        one.count_now(uid, &mut self.ledger);
+        self.uncounted += self.ledger.forget(uid);
+        let waits = one.unsent();
+        if waits == 0 || self.departed == DEPARTED {
+            self.missed += waits;
+            self.forget(uid);
+        } else {
+            self.departed += 1;
+        }
+    }
+
+    /// A step's pod is as it is said here.
+    pub fn pod(&mut self, pod: Pod) {
+        let one = self.workflows.entry(pod.workflow.clone()).or_default();
+        // Of a run that is all sent nothing is kept.
+        if one.run.is_some() || one.is_new() {
+            one.known.pods.insert(pod.node_id.clone(), pod);
+        }
+    }
+
+    /// A step's pod was deleted: what is known of it is all that ever will be.
+    pub fn pod_gone(&mut self, workflow: &str, node: &str) {
+        let Some(one) = self.workflows.get_mut(workflow) else { return };
+        if let Some(pod) = one.known.pods.get_mut(node) {
+            pod.has_ended = true;
+        }
+        // A pod of a Workflow that nobody has seen.
+        if one.is_new() {
+            one.known.pods.remove(node);
+            if one.known.pods.is_empty() {
+                self.workflows.remove(workflow);
+            }
+        }
+    }
+
+    /// Up to `room` spans to be sent, which then count as queued.
+    pub fn due(&mut self, now: Instant, room: usize) -> Vec<Due> {
+        let mut due = Vec::new();
+        let mut closed = Vec::new();
+        for uid in &self.open {
+            let Some(one) = self.workflows.get_mut(uid) else { continue };
+            one.count(uid, &mut self.ledger, now);
+            one.take(uid, &mut self.ledger, now, room, &mut due);
+            if one.is_done() {
+                closed.push(uid.clone());
+            }
+        }
+        for uid in closed {
+            self.close(&uid);
+        }
+        due
+    }
+
+    /// Spans have arrived.
+    pub fn arrived(&mut self, keys: &[Key]) {
+        for key in keys {
+            if self.workflows.get_mut(&key.workflow).is_some_and(|one| one.arrived(key)) {
+                self.ledger.sent(&key.workflow, &key.node);
+            }
+        }
+        let of: BTreeSet<&str> = keys.iter().map(|key| key.workflow.as_str()).collect();
+        for uid in of {
+            if self.workflows.get(uid).is_some_and(Watched::is_done) {
+                self.close(uid);
+            }
+        }
+    }
+
+    /// Spans that were not sent because their Workflow was deleted, since the last time this was asked.
+    pub fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// Steps that began and were never counted, because their Workflow was deleted first; since the last time this was asked.
+    pub fn take_uncounted(&mut self) -> u64 {
+        std::mem::take(&mut self.uncounted)
+    }
+
+    /// The steps that run now, and the labels under which they will count.
+    pub fn active(&mut self) -> Active {
+        let mut active = Active::default();
+        for uid in &self.open {
+            if let Some(one) = self.workflows.get(uid) {
+                one.show(&mut self.ledger, &mut active);
+            }
+        }
+        active
+    }
+
+    /// How many Workflows are known, and how many of them have not ended or are not all sent.
+    pub fn count(&self) -> (usize, usize) {
+        (self.workflows.len(), self.open.len())
+    }
+
+    /// Lets go of what is only needed to make spans.
+    fn close(&mut self, uid: &str) {
+        self.open.remove(uid);
+        let Some(one) = self.workflows.get_mut(uid) else { return };
+        if one.is_gone {
+            self.departed -= 1;
+            self.forget(uid);
+        } else {
+            one.let_go();
+        }
+    }
+
+    fn forget(&mut self, uid: &str) {
+        self.workflows.remove(uid);
+        self.open.remove(uid);
+    }
+}

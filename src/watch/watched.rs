@@ -1,0 +1,307 @@
+//! What is known of one Workflow: its nodes, when each began, and what of them was counted and sent.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use stepspan_contract::attributes::clean;
+
+use super::counts::{Counted, Labels};
+use super::ledger::{Ledger, number};
+use super::seen::{Active, Due, Key};
+use crate::trace::outcome::Outcome;
+use crate::trace::pod::Pod;
+use crate::trace::status::{Node, SECOND, Time};
+use crate::trace::{Known, Run, Spans, Tree};
+
+/// A Workflow and its pods come by two watches: so long is waited for what a pod says of a step that has ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+const MILLISECOND: u64 = 1_000_000;
+
+/// What has become of the span of a run of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// The run goes on, or waits.
+    Not,
+    /// It has ended; since when that is known.
+    Ended(Instant),
+    /// It is in the queue.
+    Queued,
+    /// It has arrived, or is not to be sent.
+    Done,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    first: Time,
+    last: Time,
+    sent: Sent,
+    counted: bool,
+}
+
+/// What is known of one Workflow.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// Until all of it is counted and sent.
+    pub(super) run: Option<Run>,
+    pub(super) known: Known,
+    /// By node id; the Workflow itself by the empty one.
+    starts: HashMap<String, Start>,
+    /// Spans of runs that were begun anew before they could be sent.
+    left: Vec<Due>,
+    pub(super) is_gone: bool,
+    /// Its nodes cannot be read any more.
+    pub(super) is_unread: bool,
+}
+
+impl Watched {
+    /// Whether only its pods were seen.
+    pub(super) fn is_new(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Before `new` is noted: what `argo retry` begins anew in it, or takes out of it, is counted and made a span as it was.
+    pub(super) fn keep(&mut self, new: &Run, ledger: &mut Ledger) {
+        let begun =
+            |id: &str| if id.is_empty() { new.started } else { new.nodes.get(id).and_then(|node| node.started) };
+        let lost = |(id, start): &(&String, &Start)| {
+            begun(id) != Some(start.last) && (matches!(start.sent, Sent::Ended(_)) || !start.counted)
+        };
+        let lost: Vec<String> = self.starts.iter().filter(lost).map(|(id, _)| id.clone()).collect();
+        if lost.is_empty() || self.run.is_none() {
+            return;
+        }
+        self.count_these(&new.uid, &lost, ledger);
+        let ended: Vec<String> = lost.into_iter().filter(|id| self.has_ended_unsent(id)).collect();
+        let spans = self.spans(&new.uid, ended, ledger);
+        self.left.extend(spans);
+    }
+
+    fn has_ended_unsent(&self, id: &str) -> bool {
+        self.starts.get(id).is_some_and(|start| matches!(start.sent, Sent::Ended(_)))
+    }
+
+    /// Notes what has begun, again or for the first time, and what has ended.
+    ///
+    /// Gives how many steps were begun anew that were never counted: they ended while nobody watched.
+    pub(super) fn note(&mut self, run: &Run, ledger: &mut Ledger, now: Instant) -> u64 {
+        let mut uncounted = 0;
+        let over = run.phase.is_final();
+        let root = run.started.map(|started| ("", started, over, false));
+        let nodes = run.nodes.values().filter_map(|node| {
+            Some((node.id.as_str(), node.started?, over || node.phase.is_final(), node.kind.is_step()))
+        });
+        for (id, started, ended, is_step) in root.into_iter().chain(nodes) {
+            let before = self.starts.get(id).copied().or_else(|| remembered(ledger, &run.uid, id));
+            let mut start = match before {
+                Some(before) if before.last == started => before,
+                Some(before) => Start { first: before.first, last: started, sent: Sent::Not, counted: false },
+                None => Start { first: started, last: started, sent: Sent::Not, counted: false },
+            };
+            if before.is_none_or(|before| before.last != started) {
+                uncounted += u64::from(is_step && before.is_some_and(|before| !before.counted));
+                // One that has ended is of the run before.
+                if before.is_some() && self.known.pods.get(id).is_some_and(|pod| pod.has_ended) {
+                    self.known.pods.remove(id);
+                }
+                ledger.begin(&run.uid, id, (start.first, started), is_step);
+            }
+            if start.first != started {
+                self.known.firsts.insert(id.to_owned(), start.first);
+            }
+            match start.sent {
+                Sent::Not if ended => start.sent = Sent::Ended(now),
+                // The controller took it back: it had not heard of the pod.
+                Sent::Ended(_) if !ended => start.sent = Sent::Not,
+                _ => {}
+            }
+            match self.starts.get_mut(id) {
+                Some(known) => *known = start,
+                None => drop(self.starts.insert(id.to_owned(), start)),
+            }
+        }
+        uncounted
+    }
+
+    /// Whether a Workflow is over, and all of it was counted and sent.
+    pub(super) fn is_settled(&self, run: &Run) -> bool {
+        let uncounted = |node: &Node| {
+            node.kind.is_step()
+                && node.phase.is_final()
+                && self.starts.get(&node.id).is_some_and(|start| !start.counted)
+        };
+        run.phase.is_final() && self.unsent() == 0 && !run.nodes.values().any(uncounted)
+    }
+
+    /// Whether nothing is left to be sent, nor will be as far as is known.
+    pub(super) fn is_done(&self) -> bool {
+        let has_ended = self.is_gone || self.run.as_ref().is_none_or(|run| run.phase.is_final());
+        has_ended && self.unsent() == 0
+    }
+
+    /// Lets go of what is only needed to make spans.
+    pub(super) fn let_go(&mut self) {
+        self.run = None;
+        self.known.pods.clear();
+    }
+
+    /// How many spans have ended and have not arrived.
+    pub(super) fn unsent(&self) -> u64 {
+        let of_nodes = self.starts.values().filter(|start| matches!(start.sent, Sent::Ended(_) | Sent::Queued)).count();
+        (of_nodes + self.left.len()) as u64
+    }
+
+    /// A span has arrived; whether it is that of the last run.
+    pub(super) fn arrived(&mut self, key: &Key) -> bool {
+        let start = self.starts.get_mut(&key.node).filter(|start| start.last == key.started);
+        start.is_some_and(|start| {
+            start.sent = Sent::Done;
+            true
+        })
+    }
+
+    /// Counts the steps that have ended and whose pods have said their last.
+    pub(super) fn count(&mut self, uid: &str, ledger: &mut Ledger, now: Instant) {
+        let Some(run) = &self.run else { return };
+        let ready = self.ready(run, now, |start| !start.counted);
+        self.count_these(uid, &ready, ledger);
+    }
+
+    /// Counts every step that has ended, whatever its pod may still say.
+    pub(super) fn count_now(&mut self, uid: &str, ledger: &mut Ledger) {
+        let ended = |start: &Start| !start.counted && start.sent != Sent::Not;
+        let ids: Vec<String> = self.starts.iter().filter(|(_, start)| ended(start)).map(|(id, _)| id.clone()).collect();
+        self.count_these(uid, &ids, ledger);
+    }
+
+    fn count_these(&mut self, uid: &str, ids: &[String], ledger: &mut Ledger) {
+        let Some(run) = &self.run else { return };
+        if ids.is_empty() {
+            return;
+        }
+        let tree = Tree::of(run);
+        let spans = Spans::of(run, &tree, &self.known);
+        for id in ids {
+            let node = run.nodes.get(id).filter(|node| node.kind.is_step());
+            // What its Workflow left running may still come to an end.
+            if node.is_some_and(|node| !node.phase.is_final()) {
+                continue;
+            }
+            if let Some(start) = self.starts.get_mut(id) {
+                start.counted = true;
+            }
+            let Some(node) = node else { continue };
+            let Some(outcome) = Outcome::of(node.phase, &node.message) else { continue };
+            let (started, finished) = (node.started.unwrap_or_default(), node.finished.unwrap_or_default());
+            let counted = Counted {
+                labels: labels(run, node, pod_of(&self.known, node)),
+                outcome,
+                took_ms: finished.saturating_sub(started) / MILLISECOND,
+                at: finished,
+                trace: spans.is_exported(Some(node)).then(|| spans.trace().as_str().to_owned()),
+            };
+            ledger.count(uid, id, counted);
+        }
+    }
+
+    /// Up to `room` spans, less those that are due already, which then count as queued.
+    pub(super) fn take(&mut self, uid: &str, ledger: &mut Ledger, now: Instant, room: usize, due: &mut Vec<Due>) {
+        let left = self.left.len().min(room.saturating_sub(due.len()));
+        due.extend(self.left.drain(..left));
+        let Some(run) = &self.run else { return };
+        let mut ids = self.ready(run, now, |start| matches!(start.sent, Sent::Ended(_)));
+        ids.truncate(room.saturating_sub(due.len()));
+        due.extend(self.spans(uid, ids, ledger));
+    }
+
+    /// The spans of runs that have ended, which then count as queued.
+    fn spans(&mut self, uid: &str, ids: Vec<String>, ledger: &mut Ledger) -> Vec<Due> {
+        let mut due = Vec::with_capacity(ids.len());
+        let Some(run) = self.run.as_ref().filter(|_| !ids.is_empty()) else { return due };
+        let tree = Tree::of(run);
+        let spans = Spans::of(run, &tree, &self.known);
+        for id in ids {
+            let span = match run.nodes.get(&id) {
+                Some(node) => spans.node(node).filter(|_| spans.is_exported(Some(node))),
+                None if id.is_empty() => spans.workflow().filter(|_| spans.is_exported(None)),
+                None => None,
+            };
+            let Some(start) = self.starts.get_mut(&id) else { continue };
+            start.sent = if span.is_some() { Sent::Queued } else { Sent::Done };
+            if span.is_none() {
+                ledger.sent(uid, &id);
+            }
+            let key = Key { workflow: uid.to_owned(), node: id, started: start.last };
+            due.extend(span.map(|span| Due { key, span }));
+        }
+        due
+    }
+
+    /// What has ended, is wanted, and of which nothing more is to be heard.
+    fn ready(&self, run: &Run, now: Instant, is_wanted: impl Fn(&Start) -> bool) -> Vec<String> {
+        // Whether a trace is taken, its pods say: before the first of them nothing is sent.
+        if !run.phase.is_final() && !self.is_gone && self.known.pods.is_empty() {
+            return Vec::new();
+        }
+        let is_ready = |id: &str, start: &Start| match start.sent {
+            Sent::Not => false,
+            Sent::Ended(since) if now.duration_since(since) < PATIENCE && !self.is_gone => {
+                pod_is_seen(&self.known, run.nodes.get(id))
+            }
+            _ => true,
+        };
+        let ready = self.starts.iter().filter(|(id, start)| is_wanted(start) && is_ready(id, start));
+        ready.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Shows which steps run now, under which labels they will count, and for which pull request.
+    pub(super) fn show(&self, ledger: &mut Ledger, active: &mut Active) {
+        let Some(run) = self.run.as_ref().filter(|run| !run.phase.is_final() && !self.is_gone && !self.is_unread)
+        else {
+            return;
+        };
+        for node in run.nodes.values().filter(|node| node.kind.is_step() && node.started.is_some()) {
+            let labels = labels(run, node, pod_of(&self.known, node));
+            let repo = labels.get("repo").to_owned();
+            let pr = labels.get("prNumber");
+            if !pr.is_empty() {
+                active.prs.entry(repo.clone()).or_default().insert(pr.to_owned());
+            }
+            if !node.phase.is_final() {
+                *active.steps.entry(repo).or_default() += 1;
+            }
+            active.labels.insert(ledger.fit(labels));
+        }
+    }
+}
+
+/// What a holder before us has stored of it.
+fn remembered(ledger: &Ledger, uid: &str, id: &str) -> Option<Start> {
+    let mark = ledger.marks(uid)?.get(&number(id))?;
+    Some(Start {
+        first: u64::from(mark.first) * SECOND,
+        last: u64::from(mark.last) * SECOND,
+        sent: if mark.sent { Sent::Done } else { Sent::Not },
+        counted: mark.counted,
+    })
+}
+
+/// A member of a containerSet has its set's pod.
+fn pod_of<'k>(known: &'k Known, node: &Node) -> Option<&'k Pod> {
+    known.pods.get(&node.id).or_else(|| known.pods.get(node.boundary.as_deref()?))
+}
+
+/// Whether its pod has said its last.
+fn pod_is_seen(known: &Known, node: Option<&Node>) -> bool {
+    let Some(node) = node.filter(|node| node.kind.is_step()) else { return true };
+    pod_of(known, node).is_some_and(|pod| pod.has_ended)
+}
+
+/// What the policy made of the pod; without a policy's, what its labels say by the names that the default policy gives.
+fn labels(run: &Run, node: &Node, pod: Option<&Pod>) -> Labels {
+    Labels::of(|name| match name {
+        "workflowName" => clean(&run.stem),
+        // A Workflow that is one step is called as its template.
+        "stepName" => clean(run.step_name(node).unwrap_or(&node.template)),
+        name => pod.map(|pod| clean(pod.value(name))).unwrap_or_default(),
+    })
+}
