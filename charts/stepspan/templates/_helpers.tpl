@@ -25,6 +25,16 @@ app.kubernetes.io/component: webhook
 app.kubernetes.io/component: webhook
 {{- end }}
 
+{{- define "stepspan.watch.selector" -}}
+{{ include "stepspan.instance" . }}
+app.kubernetes.io/component: watch
+{{- end }}
+
+{{- define "stepspan.watch.labels" -}}
+{{ include "stepspan.labels" . }}
+app.kubernetes.io/component: watch
+{{- end }}
+
 {{- define "stepspan.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
 {{- with .Values.image.digest }}{{ printf "%s@%s" $.Values.image.repository . }}{{ else }}{{ printf "%s:%s" .Values.image.repository $tag }}{{ end }}
