@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test shim image image-check check bench advisories accept record
+.PHONY: help demo test shim image image-check check bench advisories accept record record-runs
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,3 +38,9 @@ record: ## Record anew what a real API server sends (tests/recorded)
 	@scripts/cluster-tools api
 	rm -f tests/recorded/*.json
 	STEPSPAN_RECORD=$(CURDIR)/tests/recorded cargo test --test cluster -- injection
+
+record-runs: ## Record anew what the real controller made of the Workflows kept in tests/runs (as root)
+	@scripts/cluster-tools node
+	@scripts/image >/dev/null
+	STEPSPAN_RECORD_RUNS=$(CURDIR)/tests/runs cargo test --test cluster -- fidelity
+	STEPSPAN_RECORD_RUNS=$(CURDIR)/tests/runs cargo test --test cluster -- node::parity

@@ -7,6 +7,8 @@ use serde_json::Value;
 use stepspan::policy::PolicySet;
 use stepspan::policy::compile::Rules;
 use stepspan::policy::load::{PolicyFile, schema};
+use stepspan::trace::pod::Pod;
+use stepspan::trace::{Known, Run, Spans, Tree};
 
 fn doc(name: &str) -> String {
     fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -60,10 +62,43 @@ fn collect(schema: &Value, names: &mut BTreeSet<String>, words: &mut BTreeSet<St
 #[cfg(feature = "webhook")]
 #[test]
 fn observability_lists_the_metrics_that_are_there() {
-    let text = doc("observability.md");
-    let metrics = stepspan::telemetry::metrics::Metrics::default().render().unwrap();
+    lists_metrics("observability.md", &stepspan::telemetry::metrics::Metrics::default().render().unwrap());
+}
+
+#[cfg(feature = "webhook")]
+fn lists_metrics(name: &str, metrics: &str) {
+    let text = doc(name);
     let names: Vec<&str> = metrics.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();
     assert!(names.len() > 10, "{metrics}");
     let missing: Vec<_> = names.iter().filter(|n| !text.contains(&format!("`{n}"))).collect();
-    assert!(missing.is_empty(), "metrics that docs/observability.md does not have: {missing:?}");
+    assert!(missing.is_empty(), "metrics that docs/{name} does not have: {missing:?}");
+}
+
+#[cfg(feature = "webhook")]
+#[test]
+fn traces_lists_attributes_and_metrics_that_are_there() {
+    let text = doc("traces.md");
+    lists_metrics("traces.md", &stepspan::watch::metrics::Metrics::new().render().unwrap());
+
+    // What recorded runs with their pods have on their spans.
+    let mut keys = BTreeSet::new();
+    for name in ["node-dag-pods", "node-retry-pods"] {
+        let path = format!("{}/tests/runs/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let list: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let pods = list["items"].as_array().unwrap().iter().filter_map(Pod::read);
+        let known = Known { pods: pods.map(|pod| (pod.node_id.clone(), pod)).collect(), ..Known::default() };
+        let run = Run::read(&list["items"][0]).unwrap();
+        for span in Spans::of(&run, &Tree::of(&run), &known).all() {
+            keys.extend(span.attributes.iter().map(|(key, _)| key.to_string()));
+            keys.extend(span.events.iter().map(|event| event.name.to_owned()));
+            keys.extend(span.links.iter().map(|link| link.role.to_owned()));
+        }
+    }
+    // Those of policies are told as a whole.
+    let of_policies =
+        ["taskId", "agent", "commitSha", "environment", "deployment.", "vcs.", "k8s.namespace", "cicd.pipeline."];
+    keys.retain(|key| !of_policies.iter().any(|known| key.starts_with(known)));
+    assert!(keys.len() > 20, "{keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !text.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "attributes that docs/traces.md does not have: {missing:?}");
 }

@@ -74,6 +74,7 @@ fn every_place_that_takes_a_file_refuses_what_is_none() {
             &["dry-run", "good.yaml", "--policy", file],
             &["dry-run", "good.yaml", "--context", file],
             &["explain", file],
+            &["trace", file],
             &["diff", "good.yaml", "--policy-new", file],
             &["diff", file, "--policy-new", "good-policy.yaml"],
             &["test", file],

@@ -28,3 +28,5 @@ mod replay;
 mod sbom;
 /// Suites of policies, as `test`, `test --update` and `init` treat them.
 mod suites;
+/// Runs as `trace` shows them.
+mod trace;

@@ -16,7 +16,7 @@ use stepspan::argo::expand::{self, Expansion, Library, Settings, Version};
 
 use super::{Shared, trial};
 use crate::harness::{
-    Cluster,
+    Cluster, kept,
     likeness::{differences, fits, settled},
     namespace::{Namespace, describe},
     workflows,
@@ -82,6 +82,7 @@ fn score(cluster: &Cluster, stem: &str, yaml: &str) -> Result<Score> {
     let submitted = namespace.submit(yaml)?;
     let predicted = predict(cluster, &namespace, yaml, &submitted)?;
     let ended = namespace.wait_end(&submitted).with_context(|| format!("{stem} does not end"))?;
+    kept::run("api", stem, &namespace, &ended)?;
     let phase = &submitted["metadata"]["annotations"]["test.stepspan.dev/phase"];
     ensure!(ended["status"]["phase"] == *phase, "ended otherwise than {phase}:\n{}", describe(&ended));
     let real: Vec<Value> = namespace.pods(&ended)?.into_iter().filter(is_first_attempt).collect();

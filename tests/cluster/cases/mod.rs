@@ -24,6 +24,8 @@ pub mod refusal;
 pub mod samples;
 /// The harness itself: registration, recording, unfolding.
 pub mod selfcheck;
+/// Spans of Workflows and nodes, as `stepspan watch` sends them.
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -49,6 +51,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(doctor::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
+    trials.extend(watch::trials(cluster)?);
     Ok(trials)
 }
 

@@ -15,7 +15,7 @@ use crate::harness::{
 /// A file of `workflows/`.
 pub struct Sample {
     pub stem: String,
-    yaml: String,
+    pub yaml: String,
 }
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {

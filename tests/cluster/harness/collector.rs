@@ -11,14 +11,41 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{processes::Process, wait::until};
+use super::{ports, processes::Process, wait::until};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// OTLP over gRPC at port 4317, over HTTP at 4318 of its address.
+/// A running Collector.
 pub struct Collector {
     _process: Mutex<Process>,
     file: PathBuf,
+}
+
+/// Where it takes OTLP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    pub host: String,
+    /// Over gRPC.
+    pub grpc: u16,
+    /// Over HTTP.
+    pub http: u16,
+}
+
+impl Address {
+    /// The usual ports of a host.
+    pub fn usual(host: &str) -> Self {
+        Self { host: host.into(), grpc: 4317, http: 4318 }
+    }
+
+    /// Ports of this machine that were free a moment before.
+    pub fn free() -> Result<Self> {
+        Ok(Self { host: "127.0.0.1".into(), grpc: ports::free()?, http: ports::free()? })
+    }
+
+    /// As OTLP exporters over gRPC take it.
+    pub fn url(&self) -> String {
+        format!("http://{}:{}", self.host, self.grpc)
+    }
 }
 
 /// A span as it arrived.
@@ -31,14 +58,15 @@ pub struct Span {
 }
 
 impl Collector {
-    pub fn start(program: &Path, address: &str, folder: &Path, logs: &Path) -> Result<Self> {
+    pub fn start(program: &Path, address: &Address, folder: &Path, logs: &Path) -> Result<Self> {
+        let Address { host, grpc, http } = address;
         let file = folder.join("telemetry.json");
         let config = json!({
             "receivers": {"otlp": {"protocols": {
-                "grpc": {"endpoint": format!("{address}:4317")},
-                "http": {"endpoint": format!("{address}:4318")},
+                "grpc": {"endpoint": format!("{host}:{grpc}")},
+                "http": {"endpoint": format!("{host}:{http}")},
             }}},
-            "exporters": {"file": {"path": file, "flush_interval": "100ms"}},
+            "exporters": {"file": {"path": file, "flush_interval": "100ms", "append": true}},
             "service": {
                 "telemetry": {"metrics": {"level": "none"}},
                 "pipelines": {
@@ -50,10 +78,10 @@ impl Collector {
         let path = folder.join("collector.json");
         fs::write(&path, serde_json::to_vec(&config)?)?;
         let args = [format!("--config=file:{}", path.display())];
-        let mut process = Process::spawn("collector", program, args, &[], logs)?;
+        let mut process = Process::spawn(&format!("collector-{grpc}"), program, args, &[], logs)?;
         until("the Collector to listen", LIMIT, || {
             process.ensure_running()?;
-            Ok([4317_u16, 4318].iter().all(|port| TcpStream::connect((address, *port)).is_ok()).then_some(()))
+            Ok([*grpc, *http].iter().all(|port| TcpStream::connect((host.as_str(), *port)).is_ok()).then_some(()))
         })?;
         Ok(Self { _process: Mutex::new(process), file })
     }

@@ -21,6 +21,8 @@ pub mod control_plane;
 mod crds;
 pub mod digest;
 pub mod doctor;
+pub mod ids;
+pub mod kept;
 pub mod known;
 pub mod likeness;
 pub mod namespace;
@@ -34,6 +36,7 @@ pub mod stepspan;
 pub mod tools;
 mod unfold;
 pub mod wait;
+pub mod watch;
 pub mod way;
 pub mod webhook;
 pub mod workflows;
@@ -52,6 +55,7 @@ use tokio::runtime::{Handle, Runtime};
 use self::{
     api::Api,
     authority::Authority,
+    collector::{Address, Collector},
     control_plane::{ADMIN_TOKEN, ControlPlane, Level, argo_objects, hold_healthz_port, write_kubeconfig},
     namespace::Namespace,
     node::{Node, NodeTools},
@@ -120,7 +124,8 @@ impl Cluster {
         let healthz = hold_healthz_port();
         let mut processes = vec![plane.start_etcd(tools)?, plane.start_api_server(tools)?];
         let started = start_rest(tools, &plane, &api, &mut processes).and_then(|()| match node {
-            Some(node) => Node::start(node, &plane, &api, &mut processes).map(|node| Hands::Node(Box::new(node))),
+            Some(node) => Node::start((node, &tools.otelcol), &plane, &api, &mut processes)
+                .map(|node| Hands::Node(Box::new(node))),
             None => Unfolding::start(&api, runtime.handle(), &plane.logs().join("unfold.log")).map(Hands::Unfolding),
         });
         let hands = match started {
@@ -190,6 +195,11 @@ impl Cluster {
     /// `name` names its log and has to be the only one of its kind.
     pub fn spawn(&self, name: &str, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
         Process::spawn(name, program, args, env, &self.dir.logs())
+    }
+
+    /// A Collector of a trial's own, whose files are in `folder`.
+    pub fn collector(&self, address: &Address, folder: &Path) -> Result<Collector> {
+        Collector::start(&self.tools.otelcol, address, folder, &self.dir.logs())
     }
 
     /// The node, for trials at [`Level::Node`].

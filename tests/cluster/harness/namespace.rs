@@ -91,6 +91,13 @@ impl<'c> Namespace<'c> {
         })
     }
 
+    /// A token of one of its service accounts.
+    pub fn token_of(&self, account: &str) -> Result<String> {
+        let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let token = self.create_object(&format!("serviceaccounts/{account}/token"), &asked)?.accepted()?;
+        Ok(token["status"]["token"].as_str().context("no token")?.to_owned())
+    }
+
     /// All objects of a resource, such as `events`.
     pub fn list(&self, resource: &str) -> Result<Vec<Value>> {
         self.cluster.api().list(&self.path(resource))

@@ -16,6 +16,8 @@ pub struct Tools {
     pub kube_apiserver: PathBuf,
     pub kube_controller_manager: PathBuf,
     pub workflow_controller: PathBuf,
+    /// The OpenTelemetry Collector.
+    pub otelcol: PathBuf,
     /// The folder of Argo's CRD manifests.
     pub argo_crds: PathBuf,
     /// The version of Argo, such as `v3.7.3`.
@@ -35,6 +37,7 @@ impl Tools {
             kube_apiserver: known.program("kube-apiserver", "kubernetes")?,
             kube_controller_manager: known.program("kube-controller-manager", "kubernetes")?,
             workflow_controller: known.program("workflow-controller", "argo")?,
+            otelcol: known.program("otelcol", "otelcol")?,
             argo_crds: cache.join(format!("argo-crds-{argo_version}")),
             argo_version,
             cache,
@@ -44,6 +47,7 @@ impl Tools {
             &tools.kube_apiserver,
             &tools.kube_controller_manager,
             &tools.workflow_controller,
+            &tools.otelcol,
             &tools.argo_crds,
         ];
         ensure_there(&all, "scripts/cluster-tools api")?;

@@ -9,6 +9,7 @@ use crate::{
     cases::Shared,
     harness::{
         Cluster,
+        ids::trace_id,
         namespace::{Namespace, describe},
         stepspan::Stepspan,
     },
@@ -42,7 +43,7 @@ fn parts_of_a_script_are_spans_below_the_step_s(cluster: &Cluster) -> Result<()>
     let script =
         "\"$STEPSPAN\" run --name build -- true && \"$STEPSPAN\" run --name test -- sh -c 'exit 4'; test $? = 4";
     let ended = run(&namespace, (BUSYBOX, &json!(["sh", "-c", script])), "Succeeded")?;
-    let trace = expected::trace_id(&ended)?;
+    let trace = trace_id(&ended)?;
     let spans = expected::arrived(cluster, &trace, 3)?;
     let of = |name: &str| spans.iter().find(|span| span.name() == name).with_context(|| format!("no span {name}"));
     let step = &of("step/step")?.span;

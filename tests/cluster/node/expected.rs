@@ -7,7 +7,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::TOO_SLOW;
-use crate::harness::{Cluster, collector::Span, digest::sha256, namespace::Namespace, wait::until};
+use crate::harness::{
+    Cluster,
+    collector::Span,
+    ids::{h, trace_id},
+    namespace::Namespace,
+    wait::until,
+};
 
 /// A hang guard: Argo ends daemons when it comes to it.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -50,11 +56,6 @@ pub fn spans_of(cluster: &Cluster, namespace: &Namespace<'_>, workflow: &Value, 
     }
     ensure!(accounted == count, "only {accounted} of {count} spans have the id of a container's run");
     Ok(())
-}
-
-/// The trace of a workflow.
-pub fn trace_id(workflow: &Value) -> Result<String> {
-    Ok(hash(&format!("trace/{}", text(&workflow["metadata"]["uid"])?), 32))
 }
 
 /// The spans of a trace, once there are so many.
@@ -126,7 +127,7 @@ fn node_of<'w>(workflow: &'w Value, pod: &Value, container: &str) -> Result<&'w 
 /// The spans of every run of one container, the first first.
 fn runs<'s>(spans: &'s [Span], uid: &str, pod: &Value, (node, container): (&str, &str)) -> Result<Vec<&'s Span>> {
     let pod_uid = text(&pod["metadata"]["uid"])?;
-    let id = |run: usize| hash(&format!("step/{uid}/{node}/{pod_uid}/{container}/{run}"), 16);
+    let id = |run: usize| h(&format!("step/{uid}/{node}/{pod_uid}/{container}/{run}"), 16);
     Ok((0..).map_while(|run| spans.iter().find(|span| span.span["spanId"] == id(run))).collect())
 }
 
@@ -191,7 +192,7 @@ fn is_of_the_step(span: &Span, workflow: &Value, pod: &Value, (node, container):
 fn parent(workflow: &Value, node: &Value) -> Result<String> {
     let metadata = &workflow["metadata"];
     match metadata["annotations"]["test.stepspan.dev/parent"].as_str() {
-        Some("node") => Ok(hash(&format!("node/{}/{}", text(&metadata["uid"])?, text(&node["id"])?), 16)),
+        Some("node") => Ok(h(&format!("node/{}/{}", text(&metadata["uid"])?, text(&node["id"])?), 16)),
         _ => Ok(String::new()),
     }
 }
@@ -223,10 +224,6 @@ fn is_daemon(pod: &Value) -> bool {
 
 fn text(value: &Value) -> Result<&str> {
     value.as_str().with_context(|| format!("{value} is no text"))
-}
-
-fn hash(of: &str, digits: usize) -> String {
-    sha256(format!("stepspan/1/{of}").as_bytes())[..digits].to_owned()
 }
 
 fn nanos(value: &Value) -> Result<i64> {

@@ -16,6 +16,7 @@ mod parity;
 mod release;
 mod replica_process;
 mod unreachable;
+mod watch;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -39,6 +40,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(own_secret::trials(cluster));
     trials.extend(cert_manager::trials(cluster));
     trials.extend(doctor::trials(cluster));
+    trials.extend(watch::trials(cluster)?);
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);
     Ok(trials)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{RACE, Sample, expected, outcome, samples, trial};
 use crate::{
     cases::Shared,
-    harness::{Cluster, stepspan::Stepspan},
+    harness::{Cluster, kept, stepspan::Stepspan},
 };
 
 pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
@@ -28,6 +28,7 @@ fn same_and_traced(cluster: &Cluster, sample: &Sample) -> Result<()> {
     let policy = patient_policy() + &parent.unwrap_or_default();
     let stepspan = Stepspan::start(cluster, &traced, Some(&policy))?;
     let with = sample.run(&traced)?;
+    kept::run("node", &sample.stem, &traced, &with)?;
     as_without_us(cluster, sample, &outcome::of(cluster, &traced, &with)?)?;
     let spans = sample.declared("spans").context("no number of spans is declared")?.trim_matches('"').parse()?;
     expected::spans_of(cluster, &traced, &with, spans)?;

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::{Sample, expected, samples};
 use crate::{
     cases::certificates::again,
-    harness::{Cluster, known::Known, namespace::Namespace, stepspan::get_from, wait::until, webhook::CONFIGURATIONS},
+    harness::{
+        Cluster, ids::trace_id, known::Known, namespace::Namespace, stepspan::get_from, wait::until,
+        webhook::CONFIGURATIONS,
+    },
 };
 
 pub const CHART: &str = "charts/stepspan";
@@ -174,7 +177,7 @@ impl<'c> Release<'c> {
             let pods = self.steps.pods(&ended)?;
             let missed: Vec<_> = pods.iter().filter(|pod| !pod.to_string().contains("stepspan-init")).collect();
             ensure!(missed.is_empty(), "{} of {} pods were missed", missed.len(), pods.len());
-            match expected::arrived(self.cluster, &expected::trace_id(&ended)?, pods.len()) {
+            match expected::arrived(self.cluster, &trace_id(&ended)?, pods.len()) {
                 Ok(spans) => return Ok(spans.len()),
                 Err(error) if run < RUNS && expected::was_too_slow(self.cluster, &self.steps, &ended) => {
                     eprintln!("cluster: {name} is run once more: {error:#}");

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 pub use self::tools::NodeTools;
 use super::{
     api::{Api, Reply},
-    collector::Collector,
+    collector::{Address, Collector},
     control_plane::ControlPlane,
     processes::Process,
     wait::until,
@@ -47,11 +47,16 @@ pub struct Node {
 
 impl Node {
     /// Starts everything, and returns when the node is ready and has all images.
-    pub fn start(tools: &NodeTools, plane: &ControlPlane, api: &Api, processes: &mut Vec<Process>) -> Result<Self> {
+    pub fn start(
+        (tools, otelcol): (&NodeTools, &Path),
+        plane: &ControlPlane,
+        api: &Api,
+        processes: &mut Vec<Process>,
+    ) -> Result<Self> {
         let files = Files { plane };
         processes.push(files.start_containerd(tools)?);
         processes.push(files.start_name_server(tools)?);
-        let collector = Collector::start(&tools.otelcol, ADDRESS, Path::new(&plane.file("")), plane.logs())?;
+        let collector = Collector::start(otelcol, &Address::usual(ADDRESS), Path::new(&plane.file("")), plane.logs())?;
         images::import_all(tools, &PathBuf::from(plane.file("images")))?;
         processes.push(files.start_kubelet(tools)?);
         processes.push(files.start_scheduler(tools)?);

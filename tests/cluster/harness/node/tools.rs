@@ -13,7 +13,6 @@ pub struct NodeTools {
     pub kube_proxy: PathBuf,
     pub kube_scheduler: PathBuf,
     pub argoexec: PathBuf,
-    pub otelcol: PathBuf,
     pub containerd: PathBuf,
     pub dnsmasq: PathBuf,
     /// Static, with all its applets.
@@ -36,7 +35,6 @@ impl NodeTools {
             kube_proxy: known.program("kube-proxy", "kubernetes")?,
             kube_scheduler: known.program("kube-scheduler", "kubernetes")?,
             argoexec: known.program("argoexec", "argo")?,
-            otelcol: known.program("otelcol", "otelcol")?,
             containerd: "/usr/bin/containerd".into(),
             dnsmasq: "/usr/sbin/dnsmasq".into(),
             busybox: "/bin/busybox".into(),
@@ -49,7 +47,6 @@ impl NodeTools {
             &tools.kube_proxy,
             &tools.kube_scheduler,
             &tools.argoexec,
-            &tools.otelcol,
             &tools.containerd,
             &tools.dnsmasq,
             &tools.busybox,
