@@ -94,8 +94,14 @@ fn admitted(case: &Case) {
 /// Per resource, ours is what one of the step containers has, and no other step has more; so the scheduler, a LimitRange and a quota
 /// see nothing new.
 fn resources(pod: &Value, ours: &Value) {
-    let is_step = |c: &&Value| ["main", "a", "b"].contains(&text(c, "name"));
-    let steps = || list(&pod["spec"], "containers").iter().filter(is_step);
+    let containers = list(&pod["spec"], "containers");
+    let own = containers.iter().chain(list(&pod["spec"], "initContainers"));
+    let mut env = own.flat_map(|c| list(c, "env")).filter(|e| text(e, "name") == "ARGO_TEMPLATE");
+    let is_known_set = env.any(|e| text(e, "value").contains("containerSet"));
+    // Beside a `main`, a set whose template is offloaded cannot be told from a step with sidecars.
+    let has_members = is_known_set || !containers.iter().any(|c| text(c, "name") == "main");
+    let is_step = |c: &&Value| text(c, "name") == "main" || (has_members && ["a", "b"].contains(&text(c, "name")));
+    let steps = || containers.iter().filter(is_step);
     for resource in ["cpu", "memory", "ephemeral-storage"] {
         let of = |c: &Value| {
             let amount = |kind: &str| c["resources"][kind].get(resource).cloned();
