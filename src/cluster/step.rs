@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ask::{Answer, Asker, Kind};
 use crate::argo::names::{NODE_ID_ANNOTATION, WORKFLOW_LABEL};
 use crate::inject::undo::{recall, undo};
-use crate::trace::status::nodes;
+use crate::trace::status::whole_node;
 
 /// What was found.
 #[derive(Debug)]
@@ -59,11 +59,11 @@ async fn carriers(ask: &Asker, namespace: &str, pod: &mut Value, found: &mut Fou
             return found.notes.push(format!("what Workflow {workflow} carried is not known: {refusal}"));
         }
     };
-    let nodes = nodes(&workflow["status"]);
-    if let Err(why) = &nodes {
+    let node = whole_node(&workflow["status"], &node_id).unwrap_or_else(|why| {
         found.notes.push(format!("inputs of the step are not known: {why}"));
-    }
-    let recalled = recall(&workflow, nodes.as_deref().ok(), &node_id);
+        None
+    });
+    let recalled = recall(&workflow, node.as_ref());
     found.unknown = recalled.unknown;
     let annotations = &mut pod["metadata"]["annotations"];
     for (name, value) in recalled.annotations {

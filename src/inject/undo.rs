@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stepspan_contract::names;
 
 use super::carrier::{self, Kind, is_carrier};
@@ -89,10 +89,10 @@ pub struct Recalled {
     pub unknown: Vec<String>,
 }
 
-/// Resolves a Workflow's carriers as the controller did for a node. `nodes` are those of the Workflow's status, where they are known.
-pub fn recall(workflow: &Value, nodes: Option<&Map<String, Value>>, node_id: &str) -> Recalled {
+/// Resolves a Workflow's carriers as the controller did for a node, which is as the Workflow's status has it, where that is known.
+pub fn recall(workflow: &Value, node: Option<&Value>) -> Recalled {
     let mut recalled = Recalled::default();
-    let inputs = nodes.and_then(|nodes| nodes.get(node_id)).map(|node| &node["inputs"]["parameters"]);
+    let inputs = node.map(|node| &node["inputs"]["parameters"]);
     let entries = workflow["spec"]["podMetadata"]["annotations"].as_object().into_iter().flatten();
     for (annotation, written) in entries.filter(|(annotation, _)| is_carrier(annotation)) {
         let written = written.as_str().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Where a node is in its life, and what it stands for (`NodePhase`, `NodeType`, `WorkflowPhase` of Argo's `workflow_types.go`).
 
 /// Where a Workflow or node is in its life (`WorkflowPhase`, `NodePhase`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Phase {
     /// Waits to run; what has no phase yet, too.
+    #[default]
     Pending,
     /// Runs.
     Running,
@@ -57,7 +58,7 @@ impl Phase {
 }
 
 /// What a node stands for (`NodeType`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Kind {
     /// A step with a pod.
     Pod,
@@ -82,6 +83,7 @@ pub enum Kind {
     /// A `plugin` template.
     Plugin,
     /// One that a later Argo has.
+    #[default]
     Other,
 }
 

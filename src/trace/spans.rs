@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use stepspan_contract::attributes::{clean, named};
 
+use super::node::Node;
 use super::outcome::{error_type, result};
 use super::phase::{Kind, Phase};
 use super::pod::{Pod, Told};
 use super::span::{Key, Link, Span, Value};
-use super::status::{Node, Run, Time, rfc3339};
+use super::status::{Run, Time, rfc3339};
 use super::tree::Tree;
 use crate::identity::{SpanId, TraceId, TraceParent};
 

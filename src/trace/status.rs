@@ -1,14 +1,18 @@
-//! What a Workflow's `status` says of its run: `WorkflowStatus` and `NodeStatus` of Argo's `workflow_types.go`.
+//! What a Workflow's `status` says of its run: `WorkflowStatus` of Argo's `workflow_types.go`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
-use serde_json::{Map, Value};
+use serde::Deserialize as _;
+use serde::de::MapAccess;
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::loose::{As, FieldOf, Loose, cut, skip, take};
+use super::node::{Node, Nodes};
 use super::packed::unpack;
-use super::phase::{Kind, Phase};
+use super::phase::Phase;
 use crate::argo::node_name::step_name;
 use crate::identity::TraceParent;
 use crate::inject::carrier::TRACEPARENT;
@@ -34,46 +38,12 @@ pub enum Unreadable {
     /// `compressedNodes` is not what Argo writes.
     #[error("status.compressedNodes: {0}")]
     Compressed(String),
+    /// There are more nodes, or more children of them, than any run that was ever seen.
+    #[error("its status has more nodes than are read (100,000, with 1,000,000 children)")]
+    TooMany,
     /// There is no UID, of which all ids are made.
     #[error("metadata.uid is missing: save the Workflow from the cluster (kubectl get workflow NAME -o json)")]
     NoUid,
-}
-
-/// A node of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Unique in the Workflow, a hash of the name: one that `argo retry` runs again has it again.
-    pub id: String,
-    /// The way to it, such as `ci-x7k2q[0].build(1)`.
-    pub name: String,
-    /// The last part of that, for people.
-    pub display_name: String,
-    /// What it stands for.
-    pub kind: Kind,
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// Why it is there.
-    pub message: String,
-    /// Its template; empty where it has none of its own.
-    pub template: String,
-    /// The node of the template that it belongs to.
-    pub boundary: Option<String>,
-    /// When it began; whole seconds.
-    pub started: Option<Time>,
-    /// When it ended.
-    pub finished: Option<Time>,
-    /// The nodes that come after it, or are in it.
-    pub children: Vec<String>,
-    /// The exit code of its main container.
-    pub exit_code: Option<i64>,
-    /// A hook or exit handler.
-    pub hooked: bool,
-    /// One that goes on while what comes after it runs.
-    pub daemoned: bool,
-    /// The machine on which its pod ran.
-    pub host: String,
-    /// Its outputs came out of the cache (`memoize`).
-    pub cached: bool,
 }
 
 /// A run of a Workflow.
@@ -113,59 +83,96 @@ impl Run {
         if kind != "Workflow" {
             return Err(Unreadable::Kind(kind));
         }
-        let (metadata, status) = (&workflow["metadata"], &workflow["status"]);
+        let status = As::<Status>::deserialize(&workflow["status"]).unwrap_or_default();
+        Self::of(&workflow["metadata"], status.0)
+    }
+
+    /// Of a Workflow's metadata and status.
+    ///
+    /// # Errors
+    /// It has no UID, or its nodes are not in it.
+    pub fn of(metadata: &Value, mut status: Status) -> Result<Self, Unreadable> {
         let uid = text(metadata, "uid");
         if uid.is_empty() {
             return Err(Unreadable::NoUid);
         }
-        let nodes = nodes(status)?;
+        let nodes = status.nodes()?;
         Ok(Self {
             uid,
             namespace: text(metadata, "namespace"),
             name: text(metadata, "name"),
             stem: stem(metadata),
-            phase: Phase::read(status["phase"].as_str().unwrap_or_default()),
-            message: text(status, "message"),
+            phase: status.phase,
+            message: status.message,
             created: time(metadata, "creationTimestamp"),
-            started: time(status, "startedAt"),
-            finished: time(status, "finishedAt"),
+            started: status.started,
+            finished: status.finished,
             incoming: metadata["annotations"][TRACEPARENT].as_str().and_then(TraceParent::read),
-            nodes: nodes.iter().map(|(id, node)| (id.clone(), Node::read(id, node))).collect(),
+            nodes: nodes.all,
         })
     }
-}
 
-impl Run {
     /// A step's own name, without loop item and attempt; `None` where a node has none below the Workflow's, in which dots may be too.
     pub fn step_name<'n>(&self, node: &'n Node) -> Option<&'n str> {
         step_name(node.name.strip_prefix(self.name.as_str()).unwrap_or(&node.name))
     }
 }
 
-impl Node {
-    fn read(id: &str, node: &Value) -> Self {
-        let name = text(node, "name");
-        let display_name = text(node, "displayName");
-        let exit_code = node["outputs"]["exitCode"].as_str().and_then(|code| code.parse().ok());
-        let children = node["children"].as_array().into_iter().flatten();
-        Self {
-            id: id.to_owned(),
-            display_name: if display_name.is_empty() { name.clone() } else { display_name },
-            name,
-            kind: Kind::read(node["type"].as_str().unwrap_or_default()),
-            phase: Phase::read(node["phase"].as_str().unwrap_or_default()),
-            message: text(node, "message"),
-            template: template(node),
-            boundary: Some(text(node, "boundaryID")).filter(|boundary| !boundary.is_empty()),
-            started: time(node, "startedAt"),
-            finished: time(node, "finishedAt"),
-            children: children.filter_map(Value::as_str).map(str::to_owned).collect(),
-            exit_code,
-            hooked: node["nodeFlag"]["hooked"] == true,
-            daemoned: node["daemoned"] == true,
-            host: text(node, "hostNodeName"),
-            cached: node["memoizationStatus"]["hit"] == true,
+/// What is read of a Workflow's status.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    phase: Phase,
+    message: String,
+    started: Option<Time>,
+    finished: Option<Time>,
+    nodes: Nodes,
+    /// The nodes, where they are packed.
+    packed: String,
+    /// Where the controller's database has them.
+    offloaded: String,
+}
+
+impl Status {
+    /// As they are, or unpacked.
+    fn nodes(&mut self) -> Result<Nodes, Unreadable> {
+        let mut nodes = std::mem::take(&mut self.nodes);
+        if nodes.all.is_empty() && !self.packed.is_empty() {
+            nodes = unpack(&self.packed, PhantomData::<As<Nodes>>).map_err(Unreadable::Compressed)?.0;
+        } else if nodes.all.is_empty() && !self.offloaded.is_empty() {
+            return Err(Unreadable::Offloaded);
         }
+        if nodes.are_too_many { Err(Unreadable::TooMany) } else { Ok(nodes) }
+    }
+}
+
+impl Loose for Status {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        match key.as_str() {
+            "phase" => self.phase = take(map)?,
+            "message" => self.message = cut(take(map)?),
+            "startedAt" => self.started = take(map)?,
+            "finishedAt" => self.finished = take(map)?,
+            "nodes" => self.nodes = take(map)?,
+            "compressedNodes" => self.packed = take(map)?,
+            "offloadNodeStatusVersion" => self.offloaded = take(map)?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+/// One node with all that is stored of it; `None` where there is none with that id.
+///
+/// # Errors
+/// The nodes are packed in another way than Argo's, or not in the Workflow.
+pub fn whole_node(status: &Value, id: &str) -> Result<Option<Value>, Unreadable> {
+    if let Some(nodes) = status["nodes"].as_object().filter(|nodes| !nodes.is_empty()) {
+        return Ok(nodes.get(id).cloned());
+    }
+    match (text(status, "compressedNodes").as_str(), text(status, "offloadNodeStatusVersion").as_str()) {
+        ("", "") => Ok(None),
+        ("", _) => Err(Unreadable::Offloaded),
+        (packed, _) => unpack(packed, FieldOf(id)).map_err(Unreadable::Compressed),
     }
 }
 
@@ -180,36 +187,17 @@ fn stem(metadata: &Value) -> String {
     from.into_iter().chain([generated]).find(|name| !name.is_empty()).unwrap_or_else(name)
 }
 
-/// The template's name, where it is one of this Workflow or of another.
-fn template(node: &Value) -> String {
-    let own = text(node, "templateName");
-    if own.is_empty() { text(&node["templateRef"], "template") } else { own }
-}
-
-/// `nodes` of a Workflow's status, or what they were packed into.
-///
-/// # Errors
-/// They are packed in another way than Argo's, or not in the Workflow.
-pub fn nodes(status: &Value) -> Result<Cow<'_, Map<String, Value>>, Unreadable> {
-    if let Some(nodes) = status["nodes"].as_object().filter(|nodes| !nodes.is_empty()) {
-        return Ok(Cow::Borrowed(nodes));
-    }
-    if let Some(packed) = status["compressedNodes"].as_str().filter(|packed| !packed.is_empty()) {
-        return unpack(packed).map(Cow::Owned).map_err(Unreadable::Compressed);
-    }
-    if status["offloadNodeStatusVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-        return Err(Unreadable::Offloaded);
-    }
-    Ok(Cow::Owned(Map::new()))
-}
-
 fn text(of: &Value, key: &str) -> String {
     of[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// A time as Kubernetes writes it (RFC 3339); `None` where there is none, and before 1970, such as Go's zero.
 pub(super) fn time(of: &Value, key: &str) -> Option<Time> {
-    let time = OffsetDateTime::parse(of[key].as_str()?, &Rfc3339).ok()?;
+    of[key].as_str().and_then(read_time)
+}
+
+/// A time as Kubernetes writes it (RFC 3339); `None` where there is none, and before 1970, such as Go's zero.
+pub(super) fn read_time(text: &str) -> Option<Time> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(time.unix_timestamp_nanos()).ok().filter(|nanos| *nanos > 0)
 }
 

@@ -9,9 +9,10 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
+use super::node::Node;
 use super::pod::Pod;
 use super::span::{Span, Value};
-use super::status::{Node, rfc3339};
+use super::status::rfc3339;
 use super::*;
 use crate::identity::{SpanId, TraceId};
 
@@ -156,14 +157,41 @@ fn packed_nodes_are_the_same_run() {
 
     packed["status"]["compressedNodes"] = "?".into();
     assert!(matches!(Run::read(&packed), Err(Unreadable::Compressed(_))));
-    packed["status"]["compressedNodes"] = pack(&vec![b' '; 65 << 20]).into();
-    assert_eq!(Run::read(&packed), Err(Unreadable::Compressed("more than 64 MiB".into())));
+    packed["status"]["compressedNodes"] = pack(&vec![b' '; 33 << 20]).into();
+    assert_eq!(Run::read(&packed), Err(Unreadable::Compressed("more than 32 MiB".into())));
     packed["status"]["compressedNodes"] = "".into();
     packed["status"]["offloadNodeStatusVersion"] = "fnv:123".into();
     assert_eq!(Run::read(&packed), Err(Unreadable::Offloaded));
     packed["metadata"]["uid"].take();
     assert_eq!(Run::read(&packed), Err(Unreadable::NoUid));
     assert_eq!(Run::read(&json!({"kind": "Pod"})), Err(Unreadable::Kind("Pod".into())));
+}
+
+#[test]
+fn what_somebody_wrote_hinders_nothing_and_takes_no_room() {
+    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+    let text = format!(
+        r#"{{"a":{{"name":{deep},"displayName":7,"phase":["x"],"children":[{{}},"b","",[]],"daemoned":"yes","startedAt":"soon",
+        "outputs":{{"exitCode":{{}},"parameters":{deep}}},"nodeFlag":1,"message":"{}"}},"b":{deep},"c":null}}"#,
+        "ä".repeat(5_000)
+    );
+    let run = |nodes: &str| {
+        let workflow = json!({"kind": "Workflow", "metadata": {"uid": "u"}, "status": {"compressedNodes": pack(nodes.as_bytes())}});
+        Run::read(&workflow)
+    };
+    let nodes = run(&text).unwrap().nodes;
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(nodes["b"], Node { id: "b".into(), ..Node::default() });
+    let a = Node { id: "a".into(), children: vec!["b".into()], message: "ä".repeat(2_048), ..Node::default() };
+    assert_eq!(nodes["a"], a);
+
+    let many = |count: usize, node: &str| {
+        let nodes: Vec<String> = (0..count).map(|at| format!("\"{at}\":{node}")).collect();
+        run(&format!("{{{}}}", nodes.join(",")))
+    };
+    assert_eq!(many(100_000, "{}").map(|run| run.nodes.len()), Ok(100_000));
+    assert_eq!(many(100_001, "{}"), Err(Unreadable::TooMany));
+    assert_eq!(many(2, &json!({"children": vec!["x"; 600_000]}).to_string()), Err(Unreadable::TooMany));
 }
 
 fn pack(bytes: &[u8]) -> String {

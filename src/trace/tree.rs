@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::node::Node;
 use super::phase::Kind;
-use super::status::{Node, Run};
+use super::status::Run;
 
 /// The nodes of a run, each below what it is in.
 #[derive(Debug)]

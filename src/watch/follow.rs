@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
-use kube::{Api, Client};
-use serde_json::Value;
+use kube::{Api, Client, Resource as _};
 use tokio::sync::mpsc;
 
+use super::workflow::Workflow;
 use crate::argo::names::WORKFLOW_LABEL;
 use crate::cluster::lease::Holder;
 use crate::trace::pod::Pod;
@@ -43,15 +43,17 @@ pub(super) enum Change {
 
 /// Follows Workflows until nobody listens any more.
 pub(super) async fn workflows(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow"));
-    let config = Config::default().page_size(PAGE);
-    let mut events = pin!(watcher(api(client, only, &kind), config).default_backoff());
+    let api: Api<Workflow> = match only {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let mut events = pin!(watcher(api, Config::default().page_size(PAGE)).default_backoff());
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => Change::Listing,
             Ok(Event::InitDone) => Change::Listed,
             Ok(Event::InitApply(object) | Event::Apply(object)) => workflow(object),
-            Ok(Event::Delete(object)) => Change::WorkflowGone(object.metadata.uid.unwrap_or_default()),
+            Ok(Event::Delete(object)) => Change::WorkflowGone(object.meta().uid.clone().unwrap_or_default()),
             Err(error) => {
                 holder.failed(format!("the Workflows: {error}"));
                 continue;
@@ -66,8 +68,12 @@ pub(super) async fn workflows(client: Client, only: Option<&str>, changes: mpsc:
 /// Follows the pods of Workflows until nobody listens any more.
 pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+    let api: Api<DynamicObject> = match only {
+        Some(namespace) => Api::namespaced_with(client, namespace, &kind),
+        None => Api::all_with(client, &kind),
+    };
     let config = Config::default().page_size(PAGE).labels(WORKFLOW_LABEL);
-    let mut events = pin!(watcher(api(client, only, &kind), config).default_backoff());
+    let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         let heard = match event {
             Ok(Event::InitApply(object) | Event::Apply(object)) => pod(object, false),
@@ -87,26 +93,12 @@ pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Send
     }
 }
 
-fn api(client: Client, only: Option<&str>, kind: &ApiResource) -> Api<DynamicObject> {
-    match only {
-        Some(namespace) => Api::namespaced_with(client, namespace, kind),
-        None => Api::all_with(client, kind),
-    }
-}
-
-/// An item of a list does not say its kind.
-fn plain(object: DynamicObject, kind: &str) -> Value {
-    let mut value = object.data;
-    value["kind"] = kind.into();
-    value["metadata"] = serde_json::to_value(object.metadata).unwrap_or_default();
-    value
-}
-
-fn workflow(object: DynamicObject) -> Change {
+fn workflow(object: Workflow) -> Change {
     let name = |part: &Option<String>| part.clone().unwrap_or_default();
-    let key = format!("{}/{}", name(&object.metadata.namespace), name(&object.metadata.name));
-    let uid = name(&object.metadata.uid);
-    match Run::read(&plain(object, "Workflow")) {
+    let metadata = object.meta();
+    let key = format!("{}/{}", name(&metadata.namespace), name(&metadata.name));
+    let uid = name(&metadata.uid);
+    match object.run() {
         Ok(run) => Change::Workflow(Box::new(run)),
         Err(why) => Change::Unreadable(uid, key, why),
     }
@@ -114,7 +106,9 @@ fn workflow(object: DynamicObject) -> Change {
 
 /// Of a pod that is deleted, what it said last, and that.
 fn pod(object: DynamicObject, is_gone: bool) -> Vec<Change> {
-    let Some(pod) = Pod::read(&plain(object, "Pod")) else { return Vec::new() };
+    let mut value = object.data;
+    value["metadata"] = serde_json::to_value(object.metadata).unwrap_or_default();
+    let Some(pod) = Pod::read(&value) else { return Vec::new() };
     let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
     [Change::Pod(Box::new(pod))].into_iter().chain(gone).collect()
 }

@@ -28,3 +28,4 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod watched;
+mod workflow;

@@ -8,9 +8,10 @@ use stepspan_contract::attributes::clean;
 use super::counts::{Counted, Labels};
 use super::ledger::{Ledger, number};
 use super::seen::{Active, Due, Key};
+use crate::trace::node::Node;
 use crate::trace::outcome::Outcome;
 use crate::trace::pod::Pod;
-use crate::trace::status::{Node, SECOND, Time};
+use crate::trace::status::{SECOND, Time};
 use crate::trace::{Known, Run, Spans, Tree};
 
 /// A Workflow and its pods come by two watches: so long is waited for what a pod says of a step that has ended.
@@ -48,6 +49,8 @@ pub(super) struct Watched {
     starts: HashMap<String, Start>,
     /// Spans of runs that were begun anew before they could be sent.
     left: Vec<Due>,
+    /// Not only its pods were seen.
+    is_seen: bool,
     pub(super) is_gone: bool,
     /// Its nodes cannot be read any more.
     pub(super) is_unread: bool,
@@ -56,7 +59,7 @@ pub(super) struct Watched {
 impl Watched {
     /// Whether only its pods were seen.
     pub(super) fn is_new(&self) -> bool {
-        self.starts.is_empty()
+        !self.is_seen
     }
 
     /// Before `new` is noted: what `argo retry` begins anew in it, or takes out of it, is counted and made a span as it was.
@@ -84,6 +87,7 @@ impl Watched {
     ///
     /// Gives how many steps were begun anew that were never counted: they ended while nobody watched.
     pub(super) fn note(&mut self, run: &Run, ledger: &mut Ledger, now: Instant) -> u64 {
+        self.is_seen = true;
         let mut uncounted = 0;
         let over = run.phase.is_final();
         let root = run.started.map(|started| ("", started, over, false));
@@ -138,10 +142,11 @@ impl Watched {
         has_ended && self.unsent() == 0
     }
 
-    /// Lets go of what is only needed to make spans.
+    /// Lets go of what is only needed to make spans: what has become of each node the ledger knows.
     pub(super) fn let_go(&mut self) {
         self.run = None;
-        self.known.pods.clear();
+        self.known = Known::default();
+        self.starts = HashMap::new();
     }
 
     /// How many spans have ended and have not arrived.
@@ -153,10 +158,12 @@ impl Watched {
     /// A span has arrived; whether it is that of the last run.
     pub(super) fn arrived(&mut self, key: &Key) -> bool {
         let start = self.starts.get_mut(&key.node).filter(|start| start.last == key.started);
-        start.is_some_and(|start| {
-            start.sent = Sent::Done;
-            true
-        })
+        let Some(start) = start else { return false };
+        start.sent = Sent::Done;
+        if let Some(pod) = self.known.pods.get_mut(&key.node) {
+            pod.events = Vec::new();
+        }
+        true
     }
 
     /// Counts the steps that have ended and whose pods have said their last.

@@ -112,7 +112,7 @@ fn carriers_are_resolved_as_the_controller_did() {
         stepspan::patch::apply(&mut workflow, &carried.patch).unwrap();
         let pod = read(&format!("{name}-1-pod.json"));
         let own = pod["metadata"]["annotations"].as_object().unwrap();
-        let recalled = recall(&workflow, None, "");
+        let recalled = recall(&workflow, None);
         for (annotation, value) in &recalled.annotations {
             // What its template says of its parameters stands in the status of a stored Workflow, and not in the request.
             if name != "template-ref" {
@@ -131,11 +131,11 @@ fn carriers_are_resolved_as_the_controller_did() {
             "arguments": {"parameters": [{"name": "from-map", "valueFrom": {"configMapKeyRef": {}}}]}},
         "status": {"storedWorkflowTemplateSpec": {"arguments": {"parameters": [{"name": "repo", "value": 7}]}}}});
     let nodes = json!({"n": {"inputs": {"parameters": [{"name": "agent", "value": "coder"}]}}, "m": {}});
-    let recalled = recall(&workflow, nodes.as_object(), "n");
+    let recalled = recall(&workflow, Some(&nodes["n"]));
     let annotations =
         json!({"stepspan.dev/i.agent": "coder", "stepspan.dev/p.repo": "7", "stepspan.dev/l.pr": "%7B%7B42"});
     assert_eq!(json!(recalled.annotations), annotations);
     assert_eq!(recalled.unknown, ["parameter/from-map"]);
-    let without = recall(&workflow, nodes.as_object(), "m").annotations;
+    let without = recall(&workflow, Some(&nodes["m"])).annotations;
     assert_eq!(without["stepspan.dev/i.agent"], "{{=(inputs.parameters['agent'] ?? '')[0:1024]}}");
 }

@@ -1,9 +1,10 @@
 //! A run as lines: what is in what, when, and how it ended.
 
+use crate::trace::node::Node;
 use crate::trace::phase::{Kind, Phase};
 use crate::trace::pod::Pod;
 use crate::trace::span::Span;
-use crate::trace::status::{Node, Time};
+use crate::trace::status::Time;
 use crate::trace::{Known, Run, Spans, Tree};
 
 /// What is deeper stands at this depth: a tree to look at.
