@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// How long a new series of steps is shown at 0 before its first count: longer than between two scrapes
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration)]
     zero_for: Duration,
+    /// Send the metrics of steps to the Collector too, this often, such as 60s [default: they are only shown at /metrics]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_step_metrics")]
+    otlp_metrics: Option<Duration>,
     /// Do not show the metrics of steps: another emits them
     #[arg(long)]
     no_step_metrics: bool,
@@ -73,6 +76,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         only: args.only,
         endpoint: args.otlp_endpoint,
         queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
+        otlp_metrics: args.otlp_metrics,
         zero_for: args.zero_for,
         step_metrics: !args.no_step_metrics,
         series: usize::try_from(args.max_label_sets).unwrap_or(usize::MAX),

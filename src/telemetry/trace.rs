@@ -26,25 +26,31 @@ use crate::{admission::Reviewed, config};
 
 /// The traces could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot send traces to {endpoint}: {reason}; give --otlp-endpoint as http://HOST:4317")]
-pub struct TraceError {
-    endpoint: String,
-    reason: String,
+pub enum TraceError {
+    /// The endpoint, and why it is none.
+    #[error("cannot send traces to {0}: {1}; give --otlp-endpoint as http://HOST:4317")]
+    Endpoint(String, String),
+    /// Headers that cannot be sent.
+    #[error("cannot send traces: {0}")]
+    Headers(String),
+}
+
+impl TraceError {
+    /// An endpoint that is none.
+    pub(crate) fn endpoint(endpoint: &str, reason: impl fmt::Display) -> Self {
+        Self::Endpoint(endpoint.to_owned(), reason.to_string())
+    }
 }
 
 /// An exporter over OTLP/gRPC; the connection is made when the first span is sent. Must be called inside the runtime.
-///
-/// # Errors
-/// The endpoint is none.
-pub(crate) fn exporter(endpoint: &str) -> Result<SpanExporter, TraceError> {
-    let fail = |reason: &dyn fmt::Display| TraceError { endpoint: endpoint.to_owned(), reason: reason.to_string() };
+fn exporter(endpoint: &str) -> Result<SpanExporter, TraceError> {
     let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
     if endpoint.starts_with("https://") {
         exporter = exporter.with_tls_config(ClientTlsConfig::new().with_native_roots());
     } else if !endpoint.starts_with("http://") {
-        return Err(fail(&"neither http:// nor https://"));
+        return Err(TraceError::endpoint(endpoint, "neither http:// nor https://"));
     }
-    exporter.build().map_err(|error| fail(&error))
+    exporter.build().map_err(|error| TraceError::endpoint(endpoint, error))
 }
 
 /// Sends spans.

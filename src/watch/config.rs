@@ -26,6 +26,8 @@ pub struct Config {
     pub queue: usize,
     /// Show the metrics of steps; they are counted either way.
     pub step_metrics: bool,
+    /// How often the metrics of steps are sent to the Collector too; `None` is never.
+    pub otlp_metrics: Option<Duration>,
     /// How long a new series is shown at 0 before its first count: longer than between two scrapes.
     pub zero_for: Duration,
     /// Most label sets of step metrics; what comes then stands under `other`.

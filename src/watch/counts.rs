@@ -1,6 +1,6 @@
 //! The metrics of steps: what is counted, under which labels, into which sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,9 @@ pub struct Sums {
     /// When the last of it was counted, in seconds since 1970 by the clock of who counted.
     #[serde(rename = "t")]
     pub last: u64,
+    /// When the first of it was; 0 where that was not kept.
+    #[serde(rename = "a", default)]
+    pub first: u64,
 }
 
 /// One histogram.
@@ -107,6 +110,8 @@ pub struct Durations {
     pub sum_ms: u64,
 }
 
+static NONE: Durations = Durations { buckets: [0; BUCKETS], sum_ms: 0 };
+
 impl Sums {
     /// One step more.
     pub fn add(&mut self, counted: &Counted, now: u64) {
@@ -119,6 +124,14 @@ impl Sums {
         durations.buckets[bucket(counted.took_ms)] += 1;
         durations.sum_ms += counted.took_ms;
         self.last = self.last.max(now);
+        self.first = earliest(self.first, now);
+    }
+
+    /// Durations by outcome, as they are shown. What has not happened is there at 0: else its first time would be no increase.
+    pub fn shown(&self) -> impl Iterator<Item = (Outcome, &Durations)> {
+        let outcomes = self.durations.keys().copied().chain([Outcome::Success, Outcome::Failure]);
+        let outcomes: BTreeSet<Outcome> = outcomes.collect();
+        outcomes.into_iter().map(|outcome| (outcome, self.durations.get(&outcome).unwrap_or(&NONE)))
     }
 
     /// What another shard has of the same.
@@ -126,6 +139,7 @@ impl Sums {
         self.success += other.success;
         self.fail += other.fail;
         self.last = self.last.max(other.last);
+        self.first = earliest(self.first, other.first);
         for (outcome, theirs) in &other.durations {
             let ours = self.durations.entry(*outcome).or_default();
             ours.sum_ms += theirs.sum_ms;
@@ -134,6 +148,11 @@ impl Sums {
             }
         }
     }
+}
+
+/// Of two times, of which 0 is none.
+fn earliest(a: u64, b: u64) -> u64 {
+    [a, b].into_iter().filter(|time| *time > 0).min().unwrap_or(0)
 }
 
 /// The bucket of a time: bounds are inclusive, as `le` says.

@@ -1,22 +1,22 @@
-//! Spans -> OTLP. A batch is sent until it is taken: what waits behind it waits in a bounded queue, and what finds no room there is made
+//! Spans -> the Collector. A batch is sent until it is taken: what waits behind it waits in a bounded queue, and what finds no room there is made
 //! again from its Workflow.
+//!
+//! A batch that is refused is halved until the span is found that is at fault. That one is given up only where others are taken: a Collector
+//! whose own backend is in trouble refuses all of them.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceId};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
+use opentelemetry_proto::tonic::trace::v1::Span as Proto;
+use prost::Message as _;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
+use super::otlp::{Failure, Rejected, Wire, spans};
 use super::seen::{Due, Key};
-use crate::telemetry::events::{Event as Logged, EventLog};
-use crate::telemetry::trace::{TraceError, exporter};
-use crate::trace::otlp;
-use crate::trace::span::{Key as Name, Span, Value};
+use crate::telemetry::events::{Event, EventLog};
 
 /// Spans in one request.
 const BATCH: usize = 512;
@@ -25,129 +25,300 @@ const LARGEST: usize = 1 << 20;
 /// Between a batch that was not taken and the next attempt: doubled each time.
 const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
+/// So often in a row may requests be refused before the Collector is held to be at fault, and no span: ten halvings lead to one.
+const REFUSALS: usize = 32;
+/// So often is one span tried by itself, while others are taken.
+const TRIES: usize = 3;
+
+/// Whoever takes spans.
+pub(super) trait Take {
+    /// Takes them, or not.
+    fn take(&self, spans: Vec<Proto>) -> impl Future<Output = Result<Rejected, Failure>> + Send;
+}
+
+impl Take for Wire {
+    async fn take(&self, spans: Vec<Proto>) -> Result<Rejected, Failure> {
+        self.spans(spans).await
+    }
+}
 
 /// Sends spans.
 #[derive(Debug)]
-pub(super) struct Sender {
-    exporter: opentelemetry_otlp::SpanExporter,
+pub(super) struct Sender<T = Wire> {
+    to: T,
     endpoint: String,
+    /// How long after the first failure it is tried again.
+    again: Duration,
     metrics: Arc<Metrics>,
     events: Arc<EventLog>,
 }
 
-impl Sender {
-    /// Must be called inside the runtime. The connection is made when the first span is sent.
-    ///
-    /// # Errors
-    /// The endpoint is none.
-    pub(super) fn new(endpoint: &str, metrics: Arc<Metrics>, events: Arc<EventLog>) -> Result<Self, TraceError> {
-        let mut exporter = exporter(endpoint)?;
-        let resource = otlp::resource().into_iter().map(|(name, value)| attribute(name, value));
-        exporter.set_resource(&Resource::builder_empty().with_attributes(resource).build());
-        Ok(Self { exporter, endpoint: endpoint.to_owned(), metrics, events })
+/// A span on its way.
+#[derive(Clone)]
+struct Item {
+    key: Key,
+    span: Proto,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Round {
+    /// Something of it was taken.
+    took: bool,
+    /// What was refused; each by itself, where something was taken.
+    refused: Vec<Item>,
+}
+
+type Arrived = mpsc::UnboundedSender<Vec<Key>>;
+
+impl<T: Take + Sync> Sender<T> {
+    pub(super) fn new(to: T, endpoint: &str, metrics: Arc<Metrics>, events: Arc<EventLog>) -> Self {
+        Self { to, endpoint: endpoint.to_owned(), again: AGAIN, metrics, events }
     }
 
     /// Sends what comes, until nobody sends more; says what has arrived.
-    pub(super) async fn run(&self, mut queue: mpsc::Receiver<Due>, arrived: mpsc::UnboundedSender<Vec<Key>>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while queue.recv_many(&mut batch, BATCH).await > 0 {
-            let (keys, spans): (Vec<Key>, Vec<Option<SpanData>>) =
-                batch.drain(..).map(|due| (due.key, data(due.span))).unzip();
-            let spans: Vec<SpanData> = spans.into_iter().flatten().collect();
-            for part in parts(&spans) {
-                self.deliver(part).await;
+    pub(super) async fn run(&self, mut queue: mpsc::Receiver<Due>, arrived: Arrived) {
+        let mut refused: Vec<Item> = Vec::new();
+        let mut wait = self.again;
+        loop {
+            let mut due = Vec::new();
+            if refused.is_empty() {
+                if queue.recv_many(&mut due, BATCH).await == 0 {
+                    return;
+                }
+            } else {
+                // One more at least, each time: among others it is seen whether it is these that are at fault.
+                let room = BATCH.saturating_sub(refused.len()).max(1);
+                let more = tokio::time::timeout(wait, queue.recv_many(&mut due, room));
+                if more.await == Ok(0) {
+                    return;
+                }
+                tokio::time::sleep(wait).await;
             }
-            self.metrics.sent.inc_by(spans.len() as u64);
-            // Nobody waits for it any more where this replica does not lead.
-            let _ = arrived.send(keys);
+            let new = due.into_iter().filter_map(|due| Some(Item { key: due.key, span: spans::span(due.span)? }));
+            refused.extend(new);
+            let round = self.send_all(std::mem::take(&mut refused), &arrived).await;
+            if round.took {
+                self.try_alone(round.refused, &arrived).await;
+                wait = self.again;
+            } else {
+                wait = (wait * 2).min(LONGEST);
+                refused = round.refused;
+            }
         }
     }
 
-    async fn deliver(&self, spans: &[SpanData]) {
-        let mut wait = AGAIN;
-        while let Err(error) = self.exporter.export(spans.to_vec()).await {
+    /// Sends all of it that is taken.
+    async fn send_all(&self, batch: Vec<Item>, arrived: &Arrived) -> Round {
+        let mut left = parts(batch);
+        left.reverse();
+        let (mut round, mut refusals, mut alone) = (Round::default(), 0, Vec::new());
+        while let Some(mut part) = left.pop() {
+            match self.send(&part).await {
+                Ok(()) => {
+                    round.took = true;
+                    // Nobody waits for it any more where this replica does not lead.
+                    let _ = arrived.send(part.into_iter().map(|item| item.key).collect());
+                    continue;
+                }
+                Err(_) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    left.extend([second, part]);
+                }
+                Err(_) => alone.extend(part),
+            }
+            refusals += 1;
+            if !round.took && refusals >= REFUSALS {
+                break;
+            }
+        }
+        // Others come first next time.
+        round.refused = left.into_iter().rev().flatten().chain(alone).collect();
+        round
+    }
+
+    /// What was refused by itself while others were taken: some times more, then never again.
+    async fn try_alone(&self, items: Vec<Item>, arrived: &Arrived) {
+        for item in items {
+            let mut last = Ok(());
+            for _ in 0..TRIES {
+                tokio::time::sleep(self.again).await;
+                last = self.send(std::slice::from_ref(&item)).await;
+                if last.is_ok() {
+                    break;
+                }
+            }
+            if let Err(why) = last {
+                self.metrics.refused.inc();
+                let payload = json!({"workflow": item.key.workflow, "node": item.key.node, "endpoint": self.endpoint});
+                self.events.emit(&Event::error("refused", payload, why));
+            }
+            let _ = arrived.send(vec![item.key]);
+        }
+    }
+
+    /// Sends until it is taken or refused.
+    async fn send(&self, items: &[Item]) -> Result<(), String> {
+        let mut wait = self.again;
+        loop {
+            let spans = items.iter().map(|item| item.span.clone()).collect();
+            let (why, is_refused) = match self.to.take(spans).await {
+                Ok(rejected) => {
+                    self.taken(items.len() as u64, &rejected);
+                    return Ok(());
+                }
+                Err(Failure::Refused(why)) => (why, true),
+                Err(Failure::Away(why)) => (why, false),
+            };
             self.metrics.export_failures.inc();
             self.metrics.undelivered.set(1);
-            let payload = json!({"endpoint": self.endpoint, "spans": spans.len(), "again_in_ms": wait.as_millis()});
-            self.events.emit(&Logged::error("export", payload, error));
+            let payload = json!({"endpoint": self.endpoint, "spans": items.len(), "again_in_ms": wait.as_millis()});
+            self.events.emit(&Event::error("export", payload, &why));
+            if is_refused {
+                return Err(why);
+            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST);
         }
+    }
+
+    fn taken(&self, count: u64, rejected: &Rejected) {
         self.metrics.undelivered.set(0);
+        self.metrics.sent.inc_by(count.saturating_sub(rejected.count));
+        self.metrics.refused.inc_by(rejected.count);
+        if rejected.count > 0 {
+            let payload = json!({"endpoint": self.endpoint, "spans": rejected.count});
+            self.events.emit(&Event::error("refused", payload, &rejected.why));
+        }
     }
 }
 
-/// Spans in requests of a size that a Collector takes.
-fn parts(spans: &[SpanData]) -> Vec<&[SpanData]> {
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (at, span) in spans.iter().enumerate() {
-        let of_it = size(span);
-        if at > from && bytes + of_it > LARGEST {
-            parts.push(&spans[from..at]);
-            (from, bytes) = (at, 0);
+/// In requests of a size that a Collector takes.
+fn parts(items: Vec<Item>) -> Vec<Vec<Item>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in items {
+        let of_it = item.span.encoded_len();
+        if bytes + of_it > LARGEST && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
         }
         bytes += of_it;
+        part.push(item);
     }
-    if from < spans.len() {
-        parts.push(&spans[from..]);
-    }
+    parts.extend(Some(part).filter(|part| !part.is_empty()));
     parts
 }
 
-/// Roughly, in bytes.
-fn size(span: &SpanData) -> usize {
-    let of = |attributes: &[KeyValue]| {
-        attributes.iter().map(|a| a.key.as_str().len() + a.value.as_str().len() + 12).sum::<usize>()
-    };
-    let events: usize = span.events.iter().map(|event| event.name.len() + 24 + of(&event.attributes)).sum();
-    200 + span.name.len() + of(&span.attributes) + events + span.links.len() * 100
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
 
-/// As the SDK has it; `None` for one that has not ended, and for ids that are none.
-fn data(span: Span) -> Option<SpanData> {
-    let context = |trace: &str, span: &str, remote| {
-        let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
-        Some(SpanContext::new(trace, span, TraceFlags::SAMPLED, remote, TraceState::NONE))
-    };
-    let at = |nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
-    let attributes = |all: Vec<(Name, Value)>| all.into_iter().map(|(name, value)| attribute(name, value)).collect();
-    let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
-    events.events =
-        span.events.into_iter().map(|e| Event::new(e.name, at(e.at), attributes(e.attributes), 0)).collect();
-    links.links = span
-        .links
-        .iter()
-        .filter_map(|link| {
-            let to = context(link.to.trace.as_str(), link.to.span.as_str(), true)?;
-            Some(Link::new(to, vec![KeyValue::new(otlp::LINK, link.role)], 0))
-        })
-        .collect();
-    Some(SpanData {
-        span_context: context(span.trace.as_str(), span.id.as_str(), false)?,
-        parent_span_id: match &span.parent {
-            Some(parent) => SpanId::from_hex(parent.as_str()).ok()?,
-            None => SpanId::INVALID,
-        },
-        parent_span_is_remote: false,
-        span_kind: SpanKind::Internal,
-        name: span.name.into(),
-        start_time: at(span.start),
-        end_time: at(span.end?),
-        attributes: attributes(span.attributes),
-        dropped_attributes_count: 0,
-        events,
-        links,
-        status: span.error.map_or(Status::Unset, Status::error),
-        instrumentation_scope: InstrumentationScope::builder("stepspan")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build(),
-    })
-}
+    use super::*;
+    use crate::identity::{SpanId, TraceId};
+    use crate::telemetry::events::{Level, Target};
+    use crate::telemetry::rotate::Kept;
+    use crate::trace::span::Span;
 
-fn attribute(name: Name, value: Value) -> KeyValue {
-    match value {
-        Value::Text(text) => KeyValue::new(name, text),
-        Value::Int(number) => KeyValue::new(name, number),
-        Value::Bool(yes) => KeyValue::new(name, yes),
+    /// Refuses requests that have a span of a bad name in them; while it is out of order, all.
+    #[derive(Default)]
+    struct Collector {
+        took: Mutex<Vec<String>>,
+        requests: Mutex<usize>,
+        out_of_order_until: usize,
+    }
+
+    impl Take for &Collector {
+        async fn take(&self, spans: Vec<Proto>) -> Result<Rejected, Failure> {
+            let mut requests = self.requests.lock().unwrap();
+            *requests += 1;
+            if *requests <= self.out_of_order_until || spans.iter().any(|span| span.name.starts_with("bad")) {
+                return Err(Failure::Refused("no".into()));
+            }
+            self.took.lock().unwrap().extend(spans.into_iter().map(|span| span.name));
+            Ok(Rejected::default())
+        }
+    }
+
+    fn due(name: &str) -> Due {
+        let span = Span {
+            trace: TraceId::of_workflow("u"),
+            id: SpanId::of_node("u", name),
+            parent: None,
+            name: name.to_owned(),
+            start: 1,
+            end: Some(2),
+            attributes: Vec::new(),
+            events: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        };
+        Due { key: Key { workflow: "u".into(), node: name.into(), started: 1 }, span }
+    }
+
+    /// The names of spans, sent in two batches; gives which were taken, which count as sent, and how many were given up.
+    async fn sent(collector: &Collector, first: &[&str], then: &[&str]) -> (Vec<String>, Vec<String>, u64) {
+        let metrics = Arc::new(Metrics::new());
+        let dir = tempfile::tempdir().unwrap();
+        let target = Target::File(Kept { path: dir.path().join("log"), max_bytes: 1 << 20, keep: 1 });
+        let events = EventLog::open(&target, Level::Error, metrics.events_dropped.clone()).unwrap();
+        let again = Duration::from_millis(1);
+        let sender = Sender { again, ..Sender::new(collector, "x", Arc::clone(&metrics), Arc::new(events)) };
+        let (queue, queued) = mpsc::channel(1_000);
+        let (arrived, mut arrivals) = mpsc::unbounded_channel::<Vec<Key>>();
+        let all = first.len() + then.len();
+        let feeding = async {
+            for name in first {
+                queue.try_send(due(name)).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            for name in then {
+                queue.try_send(due(name)).unwrap();
+            }
+            let mut keys: Vec<String> = Vec::new();
+            while keys.len() < all {
+                keys.extend(arrivals.recv().await.unwrap().into_iter().map(|key| key.node));
+            }
+            drop(queue);
+            keys
+        };
+        let ((), mut keys) = tokio::join!(sender.run(queued, arrived), feeding);
+        let mut took = collector.took.lock().unwrap().clone();
+        took.sort();
+        keys.sort();
+        (took, keys, metrics.refused.get())
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|at| format!("{at:03}")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_span_that_is_never_taken_does_not_hold_up_the_others() {
+        let good = names(300);
+        for bad in [vec![0], vec![299], vec![7, 8, 100], (0..20).collect()] {
+            let mut all: Vec<String> = good.clone();
+            for at in &bad {
+                all[*at] = format!("bad{at}");
+            }
+            let collector = Collector::default();
+            let first: Vec<&str> = all.iter().map(String::as_str).collect();
+            let (took, keys, refused) = sent(&collector, &first, &["last"]).await;
+            assert_eq!((took.len(), keys.len(), refused), (301 - bad.len(), 301, bad.len() as u64), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_span_alone_waits_for_others_to_prove_it_bad() {
+        let (took, keys, refused) = sent(&Collector::default(), &["bad"], &["good"]).await;
+        assert_eq!((took, keys.len(), refused), (vec!["good".to_owned()], 2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_refuses_everything_gets_everything_later() {
+        let collector = Collector { out_of_order_until: 100, ..Collector::default() };
+        let all = names(50);
+        let first: Vec<&str> = all.iter().map(String::as_str).collect();
+        let (took, _, refused) = sent(&collector, &first, &[]).await;
+        assert_eq!((took, refused), (all, 0));
     }
 }

@@ -2,67 +2,46 @@
 //!
 //! Written here: prometheus-client's histograms cannot begin with what was counted before, and its exemplars can be made by nothing but them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::counts::{BOUNDS_MS, Durations, Labels, Sums};
-use super::ledger::{Exemplar, Exemplars};
-use super::seen::Active;
+use super::ledger::Exemplar;
+use super::steps::{Steps, help};
 use crate::trace::outcome::Outcome;
 use crate::trace::status::SECOND;
 
-/// What is shown of the steps.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Steps {
-    pub(super) sums: BTreeMap<Labels, Sums>,
-    pub(super) active: Active,
-    pub(super) exemplars: Exemplars,
+/// All of it.
+pub(super) fn write(steps: &Steps, out: &mut String) -> fmt::Result {
+    head(out, "agent_step_duration_ms", "histogram")?;
+    for (labels, sums) in &steps.sums {
+        let exemplars = steps.exemplars.get(labels);
+        for (outcome, durations) in sums.shown() {
+            let exemplar = |bucket| exemplars?.get(&(outcome, bucket));
+            histogram((labels, outcome), durations, exemplar, out)?;
+        }
+    }
+    counter(steps, "agent_step_success_total", |sums| sums.success, out)?;
+    counter(steps, "agent_step_fail_total", |sums| sums.fail, out)?;
+    head(out, "agent_steps_in_flight", "gauge")?;
+    for repo in steps.repos() {
+        let count = steps.active.steps.get(repo).copied().unwrap_or_default();
+        writeln!(out, "agent_steps_in_flight{{{}}} {count}", Repo(repo))?;
+    }
+    head(out, "agent_prs_active", "gauge")?;
+    for repo in steps.repos() {
+        let count = steps.active.prs.get(repo).map_or(0, BTreeSet::len);
+        writeln!(out, "agent_prs_active{{{}}} {count}", Repo(repo))?;
+    }
+    Ok(())
 }
 
-impl Steps {
-    /// All of it.
-    pub(super) fn write(&self, out: &mut String) -> fmt::Result {
-        head(out, "agent_step_duration_ms", "histogram", "Milliseconds that a step took, in whole seconds")?;
-        for (labels, sums) in &self.sums {
-            // What has not happened is there at 0: else its first time would be no increase.
-            let usual = [Outcome::Success, Outcome::Failure];
-            let outcomes: BTreeSet<Outcome> = sums.durations.keys().copied().chain(usual).collect();
-            let none = Durations::default();
-            let exemplars = self.exemplars.get(labels);
-            for outcome in outcomes {
-                let durations = sums.durations.get(&outcome).unwrap_or(&none);
-                let exemplar = |bucket| exemplars?.get(&(outcome, bucket));
-                histogram((labels, outcome), durations, exemplar, out)?;
-            }
-        }
-        head(out, "agent_step_success", "counter", "Steps that succeeded")?;
-        for (labels, sums) in &self.sums {
-            writeln!(out, "agent_step_success_total{{{}}} {}", Set(labels), sums.success)?;
-        }
-        head(out, "agent_step_fail", "counter", "Steps that failed or ended in error")?;
-        for (labels, sums) in &self.sums {
-            writeln!(out, "agent_step_fail_total{{{}}} {}", Set(labels), sums.fail)?;
-        }
-        // A repo that has none any more has 0 of them, as long as its counts are shown.
-        let repos: BTreeSet<&str> = self
-            .active
-            .steps
-            .keys()
-            .map(String::as_str)
-            .chain(self.sums.keys().map(|labels| labels.get("repo")))
-            .collect();
-        head(out, "agent_steps_in_flight", "gauge", "Steps that run")?;
-        for repo in &repos {
-            let count = self.active.steps.get(*repo).copied().unwrap_or_default();
-            writeln!(out, "agent_steps_in_flight{{{}}} {count}", Repo(repo))?;
-        }
-        head(out, "agent_prs_active", "gauge", "Pull requests whose Workflows go on")?;
-        for repo in &repos {
-            let count = self.active.prs.get(*repo).map_or(0, BTreeSet::len);
-            writeln!(out, "agent_prs_active{{{}}} {count}", Repo(repo))?;
-        }
-        Ok(())
+fn counter(steps: &Steps, name: &str, of: fn(&Sums) -> u64, out: &mut String) -> fmt::Result {
+    head(out, name, "counter")?;
+    for (labels, sums) in &steps.sums {
+        writeln!(out, "{name}{{{}}} {}", Set(labels), of(sums))?;
     }
+    Ok(())
 }
 
 fn histogram<'e>(
@@ -91,9 +70,11 @@ fn histogram<'e>(
     writeln!(out, "agent_step_duration_ms_count{{{set}}} {count}")
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
-    writeln!(out, "# HELP {name} {help}.")?;
-    writeln!(out, "# TYPE {name} {kind}")
+/// A family is called without the suffix that its counters have.
+fn head(out: &mut String, name: &str, kind: &str) -> fmt::Result {
+    let (family, help) = (name.strip_suffix("_total").unwrap_or(name), help(name));
+    writeln!(out, "# HELP {family} {help}.")?;
+    writeln!(out, "# TYPE {family} {kind}")
 }
 
 fn separator(labels: &Labels) -> &'static str {

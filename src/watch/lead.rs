@@ -7,17 +7,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kube::Client;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::Config;
 use super::counts::{Labels, Sums};
 use super::deliver::Sender;
-use super::exposition::Steps;
 use super::follow::{self, Change};
 use super::health::Health;
 use super::ledger::Ledger;
 use super::seen::{Active, Due, Key, Seen};
+use super::steps::Steps;
 use super::store::{Store, StoreError};
+use super::tasks::AbortOnDrop;
 use crate::cluster::lease::Holder as _;
 use crate::telemetry::events::{Event, EventLog, Level};
 
@@ -50,7 +51,7 @@ pub(super) async fn lead(
     let (arrived, mut arrivals) = mpsc::unbounded_channel::<Vec<Key>>();
     let to = Arc::clone(sender);
     let delivery = tokio::spawn(async move { to.run(queued, arrived).await });
-    let _delivery = AbortOnDrop(delivery.abort_handle());
+    let _delivery = AbortOnDrop::of(&delivery);
 
     let seen = Seen::new(ledger);
     let shows = config.step_metrics;
@@ -268,13 +269,4 @@ fn tell_unreadable(events: &EventLog, name: &str, why: &str) {
 
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Ends a task when the one that started it does.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

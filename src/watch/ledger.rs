@@ -240,7 +240,7 @@ impl Ledger {
         for (labels, sums) in &mut all {
             let first = *self.first.entry(labels.clone()).or_insert(self.now);
             if first > 0 && first + self.zero_for > self.now {
-                *sums = Sums::default();
+                *sums = Sums { first, ..Sums::default() };
             }
         }
         all

@@ -7,7 +7,8 @@ use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge, info::Info};
 use prometheus_client::registry::Registry;
 
-use super::exposition::Steps;
+use super::exposition;
+use super::steps::Steps;
 use crate::telemetry::metrics::Cause;
 use crate::webhook::server::Counts;
 
@@ -23,7 +24,9 @@ pub struct Metrics {
     pub(super) sent: Counter,
     pub(super) queued: Gauge,
     pub(super) missed: Counter,
+    pub(super) refused: Counter,
     pub(super) export_failures: Counter,
+    pub(super) push_failures: Counter,
     /// 1 while the Collector does not take what it is sent.
     pub(super) undelivered: Gauge,
     pub(super) cluster_errors: Counter,
@@ -53,12 +56,22 @@ impl Metrics {
         r.register("spans_queued", "Spans that wait to be sent", m.queued.clone());
         r.register("spans_missed", "Spans of Workflows that were deleted before they could be sent", m.missed.clone());
         r.register(
+            "spans_refused",
+            "Spans that the Collector did not take while it took others, and which were given up",
+            m.refused.clone(),
+        );
+        r.register(
             "steps_uncounted",
             "Steps that began and were never counted: their Workflow was deleted first",
             m.uncounted.clone(),
         );
         r.register("labels_capped", "Label sets that stand under other", m.capped.clone());
         r.register("export_failures", "Batches that the Collector did not take, each time", m.export_failures.clone());
+        r.register(
+            "metrics_export_failures",
+            "Requests with metrics of steps that the Collector did not take; the next one has them",
+            m.push_failures.clone(),
+        );
         r.register("undelivered", "1 while the Collector does not take what it is sent", m.undelivered.clone());
         r.register("cluster_errors", "Failed reads and writes of the Kubernetes API", m.cluster_errors.clone());
         r.register("events_dropped", "Event lines lost because the writer fell behind", m.events_dropped.clone());
@@ -75,7 +88,7 @@ impl Metrics {
         let mut out = String::with_capacity(8 * 1024);
         text::encode_registry(&mut out, &self.registry)?;
         if let Some(steps) = &*self.steps.lock().unwrap_or_else(PoisonError::into_inner) {
-            steps.write(&mut out)?;
+            exposition::write(steps, &mut out)?;
         }
         text::encode_eof(&mut out)?;
         Ok(out)

@@ -1,8 +1,8 @@
 //! `stepspan watch`: the spans of Workflows and their nodes as they end, and the metrics of steps, counted once each.
 //!
 //! Data goes one way: `follow` (two watches: Workflows and step pods) -> [`seen`] (every Workflow that exists; each is `watched`: what of it has
-//! ended, and was not counted, and was not sent) -> for spans `deliver` (a bounded queue, OTLP, retries), and `seen` again (what has arrived);
-//! for counts [`ledger`] ([`counts`] by label, and of which nodes they are) -> `store` (ConfigMaps) -> `exposition`. `lead` is the loop that
+//! ended, and was not counted, and was not sent) -> for spans `deliver` (a bounded queue, retries; `otlp` is the wire), and `seen` again (what has arrived);
+//! for counts [`ledger`] ([`counts`] by label, and of which nodes they are) -> `store` (ConfigMaps) -> `steps` (what may be shown: as text by `exposition`, as OTLP by `otlp`). `lead` is the loop that
 //! does it, on the replica that holds the Lease; [`run`] puts it together; `health` and `metrics` tell of it.
 //!
 //! Invariants:
@@ -22,9 +22,13 @@ mod health;
 mod lead;
 pub mod ledger;
 pub mod metrics;
+mod otlp;
+mod push;
 pub mod run;
 pub mod seen;
+mod steps;
 mod store;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod watched;

@@ -14,6 +14,9 @@ use super::deliver::Sender;
 use super::health::Health;
 use super::lead::lead;
 use super::metrics::Metrics;
+use super::otlp::Wire;
+use super::push;
+use super::tasks::AbortOnDrop;
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::lease::{self, Holder as _};
 use crate::config::Limits;
@@ -57,7 +60,11 @@ pub async fn until_signal(config: Config) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::new());
     let events = Arc::new(EventLog::open(&config.log, config.level, metrics.events_dropped.clone())?);
     let client = client::client().await?;
-    let sender = Arc::new(Sender::new(&config.endpoint, Arc::clone(&metrics), Arc::clone(&events))?);
+    let wire = Wire::new(&config.endpoint)?;
+    let _push = config
+        .otlp_metrics
+        .map(|every| AbortOnDrop::spawn(push::run(wire.clone(), every, Arc::clone(&metrics), Arc::clone(&events))));
+    let sender = Arc::new(Sender::new(wire, &config.endpoint, Arc::clone(&metrics), Arc::clone(&events)));
     let health = Arc::new(Health::new(Arc::clone(&metrics), Arc::clone(&events)));
     let listener = server::bind(config.bind, config.ops_port, "--ops-port").await?;
     let server = Server::start(listener, service(&health, &metrics))?;

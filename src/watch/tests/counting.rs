@@ -10,9 +10,10 @@ use super::{halfway, recorded, told};
 use crate::trace::Run;
 use crate::trace::outcome::Outcome;
 use crate::watch::counts::{Counted, Labels, Sums};
-use crate::watch::exposition::Steps;
+use crate::watch::exposition;
 use crate::watch::ledger::{Ledger, SHARDS, SHOWN_FOR, Unreadable};
 use crate::watch::seen::Seen;
+use crate::watch::steps::Steps;
 
 /// What stands in the ConfigMaps.
 type Stored = BTreeMap<usize, Vec<u8>>;
@@ -248,7 +249,7 @@ fn names_labels_and_exemplars_are_written_as_open_metrics_wants() {
     let sums = seen.ledger.shown(&BTreeSet::new());
     let steps = Steps { sums, active: seen.active(), exemplars: seen.ledger.exemplars().clone() };
     let mut text = String::new();
-    steps.write(&mut text).unwrap();
+    exposition::write(&steps, &mut text).unwrap();
     let line =
         |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}\n{text}"));
     assert!(line("agent_step_fail_total{").ends_with(" 2"));

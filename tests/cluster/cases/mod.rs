@@ -26,6 +26,8 @@ pub mod samples;
 pub mod selfcheck;
 /// Spans of Workflows and nodes, as `stepspan watch` sends them.
 pub mod watch;
+/// The metrics of steps, as it sends them.
+mod watch_metrics;
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     trials.extend(watch::trials(cluster)?);
+    trials.extend(watch_metrics::trials(cluster));
     Ok(trials)
 }
 

@@ -44,16 +44,16 @@ pub fn trials(cluster: &Shared) -> Result<Vec<Trial>> {
 }
 
 /// A place for a trial: a namespace with our webhook, a Collector, and the right to watch.
-struct Place<'c> {
+pub struct Place<'c> {
     cluster: &'c Cluster,
     namespace: &'c Namespace<'c>,
     address: Address,
     folder: std::path::PathBuf,
-    watch: Watch<'c>,
+    pub watch: Watch<'c>,
 }
 
 impl<'c> Place<'c> {
-    fn of(cluster: &'c Cluster, namespace: &'c Namespace<'c>) -> Result<Self> {
+    pub fn of(cluster: &'c Cluster, namespace: &'c Namespace<'c>) -> Result<Self> {
         let folder = cluster.dir().join(format!("collector-{}", namespace.name()));
         fs::create_dir_all(&folder)?;
         let address = Address::free()?;
@@ -61,7 +61,7 @@ impl<'c> Place<'c> {
         Ok(Self { cluster, namespace, address, folder, watch })
     }
 
-    fn collector(&self) -> Result<Collector> {
+    pub fn collector(&self) -> Result<Collector> {
         self.cluster.collector(&self.address, &self.folder)
     }
 }

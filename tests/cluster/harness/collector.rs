@@ -1,6 +1,7 @@
 //! The real OpenTelemetry Collector, and what arrived there, as its file exporter writes it (OTLP/JSON, a line a request).
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpStream,
     path::{Path, PathBuf},
@@ -48,6 +49,19 @@ impl Address {
     }
 }
 
+/// The last point of a metric's series.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// The metric.
+    pub name: String,
+    /// In the order in which they were sent; values as JSON.
+    pub labels: Vec<(String, Value)>,
+    /// Of sums and histograms.
+    pub temporality: Option<u64>,
+    /// The point in OTLP/JSON.
+    pub data: Value,
+}
+
 /// A span as it arrived.
 #[derive(Debug, Clone)]
 pub struct Span {
@@ -88,12 +102,8 @@ impl Collector {
 
     /// Every span of one trace that arrived so far.
     pub fn spans(&self, trace_id: &str) -> Result<Vec<Span>> {
-        let text = fs::read_to_string(&self.file).unwrap_or_default();
         let mut spans = Vec::new();
-        // The last line may be half written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for line in whole.lines().filter(|line| line.contains(trace_id)) {
-            let request: Value = serde_json::from_str(line).context("the Collector's file")?;
+        for request in self.requests(trace_id)? {
             for resource in each(&request["resourceSpans"]) {
                 for scope in each(&resource["scopeSpans"]) {
                     let of_trace = each(&scope["spans"]).filter(|span| span["traceId"] == trace_id);
@@ -103,6 +113,40 @@ impl Collector {
             }
         }
         Ok(spans)
+    }
+
+    /// The last point of each series, by metric and labels.
+    pub fn points(&self) -> Result<BTreeMap<String, Point>> {
+        let mut points = BTreeMap::new();
+        for request in self.requests("resourceMetrics")? {
+            let scopes = each(&request["resourceMetrics"]).flat_map(|resource| each(&resource["scopeMetrics"]));
+            for metric in scopes.flat_map(|scope| each(&scope["metrics"])) {
+                let data = ["sum", "gauge", "histogram"].into_iter().map(|kind| &metric[kind]).find(|d| d.is_object());
+                let data = data.with_context(|| format!("of another kind: {metric}"))?;
+                for point in each(&data["dataPoints"]) {
+                    let labels = attributes(point).as_object().cloned().unwrap_or_default().into_iter().collect();
+                    let name = metric["name"].as_str().unwrap_or_default().to_owned();
+                    let temporality = data["aggregationTemporality"].as_u64();
+                    let key = format!("{name} {labels:?}");
+                    points.insert(key, Point { name, labels, temporality, data: point.clone() });
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    /// Requests with metrics that came.
+    pub fn metric_requests(&self) -> Result<usize> {
+        self.requests("resourceMetrics").map(|requests| requests.len())
+    }
+
+    /// Requests in which a text occurs, in the order in which they came.
+    fn requests(&self, with: &str) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let lines = whole.lines().filter(|line| line.contains(with));
+        lines.map(|line| serde_json::from_str(line).context("the Collector's file")).collect()
     }
 }
 

@@ -77,14 +77,19 @@ impl<'c> Watch<'c> {
 impl Replica {
     /// The value of one of its metrics, without labels.
     pub fn metric(&self, name: &str) -> Result<u64> {
-        let text = get(self.ops, "/metrics")?;
+        let text = self.text()?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).with_context(|| format!("no metric {name} in\n{text}"))
     }
 
+    /// All of `/metrics`.
+    pub fn text(&self) -> Result<String> {
+        get(self.ops, "/metrics")
+    }
+
     /// The sum of a metric over the series whose labels have this text in them, with its suffix: `agent_step_success_total`.
     pub fn sum(&self, name: &str, labels: &str) -> Result<u64> {
-        let text = get(self.ops, "/metrics")?;
+        let text = self.text()?;
         let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
         let values = series.filter(|(set, _)| set.contains(labels)).map(|(_, value)| value.trim().parse::<u64>());
         Ok(values.collect::<Result<Vec<_>, _>>().with_context(|| text.clone())?.into_iter().sum())

@@ -1,0 +1,97 @@
+//! The metrics of steps that a Collector is sent are those that are shown at `/metrics`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::samples::sample;
+use super::watch::{Place, counts_as_argo};
+use super::{Shared, trial};
+use crate::harness::{Cluster, collector::Point, ids::trace_id, stepspan::Stepspan, wait::until, watch::Replica};
+
+const LIMIT: Duration = Duration::from_mins(3);
+
+pub fn trials(cluster: &Shared) -> Vec<Trial> {
+    vec![trial(cluster, "watch::the_collector_gets_the_metrics_that_are_shown".to_owned(), sent_as_shown)]
+}
+
+fn sent_as_shown(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("watch-metrics", &json!({}))?;
+    let _stepspan = Stepspan::start(cluster, &namespace, None)?;
+    let mut place = Place::of(cluster, &namespace)?;
+    let collector = place.collector()?;
+    let replica = place.watch.start(&["--otlp-metrics=1s"])?;
+    let ended = sample("retry")?.run(&namespace)?;
+    counts_as_argo(&replica, &[&ended])?;
+    let shown = shown(&replica)?;
+    ensure!(shown.len() > 80, "{} series", shown.len());
+    let mut points = BTreeMap::new();
+    until("the Collector to have what is shown", LIMIT, || {
+        points = collector.points()?;
+        Ok((series(&points) == shown).then_some(()))
+    })
+    .with_context(|| format!("{shown:#?} are shown, and {:#?} were sent", series(&points)))?;
+
+    let trace = trace_id(&ended)?;
+    let exemplars = points.values().flat_map(|point| point.data["exemplars"].as_array().into_iter().flatten());
+    ensure!(exemplars.filter(|exemplar| exemplar["traceId"] == trace.as_str()).count() > 0, "no exemplar of its trace");
+    // Cumulative since each began: another holder goes on with the same.
+    let starts = |points: &BTreeMap<String, Point>| -> BTreeMap<String, Value> {
+        let counted = points.iter().filter(|(_, point)| point.temporality.is_some());
+        counted.map(|(name, point)| (name.clone(), point.data["startTimeUnixNano"].clone())).collect()
+    };
+    let before = starts(&points);
+    ensure!(before.values().all(|start| start.as_str().is_some_and(|start| start.len() == 19)), "{before:#?}");
+    ensure!(points.values().filter_map(|point| point.temporality).all(|kind| kind == CUMULATIVE), "not cumulative");
+    drop(replica);
+    let _next = place.watch.start(&["--otlp-metrics=1s"])?;
+    let requests = collector.metric_requests()?;
+    until("the next holder to send", LIMIT, || Ok((collector.metric_requests()? > requests + 2).then_some(())))?;
+    let points = collector.points()?;
+    ensure!(series(&points) == shown && starts(&points) == before, "another holder sends {points:#?}");
+    Ok(())
+}
+
+/// `AggregationTemporality` `CUMULATIVE`.
+const CUMULATIVE: u64 = 2;
+
+/// Series of steps at `/metrics`: `name{labels}` and their values.
+fn shown(replica: &Replica) -> Result<BTreeMap<String, f64>> {
+    let text = replica.text()?;
+    let lines = text.lines().filter(|line| line.starts_with("agent_"));
+    // Without an exemplar.
+    let value = |line: &str| -> Result<(String, f64)> {
+        let (series, value) = line.split(" # ").next().unwrap_or_default().rsplit_once(' ').context("no value")?;
+        Ok((series.to_owned(), value.parse()?))
+    };
+    lines.map(value).collect()
+}
+
+/// The same of what was sent.
+fn series(points: &BTreeMap<String, Point>) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    for point in points.values() {
+        let name = |suffix: &str, more: &str| {
+            let labels: Vec<String> = point.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let comma = if labels.is_empty() || more.is_empty() { "" } else { "," };
+            format!("{}{suffix}{{{}{comma}{more}}}", point.name, labels.join(","))
+        };
+        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(f64::NAN);
+        let data = &point.data;
+        let Some(buckets) = data["bucketCounts"].as_array() else {
+            all.insert(name("", ""), number(&data["asInt"]));
+            continue;
+        };
+        let mut count = 0.0;
+        for (at, bucket) in buckets.iter().enumerate() {
+            count += number(bucket);
+            let bound = data["explicitBounds"][at].as_f64().map_or("+Inf".to_owned(), |bound| format!("{bound:.1}"));
+            all.insert(name("_bucket", &format!("le=\"{bound}\"")), count);
+        }
+        all.insert(name("_sum", ""), number(&data["sum"]));
+        all.insert(name("_count", ""), number(&data["count"]));
+    }
+    all
+}
