@@ -26,7 +26,7 @@ fn sent_as_shown(cluster: &Cluster) -> Result<()> {
     let ended = sample("retry")?.run(&namespace)?;
     counts_as_argo(&replica, &[&ended])?;
     let shown = shown(&replica)?;
-    ensure!(shown.len() > 80, "{} series", shown.len());
+    ensure!(shown.len() >= 44, "{} series", shown.len());
     let mut points = BTreeMap::new();
     until("the Collector to have what is shown", LIMIT, || {
         points = collector.points()?;
