@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::log::Log;
 use super::place;
-use super::units::duration;
+use super::units::{duration, ratio};
 use crate::watch::config::Config;
 use crate::watch::run::until_signal;
 
@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// Most label sets of step metrics, 20 to 80 series each; what is more stands under "other"
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_label_sets: u32,
+    /// Share of the work on objects of which traces of its own go to the Collector, as `stepspan-watch`; 0 is none
+    #[arg(long, value_name = "0..1", default_value_t = 0.0, value_parser = ratio)]
+    own_traces: f64,
     /// How long a new series of steps is shown at 0 before its first count: longer than between two scrapes
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration)]
     zero_for: Duration,
@@ -77,6 +80,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         endpoint: args.otlp_endpoint,
         queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
         otlp_metrics: args.otlp_metrics,
+        own_traces: args.own_traces,
         zero_for: args.zero_for,
         step_metrics: !args.no_step_metrics,
         series: usize::try_from(args.max_label_sets).unwrap_or(usize::MAX),

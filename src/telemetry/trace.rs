@@ -43,7 +43,7 @@ impl TraceError {
 }
 
 /// An exporter over OTLP/gRPC; the connection is made when the first span is sent. Must be called inside the runtime.
-fn exporter(endpoint: &str) -> Result<SpanExporter, TraceError> {
+pub(crate) fn exporter(endpoint: &str) -> Result<SpanExporter, TraceError> {
     let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
     if endpoint.starts_with("https://") {
         exporter = exporter.with_tls_config(ClientTlsConfig::new().with_native_roots());

@@ -156,6 +156,24 @@ impl Loose for String {
     }
 }
 
+/// The items of a list.
+#[derive(Debug, Clone)]
+pub(super) struct Each<T>(pub Vec<T>);
+
+impl<T> Default for Each<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Loose> Loose for Each<T> {
+    fn item<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let Some(item) = list.next_element::<As<T>>()? else { return Ok(false) };
+        self.0.push(item.0);
+        Ok(true)
+    }
+}
+
 /// Those that are texts, and not empty.
 impl Loose for Vec<String> {
     fn item<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {

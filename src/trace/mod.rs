@@ -1,6 +1,6 @@
 //! What happened in a run: a Workflow as the API server stores it -> nodes -> a tree -> spans.
 //!
-//! Read in that order: [`status`] (with [`node`], [`phase`], `loose` and `packed`), [`tree`], [`spans`] (with [`outcome`], [`pod`] and [`span`]).
+//! Read in that order: [`status`] (with [`node`], [`phase`], `loose` and `packed`), [`tree`], [`spans`] (with [`outcome`], [`pod`], [`values`] and [`span`]).
 //! `stepspan trace` draws the tree and exports the spans, `stepspan watch` sends them.
 //!
 //! Invariants:
@@ -23,6 +23,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+pub mod values;
 
 pub use spans::{Known, Spans};
 pub use status::{Run, Unreadable};

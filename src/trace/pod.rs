@@ -1,15 +1,16 @@
 //! What a step's pod says of it besides its Workflow: the values of its policy, and when it was scheduled, ready and started.
 
+use serde::Deserialize as _;
+use serde::de::MapAccess;
 use serde_json::Value as Json;
 use stepspan_contract::{Config, names};
 
+use super::loose::{As, Each, Loose, skip, take};
 use super::span::{Event, Key, Value};
 use super::status::{Time, time};
+use super::values::Values;
 use crate::argo::names::NODE_ID_ANNOTATION;
 use crate::identity::TraceParent;
-
-/// The event of a container that starts.
-const STARTED: &str = "container.started";
 
 /// Of one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,11 +24,60 @@ pub struct Pod {
     /// What the shim was told; `None` where it was not injected.
     pub told: Option<Told>,
     /// Correlation by its labels.
-    labels: Vec<(String, String)>,
+    labels: Values,
     /// Scheduled, initialized, its containers started and ended: by time.
-    pub events: Vec<Event>,
+    moments: Box<[Moment]>,
     /// Nothing more is to be heard of it.
     pub has_ended: bool,
+}
+
+/// What is read of a pod's spec: the settings of its shims.
+#[derive(Debug, Clone, Default)]
+pub struct Spec {
+    settings: Vec<String>,
+}
+
+impl Loose for Spec {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        if key == "containers" {
+            self.settings = take::<Each<Container>, _>(map)?.0.into_iter().filter_map(|one| one.settings).collect();
+            return Ok(());
+        }
+        skip(map)
+    }
+}
+
+#[derive(Default)]
+struct Container {
+    settings: Option<String>,
+}
+
+impl Loose for Container {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        if key == "env" {
+            let env = take::<Each<Variable>, _>(map)?.0;
+            self.settings = env.into_iter().find(|one| one.name == names::CONFIG_ENV).map(|one| one.value);
+            return Ok(());
+        }
+        skip(map)
+    }
+}
+
+#[derive(Default)]
+struct Variable {
+    name: String,
+    value: String,
+}
+
+impl Loose for Variable {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        match key.as_str() {
+            "name" => self.name = take(map)?,
+            "value" => self.value = take(map)?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
 }
 
 /// What admission decided, as the shim was told it.
@@ -42,55 +92,65 @@ pub struct Told {
     /// `seed`, `semconv` or `both`.
     pub names: String,
     /// Correlation and built-ins, by their seed names.
-    pub values: Vec<(String, String)>,
+    pub values: Values,
 }
 
 impl Pod {
     /// Reads a pod as stored; `None` where it is no step's, or of no Workflow.
     pub fn read(pod: &Json) -> Option<Self> {
-        let metadata = &pod["metadata"];
+        let spec = As::<Spec>::deserialize(&pod["spec"]).unwrap_or_default();
+        Self::of(&pod["metadata"], &spec.0, &pod["status"])
+    }
+
+    /// Of its parts; `None` where it is no step's, or of no Workflow.
+    pub fn of(metadata: &Json, spec: &Spec, status: &Json) -> Option<Self> {
         let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
         let workflow = owners.filter(|owner| owner["kind"] == "Workflow").find_map(|owner| owner["uid"].as_str())?;
         let node_id = metadata["annotations"][NODE_ID_ANNOTATION].as_str()?.to_owned();
         let name = metadata["name"].as_str().unwrap_or_default().to_owned();
         let context = metadata["annotations"][names::TRACE_CONTEXT_ANNOTATION].as_str().and_then(TraceParent::read);
-        let has_ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        let has_ended = matches!(status["phase"].as_str(), Some("Succeeded" | "Failed"));
         // Any author can write the settings: they count where admission says that it wrote them.
         let injected = metadata["annotations"][names::STATUS_ANNOTATION] == "injected";
-        let told = if injected { told(pod, context) } else { None };
-        let labels = if told.is_some() { Vec::new() } else { labelled(metadata) };
+        let told = if injected { told(spec, context) } else { None };
+        let labels = if told.is_some() { Values::default() } else { labelled(metadata) };
         let workflow = workflow.to_owned();
-        Some(Self { workflow, node_id, name, told, labels, events: events(&pod["status"]), has_ended })
+        Some(Self { workflow, node_id, name, told, labels, moments: moments(status), has_ended })
     }
 
     /// A correlation value: what the shim was told; without a shim, what the labels say by the names that the default policy gives them.
     pub fn value(&self, key: &str) -> &str {
-        let told = self.told.as_ref().map_or(&self.labels, |told| &told.values);
-        told.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value)
+        self.told.as_ref().map_or(&self.labels, |told| &told.values).get(key)
     }
 
     /// When the last of its containers began: what came before was waiting.
     pub fn began(&self) -> Option<Time> {
-        self.events.iter().filter(|event| event.name == STARTED).map(|event| event.at).max()
+        let started = self.moments.iter().filter(|moment| matches!(moment.what, What::Started(_)));
+        started.map(|moment| moment.at).max()
+    }
+
+    /// Scheduled, initialized, its containers started and ended: by time.
+    pub fn events(&self) -> Vec<Event> {
+        self.moments.iter().map(Moment::event).collect()
+    }
+
+    /// What happened to it is told, and not needed any more.
+    pub fn forget_events(&mut self) {
+        self.moments = Box::default();
     }
 }
 
 /// Keys, and the labels that the default policy gives them.
 const LABELS: [(&str, &str); 4] = [("repo", "repo"), ("prNumber", "pr"), ("taskId", "taskId"), ("agent", "agent")];
 
-fn labelled(metadata: &Json) -> Vec<(String, String)> {
-    let value = |label: &str| metadata["labels"][label].as_str().map(str::to_owned);
-    LABELS.into_iter().filter_map(|(key, label)| Some((key.to_owned(), value(label)?))).collect()
+fn labelled(metadata: &Json) -> Values {
+    Values::of(LABELS.into_iter().filter_map(|(key, label)| Some((key, metadata["labels"][label].as_str()?))))
 }
 
 /// Out of the settings of the first container that has a shim. The kubelet halves `$$`, which the webhook doubled.
-fn told(pod: &Json, context: Option<TraceParent>) -> Option<Told> {
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let mut settings = containers.filter_map(|container| {
-        let entry = container["env"].as_array()?.iter().find(|entry| entry["name"] == names::CONFIG_ENV)?;
-        Config::decode(&entry["value"].as_str()?.replace("$$", "$")).ok()
-    });
-    let config = settings.next()?;
+fn told(spec: &Spec, context: Option<TraceParent>) -> Option<Told> {
+    let mut settings = spec.settings.iter();
+    let config = settings.find_map(|settings| Config::decode(&settings.replace("$$", "$")).ok())?;
     // The other links are to attempts, in the same trace.
     let links = config.links.iter().filter_map(|link| TraceParent::read(link));
     let incoming = links.into_iter().find(|link| link.trace.as_str() != config.trace_id);
@@ -99,41 +159,65 @@ fn told(pod: &Json, context: Option<TraceParent>) -> Option<Told> {
         keep_failed: config.keep_failed,
         incoming,
         names: config.attribute_names,
-        values: config.attributes,
+        values: Values::of(config.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
     })
 }
 
-fn events(status: &Json) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut add = |at, name, attributes| {
-        if let Some(at) = at {
-            events.push(Event { at, name, attributes });
-        }
-    };
+fn moments(status: &Json) -> Box<[Moment]> {
+    let mut moments = Vec::new();
+    let mut add = |at: Option<Time>, what| moments.extend(at.map(|at| Moment { at, what }));
     for condition in status["conditions"].as_array().into_iter().flatten().filter(|c| c["status"] == "True") {
-        let name = match condition["type"].as_str() {
-            Some("PodScheduled") => "pod.scheduled",
-            Some("Initialized") => "pod.initialized",
+        let what = match condition["type"].as_str() {
+            Some("PodScheduled") => What::Scheduled,
+            Some("Initialized") => What::Initialized,
             _ => continue,
         };
-        add(time(condition, "lastTransitionTime"), name, Vec::new());
+        add(time(condition, "lastTransitionTime"), what);
     }
     let lists = [&status["initContainerStatuses"], &status["containerStatuses"]];
     for container in lists.into_iter().filter_map(Json::as_array).flatten() {
-        let named =
-            |name: &str| (Key::from(name.to_owned()), Value::from(container["name"].as_str().unwrap_or_default()));
+        let name = || Box::from(container["name"].as_str().unwrap_or_default());
         let ended = &container["state"]["terminated"];
         let began = if ended.is_object() { ended } else { &container["state"]["running"] };
-        add(time(began, "startedAt"), STARTED, vec![named("k8s.container.name")]);
-        let mut attributes = vec![named("k8s.container.name")];
-        if let Some(code) = ended["exitCode"].as_i64() {
-            attributes.push((Key::from("process.exit.code"), Value::Int(code)));
-        }
-        if let Some(reason) = ended["reason"].as_str() {
-            attributes.push((Key::from("reason"), Value::from(reason)));
-        }
-        add(time(ended, "finishedAt"), "container.ended", attributes);
+        add(time(began, "startedAt"), What::Started(name()));
+        let reason = ended["reason"].as_str().map(Box::from);
+        add(time(ended, "finishedAt"), What::Ended(name(), ended["exitCode"].as_i64(), reason));
     }
-    events.sort_by_key(|event| event.at);
-    events
+    moments.sort_by_key(|moment| moment.at);
+    moments.into_boxed_slice()
+}
+
+/// Something that happened to a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moment {
+    at: Time,
+    what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    Scheduled,
+    Initialized,
+    /// A container, by name.
+    Started(Box<str>),
+    /// With its exit code, and the reason.
+    Ended(Box<str>, Option<i64>, Option<Box<str>>),
+}
+
+impl Moment {
+    fn event(&self) -> Event {
+        let of = |name: &str| (Key::from("k8s.container.name"), Value::from(name));
+        let (name, attributes) = match &self.what {
+            What::Scheduled => ("pod.scheduled", Vec::new()),
+            What::Initialized => ("pod.initialized", Vec::new()),
+            What::Started(name) => ("container.started", vec![of(name)]),
+            What::Ended(name, code, reason) => {
+                let mut attributes = vec![of(name)];
+                attributes.extend(code.map(|code| (Key::from("process.exit.code"), Value::Int(code))));
+                attributes.extend(reason.as_deref().map(|reason| (Key::from("reason"), Value::from(reason))));
+                ("container.ended", attributes)
+            }
+        };
+        Event { at: self.at, name, attributes }
+    }
 }

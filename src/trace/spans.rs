@@ -11,6 +11,7 @@ use super::pod::{Pod, Told};
 use super::span::{Key, Link, Span, Value};
 use super::status::{Run, Time, rfc3339};
 use super::tree::Tree;
+use super::values::Values;
 use crate::identity::{SpanId, TraceId, TraceParent};
 
 /// What is known of a run besides what its Workflow says.
@@ -32,7 +33,7 @@ pub struct Spans<'a> {
     context: TraceParent,
     joined: Option<SpanId>,
     /// What admission said of all pods alike.
-    shared: Vec<(String, String)>,
+    shared: Values,
     names: String,
 }
 
@@ -77,7 +78,7 @@ impl<'a> Spans<'a> {
         let told = self.known.pods.values().find_map(|pod| pod.told.as_ref()?.incoming.clone());
         let incoming = told.or_else(|| run.incoming.clone()).filter(|_| self.joined.is_none());
         links.extend(incoming.map(|to| Link { to, role: "incoming" }));
-        let mut attributes = self.attributes(&[], &[]);
+        let mut attributes = self.attributes(None, &[]);
         let mut put = |key: &'static str, value: &str| put(&mut attributes, key, value);
         put("cicd.pipeline.result", result(run.phase, &run.message).unwrap_or_default());
         put("argo.workflow.name", &run.name);
@@ -122,7 +123,7 @@ impl<'a> Spans<'a> {
             start,
             end: self.end(node, start),
             attributes: self.of_node(node, pod),
-            events: pod.map(|pod| pod.events.clone()).unwrap_or_default(),
+            events: pod.map(Pod::events).unwrap_or_default(),
             links,
             error: failure(node.phase, &node.message),
         })
@@ -202,7 +203,7 @@ impl<'a> Spans<'a> {
 
     fn of_node(&self, node: &Node, pod: Option<&Pod>) -> Vec<(Key, Value)> {
         let told = pod.and_then(|pod| pod.told.as_ref());
-        let values = told.map(|told| told.values.as_slice()).unwrap_or_default();
+        let values = told.map(|told| &told.values);
         let step = self.run.step_name(node).unwrap_or_default();
         let mut attributes =
             self.attributes(values, &[("stepName", step), ("nodeId", &node.id), ("workflow.job_id", &node.id)]);
@@ -238,10 +239,10 @@ impl<'a> Spans<'a> {
     }
 
     /// By the names that the policies want: `told` of this pod, else what all pods were told alike; then `own`.
-    fn attributes(&self, told: &[(String, String)], own: &[(&str, &str)]) -> Vec<(Key, Value)> {
-        let told = if told.is_empty() { &self.shared } else { told };
+    fn attributes(&self, told: Option<&Values>, own: &[(&str, &str)]) -> Vec<(Key, Value)> {
+        let told = told.filter(|told| !told.is_empty()).unwrap_or(&self.shared);
         let mut values = vec![("workflowName", self.run.stem.as_str()), ("namespace", self.run.namespace.as_str())];
-        values.extend(told.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        values.extend(told.iter());
         values.extend_from_slice(own);
         values.push(("workflow.run_id", &self.run.uid));
         named(&self.names, &values).into_iter().map(|(key, value)| (key.into(), Value::Text(value))).collect()
@@ -255,11 +256,11 @@ fn put(attributes: &mut Vec<(Key, Value)>, key: &'static str, value: &str) {
 }
 
 /// What all pods were told alike, but for what is a step's own.
-fn shared(told: &[&Told]) -> Vec<(String, String)> {
-    let Some((first, others)) = told.split_first() else { return Vec::new() };
+fn shared(told: &[&Told]) -> Values {
+    let Some((first, others)) = told.split_first() else { return Values::default() };
     let own = ["agent", "stepName", "nodeId", "templateName", "container"];
-    let all = |value: &&(String, String)| others.iter().all(|other| other.values.contains(value));
-    first.values.iter().filter(|(key, _)| !own.contains(&key.as_str())).filter(all).cloned().collect()
+    let all = |pair: &(&str, &str)| others.iter().all(|other| other.values.iter().any(|theirs| theirs == *pair));
+    Values::of(first.values.iter().filter(|(key, _)| !own.contains(key)).filter(all))
 }
 
 /// Nothing ends before it begins: of what was not run, and of clocks that differ, the end is the beginning.

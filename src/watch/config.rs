@@ -28,6 +28,8 @@ pub struct Config {
     pub step_metrics: bool,
     /// How often the metrics of steps are sent to the Collector too; `None` is never.
     pub otlp_metrics: Option<Duration>,
+    /// The share of the watcher's own traces that is taken, from 0 to 1.
+    pub own_traces: f64,
     /// How long a new series is shown at 0 before its first count: longer than between two scrapes.
     pub zero_for: Duration,
     /// Most label sets of step metrics; what comes then stands under `other`.

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
 use super::otlp::{Failure, Rejected, Wire, spans};
-use super::seen::{Due, Key};
+use super::own::{End, Own, Work};
+use super::seen::{Due, Key, Object};
 use crate::telemetry::events::{Event, EventLog};
 
 /// Spans in one request.
@@ -51,12 +52,14 @@ pub(super) struct Sender<T = Wire> {
     again: Duration,
     metrics: Arc<Metrics>,
     events: Arc<EventLog>,
+    own: Option<Arc<Own>>,
 }
 
 /// A span on its way.
 #[derive(Clone)]
 struct Item {
     key: Key,
+    object: Arc<Object>,
     span: Proto,
 }
 
@@ -73,7 +76,13 @@ type Arrived = mpsc::UnboundedSender<Vec<Key>>;
 
 impl<T: Take + Sync> Sender<T> {
     pub(super) fn new(to: T, endpoint: &str, metrics: Arc<Metrics>, events: Arc<EventLog>) -> Self {
-        Self { to, endpoint: endpoint.to_owned(), again: AGAIN, metrics, events }
+        Self { to, endpoint: endpoint.to_owned(), again: AGAIN, metrics, events, own: None }
+    }
+
+    /// Traces what it does.
+    #[must_use]
+    pub(super) fn traced(self, own: Option<Arc<Own>>) -> Self {
+        Self { own, ..self }
     }
 
     /// Sends what comes, until nobody sends more; says what has arrived.
@@ -95,7 +104,8 @@ impl<T: Take + Sync> Sender<T> {
                 }
                 tokio::time::sleep(wait).await;
             }
-            let new = due.into_iter().filter_map(|due| Some(Item { key: due.key, span: spans::span(due.span)? }));
+            let item = |due: Due| Some(Item { key: due.key, object: due.object, span: spans::span(due.span)? });
+            let new = due.into_iter().filter_map(item);
             refused.extend(new);
             let round = self.send_all(std::mem::take(&mut refused), &arrived).await;
             if round.took {
@@ -149,6 +159,9 @@ impl<T: Take + Sync> Sender<T> {
                 }
             }
             if let Err(why) = last {
+                let retry = TRIES as u64;
+                let object = || Object { retry, ..(*item.object).clone() };
+                Work::begin(self.own.as_deref(), "deliver").end(object, &End::Forgotten(why.clone()));
                 self.metrics.refused.inc();
                 let payload = json!({"workflow": item.key.workflow, "node": item.key.node, "endpoint": self.endpoint});
                 self.events.emit(&Event::error("refused", payload, why));
@@ -160,11 +173,13 @@ impl<T: Take + Sync> Sender<T> {
     /// Sends until it is taken or refused.
     async fn send(&self, items: &[Item]) -> Result<(), String> {
         let mut wait = self.again;
-        loop {
+        for retry in 0.. {
+            let work = Work::begin(self.own.as_deref(), "deliver");
             let spans = items.iter().map(|item| item.span.clone()).collect();
             let (why, is_refused) = match self.to.take(spans).await {
                 Ok(rejected) => {
                     self.taken(items.len() as u64, &rejected);
+                    Self::tell(&work, items, retry, &End::Done);
                     return Ok(());
                 }
                 Err(Failure::Refused(why)) => (why, true),
@@ -174,11 +189,24 @@ impl<T: Take + Sync> Sender<T> {
             self.metrics.undelivered.set(1);
             let payload = json!({"endpoint": self.endpoint, "spans": items.len(), "again_in_ms": wait.as_millis()});
             self.events.emit(&Event::error("export", payload, &why));
+            Self::tell(&work, items, retry, &End::Failed(why.clone()));
             if is_refused {
                 return Err(why);
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST);
+        }
+        Ok(())
+    }
+
+    /// One span for each object of a request.
+    fn tell(work: &Work<'_>, items: &[Item], retry: u64, end: &End) {
+        let mut told: Vec<&Arc<Object>> = Vec::new();
+        for item in items.iter().filter(|_| work.is_heard()) {
+            if !told.contains(&&item.object) {
+                told.push(&item.object);
+                work.clone().end(|| Object { retry, ..(*item.object).clone() }, end);
+            }
         }
     }
 
@@ -252,7 +280,7 @@ mod tests {
             links: Vec::new(),
             error: None,
         };
-        Due { key: Key { workflow: "u".into(), node: name.into(), started: 1 }, span }
+        Due { key: Key { workflow: "u".into(), node: name.into(), started: 1 }, object: Arc::default(), span }
     }
 
     /// The names of spans, sent in two batches; gives which were taken, which count as sent, and how many were given up.

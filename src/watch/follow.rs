@@ -1,22 +1,24 @@
 //! Two watches: Workflows, and the pods of their steps. Lists come page by page; what is not needed of an object is dropped as it comes.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use futures_util::StreamExt;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, Resource as _};
 use tokio::sync::mpsc;
 
-use super::workflow::Workflow;
+use super::objects::{StepPod, Workflow};
 use crate::argo::names::WORKFLOW_LABEL;
 use crate::cluster::lease::Holder;
 use crate::trace::pod::Pod;
 use crate::trace::{Run, Unreadable};
 
-/// Objects in one page of a list: a Workflow may be a megabyte.
+/// Workflows in one page of a list: one may be a megabyte.
 const PAGE: u32 = 50;
+/// Pods in one page: some 20 KiB each.
+const PODS_PAGE: u32 = 250;
 
 /// What has changed.
 #[derive(Debug)]
@@ -25,10 +27,10 @@ pub(super) enum Change {
     Listing,
     /// They have been.
     Listed,
-    /// A Workflow is so.
-    Workflow(Box<Run>),
+    /// A Workflow is so; reading it was done at that time.
+    Workflow(Box<Run>, Instant),
     /// A Workflow, by UID, then by namespace and name, whose nodes cannot be read.
-    Unreadable(String, String, Unreadable),
+    Unreadable(String, [String; 2], Unreadable),
     /// A Workflow was deleted.
     WorkflowGone(String),
     /// All pods are listed from here on.
@@ -67,12 +69,11 @@ pub(super) async fn workflows(client: Client, only: Option<&str>, changes: mpsc:
 
 /// Follows the pods of Workflows until nobody listens any more.
 pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
-    let api: Api<DynamicObject> = match only {
-        Some(namespace) => Api::namespaced_with(client, namespace, &kind),
-        None => Api::all_with(client, &kind),
+    let api: Api<StepPod> = match only {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
-    let config = Config::default().page_size(PAGE).labels(WORKFLOW_LABEL);
+    let config = Config::default().page_size(PODS_PAGE).labels(WORKFLOW_LABEL);
     let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         let heard = match event {
@@ -96,19 +97,17 @@ pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Send
 fn workflow(object: Workflow) -> Change {
     let name = |part: &Option<String>| part.clone().unwrap_or_default();
     let metadata = object.meta();
-    let key = format!("{}/{}", name(&metadata.namespace), name(&metadata.name));
+    let called = [name(&metadata.namespace), name(&metadata.name)];
     let uid = name(&metadata.uid);
     match object.run() {
-        Ok(run) => Change::Workflow(Box::new(run)),
-        Err(why) => Change::Unreadable(uid, key, why),
+        Ok(run) => Change::Workflow(Box::new(run), Instant::now()),
+        Err(why) => Change::Unreadable(uid, called, why),
     }
 }
 
 /// Of a pod that is deleted, what it said last, and that.
-fn pod(object: DynamicObject, is_gone: bool) -> Vec<Change> {
-    let mut value = object.data;
-    value["metadata"] = serde_json::to_value(object.metadata).unwrap_or_default();
-    let Some(pod) = Pod::read(&value) else { return Vec::new() };
+fn pod(object: StepPod, is_gone: bool) -> Vec<Change> {
+    let Some(pod) = object.step() else { return Vec::new() };
     let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
     [Change::Pod(Box::new(pod))].into_iter().chain(gone).collect()
 }

@@ -15,12 +15,14 @@ use super::deliver::Sender;
 use super::follow::{self, Change};
 use super::health::Health;
 use super::ledger::Ledger;
-use super::seen::{Active, Due, Key, Seen};
+use super::own::{End, Own, Work};
+use super::seen::{Active, Due, Key, Object, Seen};
 use super::steps::Steps;
 use super::store::{Store, StoreError};
 use super::tasks::AbortOnDrop;
 use crate::cluster::lease::Holder as _;
 use crate::telemetry::events::{Event, EventLog, Level};
+use crate::trace::Run;
 
 /// Changes that wait to be heard.
 const CHANGES: usize = 256;
@@ -40,6 +42,7 @@ pub(super) async fn lead(
     config: &Config,
     sender: &Arc<Sender>,
     health: &Arc<Health>,
+    own: Option<&Own>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
     let mut store = Store::new(client.clone(), &config.namespace, &config.lease);
@@ -55,8 +58,18 @@ pub(super) async fn lead(
 
     let seen = Seen::new(ledger);
     let shows = config.step_metrics;
-    let mut leader =
-        Leader { seen, store, queue, storing: None, active: Active::default(), lists: Lists::default(), shows, health };
+    let mut leader = Leader {
+        seen,
+        store,
+        queue,
+        storing: None,
+        active: Active::default(),
+        lists: Lists::default(),
+        is_stale: true,
+        shows,
+        own,
+        health,
+    };
     let (mut tick, mut storing) = (tokio::time::interval(TICK), tokio::time::interval(STORE));
     loop {
         tokio::select! {
@@ -119,13 +132,17 @@ struct Leader<'h> {
     storing: Option<JoinHandle<Vec<Written>>>,
     active: Active,
     lists: Lists,
+    /// Something was heard since the last time that steps were shown.
+    is_stale: bool,
     /// Whether the metrics of steps are shown.
     shows: bool,
+    own: Option<&'h Own>,
     health: &'h Health,
 }
 
 impl Leader<'_> {
     fn hear(&mut self, change: Change) {
+        self.is_stale = true;
         match change {
             Change::Listing => self.seen.listing(),
             Change::Listed => {
@@ -133,12 +150,8 @@ impl Leader<'_> {
                 self.lists.workflows = Some(Instant::now());
                 self.health.metrics.listed.set(1);
             }
-            Change::Workflow(run) => self.seen.workflow(*run, Instant::now()),
-            Change::Unreadable(uid, name, why) => {
-                self.seen.exists(&uid);
-                self.health.metrics.unreadable.inc();
-                tell_unreadable(&self.health.events, &name, &why.to_string());
-            }
+            Change::Workflow(run, read) => self.workflow(*run, read),
+            Change::Unreadable(uid, called, why) => self.unreadable(&uid, called, &why.to_string()),
             Change::WorkflowGone(uid) => self.seen.gone(&uid),
             Change::Pod(pod) => self.seen.pod(*pod),
             Change::PodsListing => self.lists.pods = false,
@@ -147,22 +160,65 @@ impl Leader<'_> {
         }
     }
 
-    /// Counts what has ended, and puts it into the queue as far as there is room: what is not taken now is made again later.
+    /// A Workflow is so now; it waited since it was read.
+    fn workflow(&mut self, run: Run, read: Instant) {
+        let mut work = Work::begin(self.own, "change");
+        work.waited("wait", read);
+        let (uid, now) = (run.uid.clone(), Instant::now());
+        work.stage("note", || self.seen.workflow(run, now));
+        let called = self.own.map(|_| self.seen.object(&uid));
+        if self.lists.are_done() {
+            self.process(&uid, now, &mut work);
+        }
+        work.end(|| called.unwrap_or_default(), &End::Done);
+    }
+
+    fn unreadable(&mut self, uid: &str, [namespace, name]: [String; 2], why: &str) {
+        let work = Work::begin(self.own, "change");
+        let retry = self.seen.exists(uid);
+        self.health.metrics.unreadable.inc();
+        tell_unreadable(&self.health.events, &format!("{namespace}/{name}"), why);
+        work.end(|| Object { namespace, name, times: retry + 1, retry }, &End::Failed(why.to_owned()));
+    }
+
+    /// Counts what has ended of a Workflow, and puts it into the queue as far as there is room: what is not taken now is made again later.
+    /// Gives how much that was.
+    fn process(&mut self, uid: &str, now: Instant, work: &mut Work<'_>) -> usize {
+        let counted = work.stage("count", || self.seen.count(uid, now));
+        let due = work.stage("spans", || self.seen.take(uid, now, self.queue.capacity()));
+        let taken = due.len();
+        work.stage("queue", || {
+            for due in due {
+                // There is room for it, and the other end is kept.
+                let _ = self.queue.try_send(due);
+            }
+        });
+        counted + taken
+    }
+
+    /// Looks for what has waited long enough.
     fn send(&mut self) {
         self.seen.ledger.at(seconds());
         if !self.lists.are_done() {
             return;
         }
-        for due in self.seen.due(Instant::now(), self.queue.capacity()) {
-            // There is room for it, and the other end is kept.
-            let _ = self.queue.try_send(due);
+        let now = Instant::now();
+        for uid in self.seen.ready(now) {
+            let mut work = Work::begin(self.own, "tick");
+            let called = self.own.map(|_| self.seen.object(&uid));
+            // A queue that is full is no work.
+            if self.process(&uid, now, &mut work) > 0 {
+                work.end(|| called.unwrap_or_default(), &End::Done);
+            }
         }
         self.show();
     }
 
     /// Begins to store what changed; one such round at a time.
     fn store(&mut self) {
-        self.active = self.seen.active();
+        if std::mem::take(&mut self.is_stale) {
+            self.active = self.seen.active();
+        }
         if self.lists.are_done() {
             self.seen.ledger.drop_over(&self.active.labels);
         }
@@ -226,7 +282,7 @@ impl Leader<'_> {
     fn show(&mut self) {
         let metrics = &self.health.metrics;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let (known, open) = self.seen.count();
+        let (known, open) = self.seen.sizes();
         metrics.workflows.set(gauge(known));
         metrics.open.set(gauge(open));
         metrics.queued.set(gauge(self.queue.max_capacity() - self.queue.capacity()));

@@ -22,7 +22,9 @@ mod health;
 mod lead;
 pub mod ledger;
 pub mod metrics;
+mod objects;
 mod otlp;
+mod own;
 mod push;
 pub mod run;
 pub mod seen;
@@ -32,4 +34,3 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod watched;
-mod workflow;

@@ -15,6 +15,7 @@ use super::health::Health;
 use super::lead::lead;
 use super::metrics::Metrics;
 use super::otlp::Wire;
+use super::own::Own;
 use super::push;
 use super::tasks::AbortOnDrop;
 use crate::cluster::client::{self, ClientError};
@@ -64,7 +65,9 @@ pub async fn until_signal(config: Config) -> Result<(), StartError> {
     let _push = config
         .otlp_metrics
         .map(|every| AbortOnDrop::spawn(push::run(wire.clone(), every, Arc::clone(&metrics), Arc::clone(&events))));
-    let sender = Arc::new(Sender::new(wire, &config.endpoint, Arc::clone(&metrics), Arc::clone(&events)));
+    let own = Own::new(&config)?;
+    let sender = Sender::new(wire, &config.endpoint, Arc::clone(&metrics), Arc::clone(&events));
+    let sender = Arc::new(sender.traced(own.clone()));
     let health = Arc::new(Health::new(Arc::clone(&metrics), Arc::clone(&events)));
     let listener = server::bind(config.bind, config.ops_port, "--ops-port").await?;
     let server = Server::start(listener, service(&health, &metrics))?;
@@ -78,7 +81,7 @@ pub async fn until_signal(config: Config) -> Result<(), StartError> {
     events.emit(&Event::info("start", payload));
 
     let (stop, stopped) = watch::channel(false);
-    let turns = take_turns(client.clone(), &config, &sender, &health, stopped);
+    let turns = take_turns(client.clone(), &config, &sender, &health, own.as_deref(), stopped);
     tokio::pin!(turns);
     tokio::select! {
         () = &mut turns => {}
@@ -98,6 +101,9 @@ pub async fn until_signal(config: Config) -> Result<(), StartError> {
     let _ = tokio::time::timeout(LAST_WORDS, release).await;
     server.drain(LAST_WORDS).await;
     events.emit(&Event::info("stop", json!({})));
+    if let Some(own) = own.clone() {
+        let _ = tokio::task::spawn_blocking(move || own.shutdown(LAST_WORDS)).await;
+    }
     let last = Arc::clone(&events);
     // What is not written by then is late, not lost: the writer goes on while the process does.
     let _ = tokio::task::spawn_blocking(move || last.flush(LAST_WORDS)).await;
@@ -110,6 +116,7 @@ async fn take_turns(
     config: &Config,
     sender: &Arc<Sender>,
     health: &Arc<Health>,
+    own: Option<&Own>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let (keeper, mut held) = lease::Keeper::new(client.clone(), &config.namespace, &config.lease, &config.identity);
@@ -123,7 +130,7 @@ async fn take_turns(
         }
         let mut lost = held.clone();
         tokio::select! {
-            done = lead(client.clone(), config, sender, health, stopped.clone()) => match done {
+            done = lead(client.clone(), config, sender, health, own, stopped.clone()) => match done {
                 Ok(()) => break,
                 Err(error) => health.failed(error.to_string()),
             },

@@ -1,6 +1,7 @@
 //! What is known of every Workflow that exists, and which of its spans are to be sent. No clock, no network of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::counts::Labels;
@@ -25,11 +26,26 @@ pub struct Key {
     pub started: Time,
 }
 
+/// A Workflow, as people call it, and how often it was worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Object {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// How often it was worked on, this time too.
+    pub times: u64,
+    /// How often in a row that failed before.
+    pub retry: u64,
+}
+
 /// A span that has ended and was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// Which one it is.
     pub key: Key,
+    /// Whose it is.
+    pub object: Arc<Object>,
     /// What is sent.
     pub span: Span,
 }
@@ -56,8 +72,8 @@ pub struct Seen {
     departed: usize,
     missed: u64,
     uncounted: u64,
-    /// Those whose nodes cannot be read.
-    unread: BTreeSet<String>,
+    /// Those whose nodes cannot be read, and how often in a row that was so.
+    unread: BTreeMap<String, u64>,
     /// While they are listed: those that were not named yet.
     unlisted: Option<BTreeSet<String>>,
 }
@@ -81,22 +97,24 @@ impl Seen {
             self.gone(&uid);
         }
         let is_there =
-            |uid: &&String| self.workflows.get(*uid).is_some_and(|one| !one.is_new()) || self.unread.contains(*uid);
+            |uid: &&String| self.workflows.get(*uid).is_some_and(|one| !one.is_new()) || self.unread.contains_key(*uid);
         let known: Vec<String> = self.ledger.workflows().filter(|uid| !is_there(uid)).cloned().collect();
         for uid in known {
             self.uncounted += self.ledger.forget(&uid);
         }
     }
 
-    /// A Workflow is there, though nothing else is known of it: what was counted of it stays counted.
-    pub fn exists(&mut self, uid: &str) {
+    /// A Workflow is there, though nothing else is known of it: what was counted of it stays counted. Gives how often that was so before.
+    pub fn exists(&mut self, uid: &str) -> u64 {
         if let Some(unlisted) = &mut self.unlisted {
             unlisted.remove(uid);
         }
-        self.unread.insert(uid.to_owned());
         if let Some(one) = self.workflows.get_mut(uid) {
             one.is_unread = true;
         }
+        let times = self.unread.entry(uid.to_owned()).or_default();
+        *times += 1;
+        *times - 1
     }
 
     /// A Workflow is as it is said here.
@@ -108,6 +126,7 @@ impl Seen {
         self.unread.remove(&uid);
         let one = self.workflows.entry(uid.clone()).or_default();
         one.is_unread = false;
+        one.times += 1;
         one.keep(&run, &mut self.ledger);
         self.uncounted += one.note(&run, &mut self.ledger, now);
         if one.is_settled(&run) {
@@ -120,7 +139,7 @@ impl Seen {
 
     /// A Workflow was deleted.
     pub fn gone(&mut self, uid: &str) {
-        if self.unread.remove(uid) && !self.workflows.contains_key(uid) {
+        if self.unread.remove(uid).is_some() && !self.workflows.contains_key(uid) {
             self.uncounted += self.ledger.forget(uid);
         }
         let Some(one) = self.workflows.get_mut(uid).filter(|one| !one.is_gone) else { return };
@@ -137,11 +156,11 @@ impl Seen {
     }
 
     /// A step's pod is as it is said here.
-    pub fn pod(&mut self, pod: Pod) {
-        let one = self.workflows.entry(pod.workflow.clone()).or_default();
+    pub fn pod(&mut self, mut pod: Pod) {
+        let one = self.workflows.entry(std::mem::take(&mut pod.workflow)).or_default();
         // Of a run that is all sent nothing is kept.
         if one.run.is_some() || one.is_new() {
-            one.known.pods.insert(pod.node_id.clone(), pod);
+            one.known.pods.insert(std::mem::take(&mut pod.node_id), pod);
         }
     }
 
@@ -160,22 +179,30 @@ impl Seen {
         }
     }
 
-    /// Up to `room` spans to be sent, which then count as queued.
-    pub fn due(&mut self, now: Instant, room: usize) -> Vec<Due> {
-        let mut due = Vec::new();
-        let mut closed = Vec::new();
-        for uid in &self.open {
-            let Some(one) = self.workflows.get_mut(uid) else { continue };
-            one.count(uid, &mut self.ledger, now);
-            one.take(uid, &mut self.ledger, now, room, &mut due);
-            if one.is_done() {
-                closed.push(uid.clone());
-            }
-        }
-        for uid in closed {
-            self.close(&uid);
+    /// Workflows of which something may be counted or sent now.
+    pub fn ready(&self, now: Instant) -> Vec<String> {
+        let is_ready = |uid: &&String| self.workflows.get(*uid).is_some_and(|one| one.is_ready(now));
+        self.open.iter().filter(is_ready).cloned().collect()
+    }
+
+    /// Counts the steps of a Workflow that have ended and whose pods have said their last; how many those are.
+    pub fn count(&mut self, uid: &str, now: Instant) -> usize {
+        self.workflows.get_mut(uid).map_or(0, |one| one.count(uid, &mut self.ledger, now))
+    }
+
+    /// Up to `room` spans of a Workflow that are to be sent, which then count as queued.
+    pub fn take(&mut self, uid: &str, now: Instant, room: usize) -> Vec<Due> {
+        let Some(one) = self.workflows.get_mut(uid) else { return Vec::new() };
+        let due = one.take(uid, &mut self.ledger, now, room);
+        if one.is_done() {
+            self.close(uid);
         }
         due
+    }
+
+    /// A Workflow as people call it; without a name where it is not known any more.
+    pub fn object(&self, uid: &str) -> Object {
+        self.workflows.get(uid).map(Watched::object).unwrap_or_default()
     }
 
     /// Spans have arrived.
@@ -215,7 +242,7 @@ impl Seen {
     }
 
     /// How many Workflows are known, and how many of them have not ended or are not all sent.
-    pub fn count(&self) -> (usize, usize) {
+    pub fn sizes(&self) -> (usize, usize) {
         (self.workflows.len(), self.open.len())
     }
 

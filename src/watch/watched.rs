@@ -1,13 +1,14 @@
 //! What is known of one Workflow: its nodes, when each began, and what of them was counted and sent.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepspan_contract::attributes::clean;
 
 use super::counts::{Counted, Labels};
 use super::ledger::{Ledger, number};
-use super::seen::{Active, Due, Key};
+use super::seen::{Active, Due, Key, Object};
 use crate::trace::node::Node;
 use crate::trace::outcome::Outcome;
 use crate::trace::pod::Pod;
@@ -49,6 +50,8 @@ pub(super) struct Watched {
     starts: HashMap<String, Start>,
     /// Spans of runs that were begun anew before they could be sent.
     left: Vec<Due>,
+    /// How often it was worked on.
+    pub(super) times: u64,
     /// Not only its pods were seen.
     is_seen: bool,
     pub(super) is_gone: bool,
@@ -161,16 +164,17 @@ impl Watched {
         let Some(start) = start else { return false };
         start.sent = Sent::Done;
         if let Some(pod) = self.known.pods.get_mut(&key.node) {
-            pod.events = Vec::new();
+            pod.forget_events();
         }
         true
     }
 
     /// Counts the steps that have ended and whose pods have said their last.
-    pub(super) fn count(&mut self, uid: &str, ledger: &mut Ledger, now: Instant) {
-        let Some(run) = &self.run else { return };
-        let ready = self.ready(run, now, |start| !start.counted);
+    pub(super) fn count(&mut self, uid: &str, ledger: &mut Ledger, now: Instant) -> usize {
+        let Some(run) = &self.run else { return 0 };
+        let ready: Vec<String> = self.ready(run, now, |start| !start.counted).cloned().collect();
         self.count_these(uid, &ready, ledger);
+        ready.len()
     }
 
     /// Counts every step that has ended, whatever its pod may still say.
@@ -210,20 +214,34 @@ impl Watched {
         }
     }
 
-    /// Up to `room` spans, less those that are due already, which then count as queued.
-    pub(super) fn take(&mut self, uid: &str, ledger: &mut Ledger, now: Instant, room: usize, due: &mut Vec<Due>) {
-        let left = self.left.len().min(room.saturating_sub(due.len()));
-        due.extend(self.left.drain(..left));
-        let Some(run) = &self.run else { return };
-        let mut ids = self.ready(run, now, |start| matches!(start.sent, Sent::Ended(_)));
-        ids.truncate(room.saturating_sub(due.len()));
+    /// Up to `room` spans, which then count as queued.
+    pub(super) fn take(&mut self, uid: &str, ledger: &mut Ledger, now: Instant, room: usize) -> Vec<Due> {
+        let mut due: Vec<Due> = self.left.drain(..self.left.len().min(room)).collect();
+        let Some(run) = &self.run else { return due };
+        let ready = self.ready(run, now, |start| matches!(start.sent, Sent::Ended(_)));
+        let ids: Vec<String> = ready.take(room - due.len()).cloned().collect();
         due.extend(self.spans(uid, ids, ledger));
+        due
+    }
+
+    /// Whether there is anything to count or to send, or nothing more to wait for.
+    pub(super) fn is_ready(&self, now: Instant) -> bool {
+        let is_wanted = |start: &Start| !start.counted || matches!(start.sent, Sent::Ended(_));
+        let has_more = || self.run.as_ref().is_some_and(|run| self.ready(run, now, is_wanted).next().is_some());
+        !self.left.is_empty() || self.is_done() || has_more()
+    }
+
+    /// What people call it.
+    pub(super) fn object(&self) -> Object {
+        let name = |of: fn(&Run) -> &String| self.run.as_ref().map(of).cloned().unwrap_or_default();
+        Object { namespace: name(|run| &run.namespace), name: name(|run| &run.name), times: self.times, retry: 0 }
     }
 
     /// The spans of runs that have ended, which then count as queued.
     fn spans(&mut self, uid: &str, ids: Vec<String>, ledger: &mut Ledger) -> Vec<Due> {
         let mut due = Vec::with_capacity(ids.len());
         let Some(run) = self.run.as_ref().filter(|_| !ids.is_empty()) else { return due };
+        let object = Arc::new(self.object());
         let tree = Tree::of(run);
         let spans = Spans::of(run, &tree, &self.known);
         for id in ids {
@@ -238,26 +256,29 @@ impl Watched {
                 ledger.sent(uid, &id);
             }
             let key = Key { workflow: uid.to_owned(), node: id, started: start.last };
-            due.extend(span.map(|span| Due { key, span }));
+            due.extend(span.map(|span| Due { key, object: Arc::clone(&object), span }));
         }
         due
     }
 
     /// What has ended, is wanted, and of which nothing more is to be heard.
-    fn ready(&self, run: &Run, now: Instant, is_wanted: impl Fn(&Start) -> bool) -> Vec<String> {
+    fn ready<'s>(
+        &'s self,
+        run: &'s Run,
+        now: Instant,
+        is_wanted: impl Fn(&Start) -> bool + 's,
+    ) -> impl Iterator<Item = &'s String> {
         // Whether a trace is taken, its pods say: before the first of them nothing is sent.
-        if !run.phase.is_final() && !self.is_gone && self.known.pods.is_empty() {
-            return Vec::new();
-        }
-        let is_ready = |id: &str, start: &Start| match start.sent {
+        let waits = !run.phase.is_final() && !self.is_gone && self.known.pods.is_empty();
+        let is_ready = move |id: &str, start: &Start| match start.sent {
             Sent::Not => false,
             Sent::Ended(since) if now.duration_since(since) < PATIENCE && !self.is_gone => {
                 pod_is_seen(&self.known, run.nodes.get(id))
             }
             _ => true,
         };
-        let ready = self.starts.iter().filter(|(id, start)| is_wanted(start) && is_ready(id, start));
-        ready.map(|(id, _)| id.clone()).collect()
+        let ready = self.starts.iter().filter(move |(id, start)| !waits && is_wanted(start) && is_ready(id, start));
+        ready.map(|(id, _)| id)
     }
 
     /// Shows which steps run now, under which labels they will count, and for which pull request.

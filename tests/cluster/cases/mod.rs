@@ -26,8 +26,8 @@ pub mod samples;
 pub mod selfcheck;
 /// Spans of Workflows and nodes, as `stepspan watch` sends them.
 pub mod watch;
-/// The metrics of steps, as it sends them.
-mod watch_metrics;
+/// What it tells besides: metrics of steps, and traces of its own.
+mod watch_tells;
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
     trials.extend(watch::trials(cluster)?);
-    trials.extend(watch_metrics::trials(cluster));
+    trials.extend(watch_tells::trials(cluster));
     Ok(trials)
 }
 

@@ -102,13 +102,28 @@ impl Collector {
 
     /// Every span of one trace that arrived so far.
     pub fn spans(&self, trace_id: &str) -> Result<Vec<Span>> {
+        let mut spans = self.spans_with(trace_id)?;
+        spans.retain(|span| span.span["traceId"] == trace_id);
+        Ok(spans)
+    }
+
+    /// Every span of one service that arrived so far.
+    pub fn spans_of(&self, service: &str) -> Result<Vec<Span>> {
+        let mut spans = self.spans_with(service)?;
+        spans.retain(|span| span.resource["service.name"] == service);
+        Ok(spans)
+    }
+
+    /// Every span of requests in which a text occurs.
+    fn spans_with(&self, text: &str) -> Result<Vec<Span>> {
         let mut spans = Vec::new();
-        for request in self.requests(trace_id)? {
+        for request in self.requests(text)? {
             for resource in each(&request["resourceSpans"]) {
                 for scope in each(&resource["scopeSpans"]) {
-                    let of_trace = each(&scope["spans"]).filter(|span| span["traceId"] == trace_id);
                     let resource = attributes(&resource["resource"]);
-                    spans.extend(of_trace.map(|span| Span { span: span.clone(), resource: resource.clone() }));
+                    spans.extend(
+                        each(&scope["spans"]).map(|span| Span { span: span.clone(), resource: resource.clone() }),
+                    );
                 }
             }
         }

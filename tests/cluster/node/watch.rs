@@ -89,6 +89,13 @@ fn killed_in_every_way(cluster: &Cluster) -> Result<()> {
     }
     command("98763")?;
     replica.process.kill();
+    // Before the controller knows that it runs it would make another one.
+    until("the controller to know that it runs", LIMIT, || {
+        let workflow = cluster.api().get(&namespace.path("workflows/harm"))?.accepted()?;
+        let mut nodes = workflow["status"]["nodes"].as_object().into_iter().flat_map(serde_json::Map::values);
+        let is_it = |node: &Value| node["displayName"] == "deleted" && node["phase"] == "Running";
+        Ok(nodes.any(is_it).then_some(()))
+    })?;
     let pod = pod_of(&namespace, "deleted")?;
     cluster.api().delete(&namespace.path(&format!("pods/{pod}?gracePeriodSeconds=5")))?.accepted()?;
     let replica = watch.start(&[])?;

@@ -32,6 +32,9 @@ const ARGO: &str = "/apis/argoproj.io/v1alpha1";
 const AGENT: &str = "agent";
 const WORKFLOW_LABEL: &str = "workflows.argoproj.io/workflow";
 
+/// Like the controller: what is another controller's is left alone.
+const OURS: &str = "!workflows.argoproj.io/controller-instanceid";
+
 /// The running loop.
 pub struct Unfolding {
     watches: Vec<JoinHandle<()>>,
@@ -47,8 +50,8 @@ impl Unfolding {
         let part =
             Part { api: api.clone(), log: Arc::new(Mutex::new(log)), seen: Arc::default(), pods: Arc::default() };
         let pods = Arc::clone(&part.pods);
-        let workflow_pods = format!("/api/v1/pods?labelSelector={WORKFLOW_LABEL}");
-        let ended = format!("{ARGO}/workflows?labelSelector=workflows.argoproj.io/completed%3Dtrue");
+        let workflow_pods = format!("/api/v1/pods?labelSelector={WORKFLOW_LABEL},{OURS}");
+        let ended = format!("{ARGO}/workflows?labelSelector=workflows.argoproj.io/completed%3Dtrue,{OURS}");
         let watches = vec![
             runtime.spawn(part.clone().follow(workflow_pods, Kind::Pod)),
             runtime.spawn(part.clone().follow(format!("{ARGO}/workflowtasksets?"), Kind::TaskSet)),
