@@ -177,6 +177,11 @@ fn status(pid: u32, name: &str) -> Result<f64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
 }
 
+/// Ends in a number that looks like a hash, as Argo's do.
+fn node_id(workflow: &str, number: usize) -> String {
+    format!("{workflow}-{}", u32::try_from(number).unwrap_or(0).wrapping_mul(2_654_435_761))
+}
+
 fn mib(bytes: f64) -> f64 {
     bytes / f64::from(1 << 20)
 }
@@ -221,7 +226,7 @@ impl<'c> Filler<'c> {
         let phase = if has_ended { "Succeeded" } else { "Running" };
         let mut nodes = serde_json::Map::new();
         for number in 0..=STEPS {
-            let id = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+            let id = if number == 0 { name.clone() } else { node_id(&name, number) };
             let mut node = if number == 0 { dag.clone() } else { step.clone() };
             node["id"] = id.clone().into();
             node["name"] = if number == 0 { name.clone() } else { format!("{name}.step-{number}") }.into();
@@ -229,7 +234,7 @@ impl<'c> Filler<'c> {
             node["phase"] = phase.into();
             if number > 0 {
                 node["boundaryID"] = name.clone().into();
-                node["children"] = json!([format!("{name}-{}", number + 1)]);
+                node["children"] = json!([node_id(&name, number + 1)]);
             }
             if !has_ended {
                 node["finishedAt"] = Value::Null;
@@ -261,7 +266,8 @@ impl<'c> Filler<'c> {
             let name = format!("many-{of:05}-{number}");
             pod["metadata"]["name"] = name.clone().into();
             pod["metadata"]["labels"]["workflows.argoproj.io/workflow"] = format!("many-{of:05}").into();
-            pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] = name.clone().into();
+            pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] =
+                node_id(&format!("many-{of:05}"), number).into();
             pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow",
                 "name": format!("many-{of:05}"), "uid": uids[of], "controller": true}]);
             async move {
