@@ -11,6 +11,7 @@
 //! - A status that somebody wrote by hand, with circles or without an end, gives a tree too.
 
 pub(crate) mod loose;
+mod moments;
 pub mod node;
 pub mod otlp;
 pub mod outcome;

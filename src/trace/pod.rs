@@ -6,8 +6,9 @@ use serde_json::Value as Json;
 use stepspan_contract::{Config, names};
 
 use super::loose::{As, Each, Loose, skip, take};
-use super::span::{Event, Key, Value};
-use super::status::{Time, time};
+use super::moments::Moments;
+use super::span::Event;
+use super::status::Time;
 use super::values::Values;
 use crate::argo::names::NODE_ID_ANNOTATION;
 use crate::identity::TraceParent;
@@ -22,11 +23,11 @@ pub struct Pod {
     /// Its name.
     pub name: String,
     /// What the shim was told; `None` where it was not injected.
-    pub told: Option<Told>,
+    pub told: Option<Box<Told>>,
     /// Correlation by its labels.
     labels: Values,
     /// Scheduled, initialized, its containers started and ended: by time.
-    moments: Box<[Moment]>,
+    moments: Moments,
     /// Nothing more is to be heard of it.
     pub has_ended: bool,
 }
@@ -88,7 +89,7 @@ pub struct Told {
     /// A failed step is exported even when not sampled.
     pub keep_failed: bool,
     /// A foreign trace that its policy links to.
-    pub incoming: Option<TraceParent>,
+    pub incoming: Option<Box<TraceParent>>,
     /// `seed`, `semconv` or `both`.
     pub names: String,
     /// Correlation and built-ins, by their seed names.
@@ -112,10 +113,10 @@ impl Pod {
         let has_ended = matches!(status["phase"].as_str(), Some("Succeeded" | "Failed"));
         // Any author can write the settings: they count where admission says that it wrote them.
         let injected = metadata["annotations"][names::STATUS_ANNOTATION] == "injected";
-        let told = if injected { told(spec, context) } else { None };
+        let told = if injected { told(spec, context).map(Box::new) } else { None };
         let labels = if told.is_some() { Values::default() } else { labelled(metadata) };
         let workflow = workflow.to_owned();
-        Some(Self { workflow, node_id, name, told, labels, moments: moments(status), has_ended })
+        Some(Self { workflow, node_id, name, told, labels, moments: Moments::read(status), has_ended })
     }
 
     /// A correlation value: what the shim was told; without a shim, what the labels say by the names that the default policy gives them.
@@ -125,18 +126,17 @@ impl Pod {
 
     /// When the last of its containers began: what came before was waiting.
     pub fn began(&self) -> Option<Time> {
-        let started = self.moments.iter().filter(|moment| matches!(moment.what, What::Started(_)));
-        started.map(|moment| moment.at).max()
+        self.moments.began()
     }
 
     /// Scheduled, initialized, its containers started and ended: by time.
     pub fn events(&self) -> Vec<Event> {
-        self.moments.iter().map(Moment::event).collect()
+        self.moments.events()
     }
 
     /// What happened to it is told, and not needed any more.
     pub fn forget_events(&mut self) {
-        self.moments = Box::default();
+        self.moments = Moments::default();
     }
 }
 
@@ -157,67 +157,8 @@ fn told(spec: &Spec, context: Option<TraceParent>) -> Option<Told> {
     Some(Told {
         context,
         keep_failed: config.keep_failed,
-        incoming,
+        incoming: incoming.map(Box::new),
         names: config.attribute_names,
         values: Values::of(config.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
     })
-}
-
-fn moments(status: &Json) -> Box<[Moment]> {
-    let mut moments = Vec::new();
-    let mut add = |at: Option<Time>, what| moments.extend(at.map(|at| Moment { at, what }));
-    for condition in status["conditions"].as_array().into_iter().flatten().filter(|c| c["status"] == "True") {
-        let what = match condition["type"].as_str() {
-            Some("PodScheduled") => What::Scheduled,
-            Some("Initialized") => What::Initialized,
-            _ => continue,
-        };
-        add(time(condition, "lastTransitionTime"), what);
-    }
-    let lists = [&status["initContainerStatuses"], &status["containerStatuses"]];
-    for container in lists.into_iter().filter_map(Json::as_array).flatten() {
-        let name = || Box::from(container["name"].as_str().unwrap_or_default());
-        let ended = &container["state"]["terminated"];
-        let began = if ended.is_object() { ended } else { &container["state"]["running"] };
-        add(time(began, "startedAt"), What::Started(name()));
-        let reason = ended["reason"].as_str().map(Box::from);
-        add(time(ended, "finishedAt"), What::Ended(name(), ended["exitCode"].as_i64(), reason));
-    }
-    moments.sort_by_key(|moment| moment.at);
-    moments.into_boxed_slice()
-}
-
-/// Something that happened to a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Moment {
-    at: Time,
-    what: What,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
-    Scheduled,
-    Initialized,
-    /// A container, by name.
-    Started(Box<str>),
-    /// With its exit code, and the reason.
-    Ended(Box<str>, Option<i64>, Option<Box<str>>),
-}
-
-impl Moment {
-    fn event(&self) -> Event {
-        let of = |name: &str| (Key::from("k8s.container.name"), Value::from(name));
-        let (name, attributes) = match &self.what {
-            What::Scheduled => ("pod.scheduled", Vec::new()),
-            What::Initialized => ("pod.initialized", Vec::new()),
-            What::Started(name) => ("container.started", vec![of(name)]),
-            What::Ended(name, code, reason) => {
-                let mut attributes = vec![of(name)];
-                attributes.extend(code.map(|code| (Key::from("process.exit.code"), Value::Int(code))));
-                attributes.extend(reason.as_deref().map(|reason| (Key::from("reason"), Value::from(reason))));
-                ("container.ended", attributes)
-            }
-        };
-        Event { at: self.at, name, attributes }
-    }
 }

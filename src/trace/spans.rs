@@ -40,7 +40,7 @@ pub struct Spans<'a> {
 impl<'a> Spans<'a> {
     /// For a run, its tree, and what else is known of it.
     pub fn of(run: &'a Run, tree: &'a Tree<'a>, known: &'a Known) -> Self {
-        let told: Vec<&Told> = known.pods.values().filter_map(|pod| pod.told.as_ref()).collect();
+        let told: Vec<&Told> = known.pods.values().filter_map(|pod| pod.told.as_deref()).collect();
         let own =
             TraceParent { trace: TraceId::of_workflow(&run.uid), span: SpanId::of_workflow(&run.uid), sampled: true };
         let decided = told.iter().find_map(|told| told.context.clone());
@@ -75,9 +75,9 @@ impl<'a> Spans<'a> {
         if again {
             links.push(self.link(SpanId::of_workflow(&run.uid), "first run"));
         }
-        let told = self.known.pods.values().find_map(|pod| pod.told.as_ref()?.incoming.clone());
-        let incoming = told.or_else(|| run.incoming.clone()).filter(|_| self.joined.is_none());
-        links.extend(incoming.map(|to| Link { to, role: "incoming" }));
+        let told = self.known.pods.values().find_map(|pod| pod.told.as_ref()?.incoming.as_deref());
+        let incoming = told.or(run.incoming.as_ref()).filter(|_| self.joined.is_none());
+        links.extend(incoming.map(|to| Link { to: to.clone(), role: "incoming" }));
         let mut attributes = self.attributes(None, &[]);
         let mut put = |key: &'static str, value: &str| put(&mut attributes, key, value);
         put("cicd.pipeline.result", result(run.phase, &run.message).unwrap_or_default());
