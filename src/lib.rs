@@ -16,6 +16,8 @@ pub mod cluster;
 pub mod config;
 pub mod context;
 #[cfg(feature = "webhook")]
+pub mod coverage;
+#[cfg(feature = "webhook")]
 pub mod doctor;
 pub mod identity;
 pub mod inject;

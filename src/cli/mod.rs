@@ -36,6 +36,8 @@ mod progress;
 mod replay;
 mod sarif;
 mod schema;
+#[cfg(feature = "webhook")]
+mod status;
 mod test;
 mod trace;
 #[cfg(feature = "webhook")]
@@ -67,6 +69,8 @@ enum Command {
     Man(completions::ManArgs),
     Replay(replay::Args),
     Schema(schema::Args),
+    #[cfg(feature = "webhook")]
+    Status(Box<status::Args>),
     Test(Box<test::Args>),
     Trace(Box<trace::Args>),
     #[cfg(feature = "webhook")]
@@ -132,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Man(args) => completions::man(&args),
         Command::Replay(args) => replay::run(args),
         Command::Schema(args) => schema::run(&args),
+        #[cfg(feature = "webhook")]
+        Command::Status(args) => status::run(&args),
         Command::Test(args) => test::run(*args),
         Command::Trace(args) => trace::run(&args),
         #[cfg(feature = "webhook")]

@@ -44,6 +44,11 @@ impl Install {
         self.configuration["metadata"]["name"].as_str().unwrap_or("?")
     }
 
+    /// When the configuration was made.
+    pub fn created(&self) -> Option<&str> {
+        self.configuration["metadata"]["creationTimestamp"].as_str()
+    }
+
     /// The name the API server calls it by.
     pub fn server_name(&self) -> Option<String> {
         self.service.as_ref().map(|(namespace, name)| format!("{name}.{namespace}.svc"))

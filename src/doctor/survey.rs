@@ -24,7 +24,7 @@ use crate::{context::Context, policy::compile::Rules};
 /// Pods that are looked at for Argo's layout.
 const PODS: usize = 50;
 /// Selects pods of workflows, and none of [`super::run`]'s.
-const OF_WORKFLOWS: &str = "workflows.argoproj.io/workflow,workflows.argoproj.io/workflow!=stepspan-doctor";
+pub const OF_WORKFLOWS: &str = "workflows.argoproj.io/workflow,workflows.argoproj.io/workflow!=stepspan-doctor";
 /// Namespaces that are looked at where none is named.
 const NAMESPACES: usize = 10;
 

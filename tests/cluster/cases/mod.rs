@@ -24,6 +24,8 @@ pub mod refusal;
 pub mod samples;
 /// The harness itself: registration, recording, unfolding.
 pub mod selfcheck;
+/// Which steps were injected, and why others were not.
+mod status;
 /// Spans of Workflows and nodes, as `stepspan watch` sends them.
 pub mod watch;
 /// What it tells besides: metrics of steps, and traces of its own.
@@ -53,6 +55,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(doctor::trials(cluster));
     trials.extend(refusal::trials(cluster));
     trials.extend(selfcheck::trials(cluster));
+    trials.extend(status::trials(cluster));
     trials.extend(watch::trials(cluster)?);
     trials.extend(watch_tells::trials(cluster));
     Ok(trials)
