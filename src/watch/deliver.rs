@@ -149,23 +149,26 @@ impl<T: Take + Sync> Sender<T> {
 
     /// What was refused by itself while others were taken: some times more, then never again.
     async fn try_alone(&self, items: Vec<Item>, arrived: &Arrived) {
-        for item in items {
-            let mut last = Ok(());
-            for _ in 0..TRIES {
-                tokio::time::sleep(self.again).await;
-                last = self.send(std::slice::from_ref(&item)).await;
-                if last.is_ok() {
-                    break;
+        let mut left: Vec<(Item, String)> = items.into_iter().map(|item| (item, String::new())).collect();
+        for _ in 0..TRIES {
+            if left.is_empty() {
+                return;
+            }
+            tokio::time::sleep(self.again).await;
+            for (item, _) in std::mem::take(&mut left) {
+                match self.send(std::slice::from_ref(&item)).await {
+                    Ok(()) => drop(arrived.send(vec![item.key])),
+                    Err(why) => left.push((item, why)),
                 }
             }
-            if let Err(why) = last {
-                let retry = TRIES as u64;
-                let object = || Object { retry, ..(*item.object).clone() };
-                Work::begin(self.own.as_deref(), "deliver").end(object, &End::Forgotten(why.clone()));
-                self.metrics.refused.inc();
-                let payload = json!({"workflow": item.key.workflow, "node": item.key.node, "endpoint": self.endpoint});
-                self.events.emit(&Event::error("refused", payload, why));
-            }
+        }
+        for (item, why) in left {
+            let object = || Object { retry: TRIES as u64, ..(*item.object).clone() };
+            Work::begin(self.own.as_deref(), "deliver").end(object, &End::Forgotten(why.clone()));
+            self.metrics.refused.inc();
+            let payload = json!({"workflow": item.key.workflow, "node": item.key.node, "endpoint": self.endpoint});
+            self.events.emit(&Event::error("refused", payload, why));
+            // It is not to be sent any more.
             let _ = arrived.send(vec![item.key]);
         }
     }
