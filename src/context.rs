@@ -40,6 +40,8 @@ pub struct Injector {
     pub openshift: bool,
     /// The shim emits the metrics of its step (`metrics.owner: shim`).
     pub shim_metrics: bool,
+    /// Somebody emits the spans of nodes (`stepspan watch` runs): policies that do not say `traceContext.parent` mean `node`.
+    pub node_spans: bool,
 }
 
 impl Default for Injector {
@@ -50,6 +52,7 @@ impl Default for Injector {
             architectures: vec!["amd64".to_owned()],
             openshift: false,
             shim_metrics: false,
+            node_spans: false,
         }
     }
 }

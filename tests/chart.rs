@@ -199,6 +199,7 @@ fn the_program_understands_what_it_is_given() {
         let context: Context = serde_json::from_str(of("")["data"]["context.json"].as_str().unwrap()).unwrap();
         assert_eq!(context.injector.openshift, name == "openshift");
         assert_eq!(context.injector.shim_metrics, name == "collector-auth");
+        assert_eq!(context.injector.node_spans, name != "collector-auth");
 
         let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], context.injector.image, "steps get the image that the webhook has");
@@ -359,12 +360,10 @@ fn watch_is_given_what_it_needs() {
     }
     let headers = container["env"].to_string();
     assert!(headers.contains("authorization=$(OTLP_HEADER_0)") && headers.contains("secretKeyRef"), "{headers}");
-    let policy = maps.iter().find(|map| map["metadata"]["name"] == "stepspan-policies").unwrap();
-    assert!(policy["data"]["agent-steps.yaml"].as_str().unwrap().contains("parent: node"));
     assert!(!args.contains(&"--no-step-metrics"));
-    let others = render(&["--set", "watch.enabled=true"]);
+    let others = render(&["--set", "metrics.owner=none"]);
     assert!(others.contains("--no-step-metrics") && !others.contains("SSL_CERT_FILE"));
-    assert!(refusal(&["--set", "metrics.owner=watch"]).contains("watch.enabled must be true"));
-    let by_http = refusal(&["--set", "watch.enabled=true,collector.protocol=http/protobuf"]);
+    assert!(refusal(&["--set", "watch.enabled=false"]).contains("set it to shim or none"));
+    let by_http = refusal(&["--set", "collector.protocol=http/protobuf"]);
     assert!(by_http.contains("watch.endpoint"), "{by_http}");
 }

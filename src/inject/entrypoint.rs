@@ -142,10 +142,10 @@ fn config(injection: &Injection<'_>, container: &Container<'_>, env: Vec<stepspa
     let node_id = container_node_id(pod, container);
     Config {
         trace_id: trace.context.trace.as_str().to_owned(),
-        parent: trace.parent(policy, uid, &node_id),
+        parent: trace.parent(policy, injector, (uid, &node_id)),
         sampled: trace.context.sampled,
         keep_failed: policy.keep_failed,
-        links: trace.links(pod, policy).iter().map(ToString::to_string).collect(),
+        links: trace.links(pod, policy, injector).iter().map(ToString::to_string).collect(),
         pod_name: pod.name.map(ToOwned::to_owned),
         workflow_uid: uid.to_owned(),
         node_id,

@@ -4,6 +4,7 @@ use stepspan_contract::Parent;
 
 use super::carrier::{self, Carried, Kind};
 use crate::argo::{Container, StepPod, expand};
+use crate::context::Injector;
 use crate::identity::{SpanId, TraceId, TraceParent};
 use crate::policy::effective::Effective;
 use crate::policy::spec::{Incoming, ParentKind, TraceMode};
@@ -43,25 +44,31 @@ impl PodTrace {
     }
 
     /// What a step's span is linked to: a foreign trace, and the attempt before (whose node span only `watch` emits).
-    pub fn links(&self, pod: &StepPod<'_>, policy: &Effective) -> Vec<TraceParent> {
+    pub fn links(&self, pod: &StepPod<'_>, policy: &Effective, injector: &Injector) -> Vec<TraceParent> {
         let before = || {
             let name = attempt_before(pod.node_name?)?;
             let span = SpanId::of_node(pod.workflow_uid?, &expand::node::id(pod.workflow_name, &name));
             Some(TraceParent { span, ..self.context.clone() })
         };
-        let retried = (policy.parent == ParentKind::Node && !self.environment).then(before).flatten();
+        let in_node = parent_kind(policy, injector) == ParentKind::Node && !self.environment;
+        let retried = in_node.then(before).flatten();
         self.link.iter().cloned().chain(retried).collect()
     }
 
     /// The parent of a step container's span.
-    pub fn parent(&self, policy: &Effective, uid: &str, node_id: &str) -> Parent {
-        match (policy.parent, &self.joined) {
+    pub fn parent(&self, policy: &Effective, injector: &Injector, (uid, node_id): (&str, &str)) -> Parent {
+        match (parent_kind(policy, injector), &self.joined) {
             _ if self.environment => Parent::Environment,
             (ParentKind::Node, _) => Parent::Span(SpanId::of_node(uid, node_id).as_str().to_owned()),
             (ParentKind::None, Some(foreign)) => Parent::Span(foreign.as_str().to_owned()),
             (ParentKind::None, None) => Parent::None,
         }
     }
+}
+
+/// A step's span must not hang on a span that nobody sends: where the policy does not say, it is the node's only where somebody sends that.
+fn parent_kind(policy: &Effective, injector: &Injector) -> ParentKind {
+    policy.parent.unwrap_or(if injector.node_spans { ParentKind::Node } else { ParentKind::None })
 }
 
 /// The traceparent that Argo 4.1 sets on the step container.

@@ -68,7 +68,7 @@ pub struct Effective {
     /// What an incoming traceparent means.
     pub incoming: Incoming,
     /// The step span's parent.
-    pub parent: ParentKind,
+    pub parent: Option<ParentKind>,
     /// Annotations by which the merged policies let a pod opt out.
     pub opt_out: BTreeSet<String>,
     /// Which policy wrote which leaf; defaults are nobody's.
@@ -141,8 +141,7 @@ impl Effective {
             budget_ms: spec.shim.budget.as_deref().and_then(duration_ms).unwrap_or(500),
             mode: spec.trace_context.mode.unwrap_or(TraceMode::Own),
             incoming: spec.trace_context.incoming.unwrap_or(Incoming::Link),
-            // Node spans come from `watch`; until a policy says it runs, a step span must not hang on a span nobody sends.
-            parent: spec.trace_context.parent.unwrap_or(ParentKind::None),
+            parent: spec.trace_context.parent,
             opt_out,
             writers: Arc::new(writers),
         }

@@ -121,6 +121,7 @@ fn context(dice: &mut Dice<'_>) -> Context {
     }
     context.injector.openshift = dice.rarely();
     context.injector.shim_metrics = dice.rarely();
+    context.injector.node_spans = dice.rarely();
     if dice.often() {
         context.injector.architectures.push("arm64".to_owned());
     }

@@ -130,7 +130,7 @@ pub struct TraceContext {
     /// What to do with a `traceparent` that comes with the Workflow or pod; `link` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incoming: Option<Incoming>,
-    /// The step span's parent; `none` where absent.
+    /// The step span's parent; where absent `node` if `stepspan watch` runs, as the webhook's context says, else `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ParentKind>,
 }
