@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::admission::Outcome;
 use crate::context::Context;
 use crate::doctor::breaker::Breakers;
 use crate::doctor::install::Install;
@@ -149,6 +150,10 @@ fn by_reason(word: &str) -> State {
 fn unmarked(pod: &Value, namespace: &str, created: &str, facts: &Facts<'_>) -> State {
     let reviewed = review(pod, namespace, facts.policies, facts.context);
     let word = reviewed.reason.map(|reason| reason.to_string()).unwrap_or_default();
+    // Such a one is admitted as it was, and nobody writes that into it.
+    if reviewed.outcome == Outcome::Failed {
+        return State::Skipped(word);
+    }
     if reviewed.patch.is_empty() || LEFT_OUT.iter().any(|reason| reason.label() == word) {
         return State::LeftOut(if word.is_empty() { SkipReason::NoPolicy.to_string() } else { word });
     }
@@ -184,12 +189,20 @@ fn stopped_now(steps: &mut [Step], facts: &Facts<'_>) {
         if *injected || step.state != State::Missed(Cause::Unanswered) {
             continue;
         }
-        if facts.installs.iter().any(Install::paused) {
+        let asked = || facts.installs.iter().filter(|install| asks(install, &step.namespace, facts));
+        if asked().any(Install::paused) {
             step.state = State::Missed(Cause::Paused);
-        } else if facts.installs.iter().any(|install| facts.breakers.stop(install, &step.namespace).is_some()) {
+        } else if asked().any(|install| facts.breakers.stop(install, &step.namespace).is_some()) {
             step.state = State::Missed(Cause::BreakerOpen);
         }
     }
+}
+
+/// Whether an install is asked of pods there.
+fn asks(install: &Install, namespace: &str, facts: &Facts<'_>) -> bool {
+    let none = Labels::new();
+    let labels = facts.context.namespaces.get(namespace).unwrap_or(&none);
+    install.pods().is_some_and(|webhook| namespace_selected(webhook, Place { namespace, labels, pod: &none }))
 }
 
 /// The labels of an object.

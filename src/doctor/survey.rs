@@ -16,7 +16,7 @@ use super::{
     certificates,
     install::{self, Install},
     policies::{self, Policies},
-    report::Finding,
+    report::{Finding, State},
     server,
 };
 use crate::{context::Context, policy::compile::Rules};
@@ -102,6 +102,11 @@ impl Survey {
             about_policies,
             release,
         })
+    }
+
+    /// What of the policies, and of what they are about, may not be read.
+    pub fn unread(&self) -> impl Iterator<Item = &Finding> {
+        self.about_policies.iter().filter(|finding| finding.state == State::Skip)
     }
 
     /// What the cluster is like without us.

@@ -125,7 +125,13 @@ async fn ask(args: &Args, policies: Option<Policies>) -> anyhow::Result<Report> 
     if let Err(refusal) = &survey.configurations {
         bail!("whether there is a webhook is not known: {refusal}");
     }
-    let (pods, is_cut) = match coverage::pods(&ask, &args.namespaces).await {
+    if let Some(unread) = survey.unread().next() {
+        bail!("what injects, and into what, is not known: {}; or give the policies with --policy", unread.found);
+    }
+    let mut namespaces = args.namespaces.clone();
+    namespaces.sort();
+    namespaces.dedup();
+    let (pods, is_cut) = match coverage::pods(&ask, &namespaces).await {
         Ok(found) => found,
         Err(refusal) => bail!("the pods of steps are not known: {refusal}"),
     };
