@@ -62,7 +62,8 @@ pub struct Nodes {
 
 impl Loose for Nodes {
     fn field<'de, A: MapAccess<'de>>(&mut self, id: String, map: &mut A) -> Result<(), A::Error> {
-        if self.are_too_many {
+        // The Workflow's own place is under the empty id.
+        if self.are_too_many || id.is_empty() {
             return skip(map);
         }
         let mut node: Node = take(map)?;

@@ -8,7 +8,7 @@ use stepspan_contract::{Config, names};
 use super::loose::{As, Each, Loose, skip, take};
 use super::moments::Moments;
 use super::span::Event;
-use super::status::Time;
+use super::status::{Time, time};
 use super::values::Values;
 use crate::argo::names::NODE_ID_ANNOTATION;
 use crate::identity::TraceParent;
@@ -20,8 +20,12 @@ pub struct Pod {
     pub workflow: String,
     /// The node that it is of.
     pub node_id: String,
+    /// Its namespace, until it is known to be its Workflow's: one in another is not of it, whatever it says.
+    pub namespace: String,
     /// Its name.
     pub name: String,
+    /// When it was created.
+    pub created: Option<Time>,
     /// What the shim was told; `None` where it was not injected.
     pub told: Option<Box<Told>>,
     /// Correlation by its labels.
@@ -108,7 +112,8 @@ impl Pod {
         let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
         let workflow = owners.filter(|owner| owner["kind"] == "Workflow").find_map(|owner| owner["uid"].as_str())?;
         let node_id = metadata["annotations"][NODE_ID_ANNOTATION].as_str()?.to_owned();
-        let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+        let (namespace, name, created) = (text("namespace"), text("name"), time(metadata, "creationTimestamp"));
         let context = metadata["annotations"][names::TRACE_CONTEXT_ANNOTATION].as_str().and_then(TraceParent::read);
         let has_ended = matches!(status["phase"].as_str(), Some("Succeeded" | "Failed"));
         // Any author can write the settings: they count where admission says that it wrote them.
@@ -116,7 +121,8 @@ impl Pod {
         let told = if injected { told(spec, context).map(Box::new) } else { None };
         let labels = if told.is_some() { Values::default() } else { labelled(metadata) };
         let workflow = workflow.to_owned();
-        Some(Self { workflow, node_id, name, told, labels, moments: Moments::read(status), has_ended })
+        let moments = Moments::read(status);
+        Some(Self { workflow, node_id, namespace, name, created, told, labels, moments, has_ended })
     }
 
     /// A correlation value: what the shim was told; without a shim, what the labels say by the names that the default policy gives them.
@@ -132,6 +138,14 @@ impl Pod {
     /// Scheduled, initialized, its containers started and ended: by time.
     pub fn events(&self) -> Vec<Event> {
         self.moments.events()
+    }
+
+    /// Whether it is in the namespace of its Workflow; that one's name is not needed any more then.
+    pub fn settle(&mut self, namespace: &str) -> bool {
+        if self.namespace == namespace {
+            self.namespace = String::new();
+        }
+        self.namespace.is_empty()
     }
 
     /// What happened to it is told, and not needed any more.

@@ -23,6 +23,13 @@ pub struct Known {
     pub firsts: BTreeMap<String, Time>,
 }
 
+impl Known {
+    /// A node's pod; of a member of a containerSet, its set's.
+    pub fn pod_of(&self, node: &Node) -> Option<&Pod> {
+        self.pods.get(&node.id).or_else(|| self.pods.get(node.boundary.as_deref()?))
+    }
+}
+
 /// Makes the spans of a run.
 #[derive(Debug)]
 pub struct Spans<'a> {
@@ -106,7 +113,7 @@ impl<'a> Spans<'a> {
     /// A node's; `None` before it has begun.
     pub fn node(&self, node: &Node) -> Option<Span> {
         let start = node.started?;
-        let pod = self.known.pods.get(&node.id);
+        let pod = self.known.pod_of(node);
         let mut links = Vec::new();
         if self.began_again(&node.id, node.started).is_some() {
             links.push(self.link(SpanId::of_node(&self.run.uid, &node.id), "first run"));
@@ -149,7 +156,7 @@ impl<'a> Spans<'a> {
         }
         let mut left: Vec<&Node> = node.map_or_else(|| self.tree.inside(None).to_vec(), |node| vec![node]);
         while let Some(node) = left.pop() {
-            let told = self.known.pods.get(&node.id).and_then(|pod| pod.told.as_ref());
+            let told = self.known.pod_of(node).and_then(|pod| pod.told.as_ref());
             if node.phase.is_bad() && told.is_some_and(|told| told.keep_failed) {
                 return true;
             }

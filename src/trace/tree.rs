@@ -20,6 +20,8 @@ pub struct Tree<'r> {
     outermost: Vec<&'r Node>,
     /// From a node to what is in it.
     inside: BTreeMap<&'r str, Vec<&'r Node>>,
+    /// The attempts of a step, by its id and their numbers.
+    attempts: BTreeMap<(&'r str, u64), &'r Node>,
 }
 
 impl<'r> Tree<'r> {
@@ -51,7 +53,13 @@ impl<'r> Tree<'r> {
         for nodes in inside.values_mut().chain([&mut outermost]) {
             nodes.sort_by(|a, b| order(a).cmp(&order(b)));
         }
-        Self { run, parents, outermost, inside }
+        let retries = run.nodes.values().filter(|node| node.kind == Kind::Retry);
+        let attempts = retries.flat_map(|retry| {
+            let inside = inside.get(retry.id.as_str()).into_iter().flatten();
+            inside.filter_map(|node| Some(((retry.id.as_str(), number(retry, node)?), *node)))
+        });
+        let attempts = attempts.collect();
+        Self { run, parents, outermost, inside, attempts }
     }
 
     /// The node that a node is in; `None` for what is in the Workflow itself.
@@ -76,7 +84,7 @@ impl<'r> Tree<'r> {
     pub fn attempt_before(&self, node: &Node) -> Option<&'r Node> {
         let around = self.parent(node).filter(|parent| parent.kind == Kind::Retry)?;
         let before = number(around, node)?.checked_sub(1)?;
-        self.inside(Some(around)).iter().copied().find(|other| number(around, other) == Some(before))
+        self.attempts.get(&(around.id.as_str(), before)).copied()
     }
 }
 

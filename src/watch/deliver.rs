@@ -1,8 +1,8 @@
 //! Spans -> the Collector. A batch is sent until it is taken: what waits behind it waits in a bounded queue, and what finds no room there is made
 //! again from its Workflow.
 //!
-//! A batch that is refused is halved until the span is found that is at fault. That one is given up only where others are taken: a Collector
-//! whose own backend is in trouble refuses all of them.
+//! A batch that is refused is halved until the span is found that is at fault. That one is given up only where others are taken, time and again: a
+//! Collector whose own backend is in trouble refuses all of them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// So often in a row may requests be refused before the Collector is held to be at fault, and no span: ten halvings lead to one.
 const REFUSALS: usize = 32;
-/// So often is one span tried by itself, while others are taken.
-const TRIES: usize = 3;
+/// So often is one span refused by itself, in rounds of which others are taken, before it is given up.
+const TRIES: u64 = 3;
 
 /// Whoever takes spans.
 pub(super) trait Take {
@@ -61,15 +61,21 @@ struct Item {
     key: Key,
     object: Arc<Object>,
     span: Proto,
+    /// Rounds in which it was refused by itself, while others were taken.
+    tries: u64,
 }
 
 /// What became of a batch.
 #[derive(Default)]
 struct Round {
-    /// Something of it was taken.
+    /// Something of it was taken, or of what was taken before.
     took: bool,
-    /// What was refused; each by itself, where something was taken.
-    refused: Vec<Item>,
+    /// The last span that was taken.
+    last: Option<Proto>,
+    /// What was not tried any more.
+    left: Vec<Item>,
+    /// What was refused by itself, and why.
+    refused: Vec<(Item, String)>,
 }
 
 type Arrived = mpsc::UnboundedSender<Vec<Key>>;
@@ -88,7 +94,7 @@ impl<T: Take + Sync> Sender<T> {
     /// Sends what comes, until nobody sends more; says what has arrived.
     pub(super) async fn run(&self, mut queue: mpsc::Receiver<Due>, arrived: Arrived) {
         let mut refused: Vec<Item> = Vec::new();
-        let mut wait = self.again;
+        let (mut wait, mut proof) = (self.again, None::<Proto>);
         loop {
             let mut due = Vec::new();
             if refused.is_empty() {
@@ -104,17 +110,21 @@ impl<T: Take + Sync> Sender<T> {
                 }
                 tokio::time::sleep(wait).await;
             }
-            let item = |due: Due| Some(Item { key: due.key, object: due.object, span: spans::span(due.span)? });
-            let new = due.into_iter().filter_map(item);
-            refused.extend(new);
-            let round = self.send_all(std::mem::take(&mut refused), &arrived).await;
-            if round.took {
-                self.try_alone(round.refused, &arrived).await;
-                wait = self.again;
-            } else {
-                wait = (wait * 2).min(LONGEST);
-                refused = round.refused;
+            let new = |due: Due| {
+                let span = spans::span(due.span)?;
+                Some(Item { key: due.key, object: due.object, span, tries: 0 })
+            };
+            refused.extend(due.into_iter().filter_map(new));
+            let mut round = self.send_all(std::mem::take(&mut refused), &arrived).await;
+            if let Some(last) = round.last.take() {
+                proof = Some(last);
             }
+            // Once more what it took before: it has the same ids, and shows whether it is these that are at fault.
+            if let Some(span) = proof.clone().filter(|_| !round.took && !round.refused.is_empty()) {
+                round.took = self.to.take(vec![span]).await.is_ok();
+            }
+            wait = if round.took { self.again } else { (wait * 2).min(LONGEST) };
+            refused = self.not_given_up(round, &arrived);
         }
     }
 
@@ -122,11 +132,12 @@ impl<T: Take + Sync> Sender<T> {
     async fn send_all(&self, batch: Vec<Item>, arrived: &Arrived) -> Round {
         let mut left = parts(batch);
         left.reverse();
-        let (mut round, mut refusals, mut alone) = (Round::default(), 0, Vec::new());
+        let (mut round, mut refusals) = (Round::default(), 0);
         while let Some(mut part) = left.pop() {
             match self.send(&part).await {
                 Ok(()) => {
                     round.took = true;
+                    round.last = part.last().map(|item| item.span.clone());
                     // Nobody waits for it any more where this replica does not lead.
                     let _ = arrived.send(part.into_iter().map(|item| item.key).collect());
                     continue;
@@ -135,35 +146,27 @@ impl<T: Take + Sync> Sender<T> {
                     let second = part.split_off(part.len() / 2);
                     left.extend([second, part]);
                 }
-                Err(_) => alone.extend(part),
+                Err(why) => round.refused.extend(part.into_iter().map(|item| (item, why.clone()))),
             }
             refusals += 1;
             if !round.took && refusals >= REFUSALS {
                 break;
             }
         }
-        // Others come first next time.
-        round.refused = left.into_iter().rev().flatten().chain(alone).collect();
+        round.left = left.into_iter().rev().flatten().collect();
         round
     }
 
-    /// What was refused by itself while others were taken: some times more, then never again.
-    async fn try_alone(&self, items: Vec<Item>, arrived: &Arrived) {
-        let mut left: Vec<(Item, String)> = items.into_iter().map(|item| (item, String::new())).collect();
-        for _ in 0..TRIES {
-            if left.is_empty() {
-                return;
+    /// What is tried again; the others of a round come first then. Where nothing was taken the Collector is at fault, and no span.
+    fn not_given_up(&self, round: Round, arrived: &Arrived) -> Vec<Item> {
+        let mut again = round.left;
+        for (mut item, why) in round.refused {
+            item.tries += u64::from(round.took);
+            if item.tries < TRIES {
+                again.push(item);
+                continue;
             }
-            tokio::time::sleep(self.again).await;
-            for (item, _) in std::mem::take(&mut left) {
-                match self.send(std::slice::from_ref(&item)).await {
-                    Ok(()) => drop(arrived.send(vec![item.key])),
-                    Err(why) => left.push((item, why)),
-                }
-            }
-        }
-        for (item, why) in left {
-            let object = || Object { retry: TRIES as u64, ..(*item.object).clone() };
+            let object = || Object { retry: TRIES, ..(*item.object).clone() };
             Work::begin(self.own.as_deref(), "deliver").end(object, &End::Forgotten(why.clone()));
             self.metrics.refused.inc();
             let payload = json!({"workflow": item.key.workflow, "node": item.key.node, "endpoint": self.endpoint});
@@ -171,6 +174,10 @@ impl<T: Take + Sync> Sender<T> {
             // It is not to be sent any more.
             let _ = arrived.send(vec![item.key]);
         }
+        if again.is_empty() {
+            self.metrics.undelivered.set(0);
+        }
+        again
     }
 
     /// Sends until it is taken or refused.
@@ -242,6 +249,7 @@ fn parts(items: Vec<Item>) -> Vec<Vec<Item>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
     use std::sync::Mutex;
 
     use super::*;
@@ -255,14 +263,14 @@ mod tests {
     struct Collector {
         took: Mutex<Vec<String>>,
         requests: Mutex<usize>,
-        out_of_order_until: usize,
+        out_of_order: Range<usize>,
     }
 
     impl Take for &Collector {
         async fn take(&self, spans: Vec<Proto>) -> Result<Rejected, Failure> {
             let mut requests = self.requests.lock().unwrap();
             *requests += 1;
-            if *requests <= self.out_of_order_until || spans.iter().any(|span| span.name.starts_with("bad")) {
+            if self.out_of_order.contains(&requests) || spans.iter().any(|span| span.name.starts_with("bad")) {
                 return Err(Failure::Refused("no".into()));
             }
             self.took.lock().unwrap().extend(spans.into_iter().map(|span| span.name));
@@ -315,6 +323,8 @@ mod tests {
         let ((), mut keys) = tokio::join!(sender.run(queued, arrived), feeding);
         let mut took = collector.took.lock().unwrap().clone();
         took.sort();
+        // What was taken is sent again, where it is to be seen whether anything is.
+        took.dedup();
         keys.sort();
         (took, keys, metrics.refused.get())
     }
@@ -345,8 +355,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_backend_that_fails_in_the_middle_of_a_round_loses_nothing() {
+        for out_of_order in [3..60, 3..400, 40..90] {
+            let mut all = names(300);
+            all[7] = "bad".to_owned();
+            let first: Vec<&str> = all.iter().map(String::as_str).collect();
+            let collector = Collector { out_of_order, ..Collector::default() };
+            let (took, _, refused) = sent(&collector, &first, &[]).await;
+            assert_eq!((took.len(), refused), (299, 1));
+        }
+    }
+
+    #[tokio::test]
     async fn a_collector_that_refuses_everything_gets_everything_later() {
-        let collector = Collector { out_of_order_until: 100, ..Collector::default() };
+        let collector = Collector { out_of_order: 0..100, ..Collector::default() };
         let all = names(50);
         let first: Vec<&str> = all.iter().map(String::as_str).collect();
         let (took, _, refused) = sent(&collector, &first, &[]).await;

@@ -9,6 +9,7 @@ use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, Resource as _};
 use tokio::sync::mpsc;
 
+use super::admitted::Admission;
 use super::objects::{StepPod, Workflow};
 use crate::argo::names::WORKFLOW_LABEL;
 use crate::cluster::lease::Holder;
@@ -37,8 +38,8 @@ pub(super) enum Change {
     PodsListing,
     /// They have been.
     PodsListed,
-    /// A pod of a Workflow is so.
-    Pod(Box<Pod>),
+    /// A pod of a Workflow is so, and that is what admission wrote into it.
+    Pod(Box<Pod>, Admission),
     /// A pod of a Workflow's node was deleted.
     PodGone(String, String),
 }
@@ -107,7 +108,8 @@ fn workflow(object: Workflow) -> Change {
 
 /// Of a pod that is deleted, what it said last, and that.
 fn pod(object: StepPod, is_gone: bool) -> Vec<Change> {
+    let admission = object.admission();
     let Some(pod) = object.step() else { return Vec::new() };
     let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
-    [Change::Pod(Box::new(pod))].into_iter().chain(gone).collect()
+    [Change::Pod(Box::new(pod), admission)].into_iter().chain(gone).collect()
 }

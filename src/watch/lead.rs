@@ -5,10 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kube::Client;
+use kube::api::ObjectMeta;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
+use super::admitted::Admitted;
 use super::config::Config;
 use super::counts::{Labels, Sums};
 use super::deliver::Sender;
@@ -47,6 +50,7 @@ pub(super) async fn lead(
 ) -> Result<(), StoreError> {
     let mut store = Store::new(client.clone(), &config.namespace, &config.lease);
     let mut ledger = Ledger::new(config.series, config.zero_for.as_secs());
+    ledger.at(seconds());
     store.load(&mut ledger).await?;
 
     let (mut heard, mut tasks) = follow_all(client, config, health);
@@ -65,12 +69,17 @@ pub(super) async fn lead(
         storing: None,
         active: Active::default(),
         lists: Lists::default(),
+        admitted: Admitted::default(),
         is_stale: true,
         shows,
         own,
         health,
     };
     let (mut tick, mut storing) = (tokio::time::interval(TICK), tokio::time::interval(STORE));
+    // Whoever is late must not do nothing else from then on.
+    for interval in [&mut tick, &mut storing] {
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             biased;
@@ -111,19 +120,22 @@ fn follow_all(client: Client, config: &Config, health: &Arc<Health>) -> (mpsc::R
 struct Lists {
     workflows: Option<Instant>,
     pods: bool,
+    /// When a pod was heard of last.
+    pod: Option<Instant>,
 }
 
-/// Where pods cannot be listed: so long is waited for them.
+/// Where pods cannot be listed: so long is waited for the next.
 const WITHOUT_PODS: Duration = Duration::from_mins(2);
 
 impl Lists {
     fn are_done(&self) -> bool {
-        self.workflows.is_some_and(|since| self.pods || since.elapsed() > WITHOUT_PODS)
+        let waited = |since: Instant| self.pod.map_or(since, |pod| pod.max(since)).elapsed() > WITHOUT_PODS;
+        self.workflows.is_some_and(|since| self.pods || waited(since))
     }
 }
 
 /// A shard, its sums, and what became of writing it.
-type Written = (usize, BTreeMap<Labels, Sums>, Result<Option<String>, StoreError>);
+type Written = (usize, BTreeMap<Labels, Sums>, Result<ObjectMeta, StoreError>);
 
 struct Leader<'h> {
     seen: Seen,
@@ -132,6 +144,7 @@ struct Leader<'h> {
     storing: Option<JoinHandle<Vec<Written>>>,
     active: Active,
     lists: Lists,
+    admitted: Admitted,
     /// Something was heard since the last time that steps were shown.
     is_stale: bool,
     /// Whether the metrics of steps are shown.
@@ -153,10 +166,23 @@ impl Leader<'_> {
             Change::Workflow(run, read) => self.workflow(*run, read),
             Change::Unreadable(uid, called, why) => self.unreadable(&uid, called, &why.to_string()),
             Change::WorkflowGone(uid) => self.seen.gone(&uid),
-            Change::Pod(pod) => self.seen.pod(*pod),
-            Change::PodsListing => self.lists.pods = false,
-            Change::PodsListed => self.lists.pods = true,
-            Change::PodGone(workflow, node) => self.seen.pod_gone(&workflow, &node),
+            Change::Pod(pod, admission) => {
+                self.lists.pod = Some(Instant::now());
+                self.admitted.is(&pod.workflow, &pod.node_id, admission);
+                self.seen.pod(*pod);
+            }
+            Change::PodsListing => {
+                self.lists.pods = false;
+                self.admitted.listing();
+            }
+            Change::PodsListed => {
+                self.lists.pods = true;
+                self.admitted.listed();
+            }
+            Change::PodGone(workflow, node) => {
+                self.admitted.gone(&workflow, &node);
+                self.seen.pod_gone(&workflow, &node);
+            }
         }
     }
 
@@ -165,8 +191,10 @@ impl Leader<'_> {
         let mut work = Work::begin(self.own, "change");
         work.waited("wait", read);
         let (uid, now) = (run.uid.clone(), Instant::now());
+        // Of one that is settled nothing is kept, its name neither.
+        let called = self.own.map(|_| [run.namespace.clone(), run.name.clone()]);
         work.stage("note", || self.seen.workflow(run, now));
-        let called = self.own.map(|_| self.seen.object(&uid));
+        let called = called.map(|[namespace, name]| Object { namespace, name, ..self.seen.object(&uid) });
         if self.lists.are_done() {
             self.process(&uid, now, &mut work);
         }
@@ -253,8 +281,8 @@ impl Leader<'_> {
     fn show_stored(&mut self, written: Vec<Written>) -> Result<(), StoreError> {
         for (shard, sums, result) in written {
             match result {
-                Ok(version) => {
-                    self.store.written(shard, version);
+                Ok(metadata) => {
+                    self.store.written(shard, metadata);
                     self.seen.ledger.stored(shard, sums);
                 }
                 Err(conflict @ StoreError::Conflict(_)) => return Err(conflict),
@@ -287,7 +315,10 @@ impl Leader<'_> {
         metrics.open.set(gauge(open));
         metrics.queued.set(gauge(self.queue.max_capacity() - self.queue.capacity()));
         metrics.uncounted.inc_by(self.seen.take_uncounted());
-        metrics.capped.set(i64::try_from(self.seen.ledger.capped()).unwrap_or(i64::MAX));
+        metrics.capped.set(gauge(self.seen.ledger.capped()));
+        for (admission, count) in self.admitted.counts() {
+            metrics.step_pods.get_or_create(&admission.labels()).set(count);
+        }
         let missed = self.seen.take_missed();
         if missed > 0 {
             metrics.missed.inc_by(missed);
@@ -311,7 +342,11 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         // Whatever is shown from now on is another's.
         *self.health.metrics.steps.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.health.metrics.listed.set(0);
+        let metrics = &self.health.metrics;
+        for gauge in [&metrics.listed, &metrics.open, &metrics.queued, &metrics.undelivered] {
+            gauge.set(0);
+        }
+        metrics.step_pods.clear();
         if let Some(storing) = &self.storing {
             storing.abort();
         }

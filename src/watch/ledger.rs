@@ -3,7 +3,8 @@
 //! Counts are shown only after they are stored ([`Ledger::stored`]), so whoever dies has shown no more than the next holder finds. A shard
 //! has both the nodes of its Workflows and the sums that came of them: they cannot part.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -18,7 +19,9 @@ use crate::trace::status::{SECOND, Time};
 pub const SHARDS: usize = 16;
 /// The form in which they are stored.
 const VERSION: u32 = 1;
-/// How long a series of a pull request or task is shown after its last step.
+/// So many label sets that others stand for are told apart.
+const MOST_CAPPED: usize = 1_000_000;
+/// How long a series of a pull request or task is shown after its last step, and after its run.
 pub const SHOWN_FOR: u64 = 15 * 60;
 
 /// What became of a node, under the number of its id.
@@ -66,7 +69,11 @@ pub struct Ledger {
     zero_for: u64,
     /// When each series was shown for the first time; 0 for those of a holder before.
     first: BTreeMap<Labels, u64>,
-    capped: u64,
+    /// When steps of these labels ran for the last time; of those of a holder before, since when this one knows them.
+    ran: BTreeMap<Labels, u64>,
+    /// Labels that others stand for, by their hash.
+    capped: HashSet<u64>,
+    hasher: RandomState,
     /// Not stored: the next holder has its own.
     exemplars: Exemplars,
 }
@@ -174,7 +181,9 @@ impl Ledger {
         let fitting = if self.most == 0 || self.known.len() < self.most {
             labels
         } else {
-            self.capped += 1;
+            if self.capped.len() < MOST_CAPPED {
+                self.capped.insert(self.hasher.hash_one(&labels));
+            }
             let any = labels.of_any_task();
             // A tenth more, for what stands for many.
             let is_known = self.known.contains(&any) || self.known.len() < self.most + self.most / 10;
@@ -184,9 +193,9 @@ impl Ledger {
         fitting
     }
 
-    /// How often labels had to stand for others.
-    pub fn capped(&self) -> u64 {
-        self.capped
+    /// How many label sets stand under others, since this replica leads; a million at most.
+    pub fn capped(&self) -> usize {
+        self.capped.len()
     }
 
     /// The shards that differ from what is stored, as they are to be stored.
@@ -201,8 +210,11 @@ impl Ledger {
     }
 
     /// A shard was stored with these sums: they may be shown.
-    pub fn stored(&mut self, shard: usize, sums: BTreeMap<Labels, Sums>) {
-        self.shards[shard].shown = sums;
+    pub fn stored(&mut self, shard: usize, mut sums: BTreeMap<Labels, Sums>) {
+        let shard = &mut self.shards[shard];
+        // What was dropped while this was stored stays dropped.
+        sums.retain(|labels, _| shard.sums.contains_key(labels));
+        shard.shown = sums;
     }
 
     /// A shard was not stored.
@@ -225,18 +237,17 @@ impl Ledger {
         let sums: BTreeMap<_, _> = stored.sums.into_iter().collect();
         self.known.extend(sums.keys().cloned());
         self.first.extend(sums.keys().map(|labels| (labels.clone(), 0)));
+        self.ran.extend(sums.keys().map(|labels| (labels.clone(), self.now)));
         self.shards[shard] = Shard { workflows, shown: sums.clone(), sums, is_dirty: false };
         Ok(())
     }
 
-    /// What may be shown: all that is stored, but for what is over for long. `active` are labels of steps that run; they are there at 0.
+    /// What may be shown: all that is stored. `active` are labels of steps that run; they are there at 0.
     pub fn shown(&mut self, active: &BTreeSet<Labels>) -> BTreeMap<Labels, Sums> {
         let mut all: BTreeMap<Labels, Sums> = active.iter().map(|labels| (labels.clone(), Sums::default())).collect();
         for (labels, sums) in self.shards.iter().flat_map(|shard| &shard.shown) {
             all.entry(labels.clone()).or_default().merge(sums);
         }
-        all.retain(|labels, sums| active.contains(labels) || !self.is_over(labels, sums.last));
-        self.first.retain(|labels, _| all.contains_key(labels));
         for (labels, sums) in &mut all {
             let first = *self.first.entry(labels.clone()).or_insert(self.now);
             if first > 0 && first + self.zero_for > self.now {
@@ -251,25 +262,26 @@ impl Ledger {
         &self.exemplars
     }
 
-    /// Drops what is not shown any more.
+    /// Drops what is over for long, also from what is shown: a series that went and came again with what it had would count twice.
     pub fn drop_over(&mut self, active: &BTreeSet<Labels>) {
-        let mut all: BTreeMap<&Labels, u64> = BTreeMap::new();
+        let mut last = std::mem::take(&mut self.ran);
+        last.extend(active.iter().map(|labels| (labels.clone(), self.now)));
         for (labels, sums) in self.shards.iter().flat_map(|shard| &shard.sums) {
-            let last = all.entry(labels).or_default();
-            *last = sums.last.max(*last);
+            let known = last.entry(labels.clone()).or_default();
+            *known = sums.last.max(*known);
         }
-        let over: BTreeSet<Labels> = all
-            .into_iter()
-            .filter(|(labels, last)| !active.contains(labels) && self.is_over(labels, *last))
-            .map(|(labels, _)| labels.clone())
-            .collect();
+        last.retain(|labels, last| !self.is_over(labels, *last));
+        self.ran = last;
         for shard in &mut self.shards {
             let before = shard.sums.len();
-            shard.sums.retain(|labels, _| !over.contains(labels));
+            shard.sums.retain(|labels, _| self.ran.contains_key(labels));
+            shard.shown.retain(|labels, _| self.ran.contains_key(labels));
             shard.is_dirty |= shard.sums.len() != before;
         }
-        self.known = active.iter().chain(self.shards.iter().flat_map(|shard| shard.sums.keys())).cloned().collect();
-        self.exemplars.retain(|labels, _| !over.contains(labels));
+        let of_sums = self.shards.iter().flat_map(|shard| shard.sums.keys());
+        self.known = active.iter().chain(of_sums).cloned().collect();
+        self.first.retain(|labels, _| self.ran.contains_key(labels));
+        self.exemplars.retain(|labels, _| self.ran.contains_key(labels));
     }
 
     fn is_over(&self, labels: &Labels, last: u64) -> bool {

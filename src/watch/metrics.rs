@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge, info::Info};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info};
 use prometheus_client::registry::Registry;
 
 use super::exposition;
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub(super) events_dropped: Counter,
     pub(super) uncounted: Counter,
     pub(super) capped: Gauge,
+    /// By `admission` and `reason`.
+    pub(super) step_pods: Family<[(&'static str, &'static str); 2], Gauge>,
     ports: Counter,
     /// The metrics of steps, while this replica leads.
     pub(super) steps: Mutex<Option<Steps>>,
@@ -65,6 +67,7 @@ impl Metrics {
             "Steps that began and were never counted: their Workflow was deleted first",
             m.uncounted.clone(),
         );
+        r.register("step_pods", "Pods of steps that exist, by what admission wrote into them", m.step_pods.clone());
         r.register("labels_capped", "Label sets that stand under other", m.capped.clone());
         r.register("export_failures", "Batches that the Collector did not take, each time", m.export_failures.clone());
         r.register(

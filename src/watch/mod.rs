@@ -13,6 +13,7 @@
 //! - A write names the version it is based on: a holder that lost the Lease and does not know it stops at its next write.
 //! - Nothing is written to Workflows or pods.
 
+mod admitted;
 pub mod config;
 pub mod counts;
 mod deliver;

@@ -7,7 +7,9 @@ use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use serde::Deserialize;
 use serde_json::Value;
+use stepspan_contract::names;
 
+use super::admitted::Admission;
 use crate::trace::loose::As;
 use crate::trace::pod::{Pod, Spec};
 use crate::trace::status::Status;
@@ -45,6 +47,12 @@ pub(super) struct StepPod {
 }
 
 impl StepPod {
+    /// What admission wrote into it.
+    pub(super) fn admission(&self) -> Admission {
+        let annotations = self.metadata.annotations.as_ref();
+        Admission::of(annotations.and_then(|all| all.get(names::STATUS_ANNOTATION)).map(String::as_str))
+    }
+
     /// What it says of its step; `None` where it is of none.
     pub(super) fn step(mut self) -> Option<Pod> {
         self.metadata.managed_fields = None;

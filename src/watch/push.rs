@@ -12,6 +12,7 @@ use crate::telemetry::events::{Event, EventLog};
 /// Sends what is shown, for as long as this is polled; nothing while another replica leads.
 pub(super) async fn run(wire: Wire, every: Duration, shown: Arc<Metrics>, events: Arc<EventLog>) {
     let mut tick = tokio::time::interval(every.max(Duration::from_secs(1)));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let steps = shown.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -127,6 +127,7 @@ impl Seen {
         let one = self.workflows.entry(uid.clone()).or_default();
         one.is_unread = false;
         one.times += 1;
+        one.known.pods.retain(|_, pod| pod.settle(&run.namespace));
         one.keep(&run, &mut self.ledger);
         self.uncounted += one.note(&run, &mut self.ledger, now);
         if one.is_settled(&run) {
@@ -158,8 +159,10 @@ impl Seen {
     /// A step's pod is as it is said here.
     pub fn pod(&mut self, mut pod: Pod) {
         let one = self.workflows.entry(std::mem::take(&mut pod.workflow)).or_default();
+        // Whoever knows a UID can make a pod that names it, in a namespace of his own.
+        let is_foreign = one.run.as_ref().is_some_and(|run| !pod.settle(&run.namespace));
         // Of a run that is all sent nothing is kept.
-        if one.run.is_some() || one.is_new() {
+        if (one.run.is_some() || one.is_new()) && !is_foreign {
             one.known.pods.insert(std::mem::take(&mut pod.node_id), pod);
         }
     }

@@ -46,13 +46,14 @@ pub(super) enum StoreError {
 pub(super) struct Store {
     api: Api<ConfigMap>,
     name: String,
-    versions: [Option<String>; SHARDS],
+    /// Name, version, labels and annotations: whoever made them goes on to find them.
+    found: [Option<ObjectMeta>; SHARDS],
 }
 
 impl Store {
     /// Those that begin with `name`; nothing is read yet.
     pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), versions: Default::default() }
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), found: Default::default() }
     }
 
     /// Reads all there is.
@@ -65,7 +66,7 @@ impl Store {
             let found = self.api.get_opt(&name).await.map_err(|error| StoreError::Failed(name.clone(), error))?;
             let Some(map) = found else { continue };
             let wrong = |why: &dyn std::fmt::Display| StoreError::Unreadable(name.clone(), why.to_string());
-            self.versions[shard] = map.metadata.resource_version;
+            self.found[shard] = Some(kept(map.metadata));
             // Made by hand, to give rights for it alone: it is empty.
             let Some(packed) = map.binary_data.and_then(|mut data| data.remove(KEY)) else { continue };
             let mut bytes = Vec::new();
@@ -76,20 +77,20 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a shard; gives the version that it has then.
+    /// Writes a shard; gives what it is called then.
     ///
     /// # Errors
     /// It was not written; or it is not known whether it was.
-    pub(super) async fn write(&self, shard: usize, bytes: &[u8]) -> Result<Option<String>, StoreError> {
+    pub(super) async fn write(&self, shard: usize, bytes: &[u8]) -> Result<ObjectMeta, StoreError> {
         let name = self.name_of(shard);
         let packed = pack(bytes);
         if packed.len() > MOST || bytes.len() as u64 > MOST_UNPACKED {
             return Err(StoreError::TooLarge(name, packed.len()));
         }
-        let version = self.versions[shard].clone();
-        let is_new = version.is_none();
+        let is_new = self.found[shard].is_none();
+        let new = || ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
         let map = ConfigMap {
-            metadata: ObjectMeta { name: Some(name.clone()), resource_version: version, ..ObjectMeta::default() },
+            metadata: self.found[shard].clone().unwrap_or_else(new),
             binary_data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(packed))])),
             ..ConfigMap::default()
         };
@@ -97,7 +98,7 @@ impl Store {
         let written =
             if is_new { self.api.create(&params, &map).await } else { self.api.replace(&name, &params, &map).await };
         match written {
-            Ok(map) => Ok(map.metadata.resource_version),
+            Ok(map) => Ok(kept(map.metadata)),
             // Also where somebody has deleted it: begin anew.
             Err(kube::Error::Api(status)) if status.code == 409 || (status.code == 404 && !is_new) => {
                 Err(StoreError::Conflict(name))
@@ -106,14 +107,20 @@ impl Store {
         }
     }
 
-    /// A shard was written, and has this version.
-    pub(super) fn written(&mut self, shard: usize, version: Option<String>) {
-        self.versions[shard] = version;
+    /// A shard was written, and is called so.
+    pub(super) fn written(&mut self, shard: usize, metadata: ObjectMeta) {
+        self.found[shard] = Some(metadata);
     }
 
     fn name_of(&self, shard: usize) -> String {
         format!("{}-{shard}", self.name)
     }
+}
+
+/// What a write has to say again.
+fn kept(metadata: ObjectMeta) -> ObjectMeta {
+    let ObjectMeta { name, resource_version, labels, annotations, owner_references, finalizers, .. } = metadata;
+    ObjectMeta { name, resource_version, labels, annotations, owner_references, finalizers, ..ObjectMeta::default() }
 }
 
 fn pack(bytes: &[u8]) -> Vec<u8> {

@@ -106,8 +106,9 @@ impl Watched {
             };
             if before.is_none_or(|before| before.last != started) {
                 uncounted += u64::from(is_step && before.is_some_and(|before| !before.counted));
-                // One that has ended is of the run before.
-                if before.is_some() && self.known.pods.get(id).is_some_and(|pod| pod.has_ended) {
+                let is_of_before =
+                    |pod: &Pod| before.is_some_and(|before| is_nearer(pod.created, before.last, started));
+                if self.known.pods.get(id).is_some_and(|pod| pod.has_ended && is_of_before(pod)) {
                     self.known.pods.remove(id);
                 }
                 ledger.begin(&run.uid, id, (start.first, started), is_step);
@@ -204,7 +205,7 @@ impl Watched {
             let Some(outcome) = Outcome::of(node.phase, &node.message) else { continue };
             let (started, finished) = (node.started.unwrap_or_default(), node.finished.unwrap_or_default());
             let counted = Counted {
-                labels: labels(run, node, pod_of(&self.known, node)),
+                labels: labels(run, node, self.known.pod_of(node)),
                 outcome,
                 took_ms: finished.saturating_sub(started) / MILLISECOND,
                 at: finished,
@@ -288,7 +289,7 @@ impl Watched {
             return;
         };
         for node in run.nodes.values().filter(|node| node.kind.is_step() && node.started.is_some()) {
-            let labels = labels(run, node, pod_of(&self.known, node));
+            let labels = ledger.fit(labels(run, node, self.known.pod_of(node)));
             let repo = labels.get("repo").to_owned();
             let pr = labels.get("prNumber");
             if !pr.is_empty() {
@@ -297,9 +298,15 @@ impl Watched {
             if !node.phase.is_final() {
                 *active.steps.entry(repo).or_default() += 1;
             }
-            active.labels.insert(ledger.fit(labels));
+            active.labels.insert(labels);
         }
     }
+}
+
+/// Whether a pod was created rather with the run that began `before` than with the one that began now: the controller begins a node with its
+/// pod, and its clock may differ from the API server's.
+fn is_nearer(created: Option<Time>, before: Time, now: Time) -> bool {
+    created.is_none_or(|created| created.abs_diff(before) < created.abs_diff(now))
 }
 
 /// What a holder before us has stored of it.
@@ -313,15 +320,10 @@ fn remembered(ledger: &Ledger, uid: &str, id: &str) -> Option<Start> {
     })
 }
 
-/// A member of a containerSet has its set's pod.
-fn pod_of<'k>(known: &'k Known, node: &Node) -> Option<&'k Pod> {
-    known.pods.get(&node.id).or_else(|| known.pods.get(node.boundary.as_deref()?))
-}
-
 /// Whether its pod has said its last.
 fn pod_is_seen(known: &Known, node: Option<&Node>) -> bool {
     let Some(node) = node.filter(|node| node.kind.is_step()) else { return true };
-    pod_of(known, node).is_some_and(|pod| pod.has_ended)
+    known.pod_of(node).is_some_and(|pod| pod.has_ended)
 }
 
 /// What the policy made of the pod; without a policy's, what its labels say by the names that the default policy gives.

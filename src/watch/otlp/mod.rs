@@ -111,19 +111,25 @@ impl Wire {
 }
 
 /// Which codes can change by waiting says the specification (OTLP 1.7, "Failures"); a token or a service that is missing somebody may yet give.
+/// `ResourceExhausted` is both there: of a request that is too large, and where a `RetryInfo` comes with it, of one that is too soon.
 fn failure(status: &Status) -> Failure {
     // The message is the Collector's; headers of ours are not in it.
     let why = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
-        Code::InvalidArgument
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Internal
-        | Code::Unknown => Failure::Refused(why),
+        // A connection that broke: nobody said anything.
+        Code::Unknown if std::error::Error::source(status).is_some() => Failure::Away(why),
+        Code::ResourceExhausted if status.details().windows(RETRY_INFO.len()).any(|part| part == RETRY_INFO) => {
+            Failure::Away(why)
+        }
+        Code::InvalidArgument | Code::ResourceExhausted | Code::FailedPrecondition | Code::Internal | Code::Unknown => {
+            Failure::Refused(why)
+        }
         _ => Failure::Away(why),
     }
 }
+
+/// In the type URL of `google.rpc.RetryInfo` among a status' details.
+const RETRY_INFO: &[u8] = b"google.rpc.RetryInfo";
 
 fn resource() -> Resource {
     let attributes = otlp::resource().into_iter().map(|(name, value)| attribute(name, value)).collect();

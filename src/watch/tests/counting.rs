@@ -11,15 +11,15 @@ use crate::trace::Run;
 use crate::trace::outcome::Outcome;
 use crate::watch::counts::{Counted, Labels, Sums};
 use crate::watch::exposition;
-use crate::watch::ledger::{Ledger, SHARDS, SHOWN_FOR, Unreadable};
+use crate::watch::ledger::{Ledger, SHARDS, Unreadable};
 use crate::watch::seen::Seen;
 use crate::watch::steps::Steps;
 
 /// What stands in the ConfigMaps.
-type Stored = BTreeMap<usize, Vec<u8>>;
+pub(super) type Stored = BTreeMap<usize, Vec<u8>>;
 
 /// A holder that finds this.
-fn holder(stored: &Stored) -> Seen {
+pub(super) fn holder(stored: &Stored) -> Seen {
     let mut ledger = Ledger::new(1_000, 0);
     for (shard, bytes) in stored {
         ledger.restore(*shard, bytes).unwrap();
@@ -27,7 +27,7 @@ fn holder(stored: &Stored) -> Seen {
     Seen::new(ledger)
 }
 
-fn store(seen: &mut Seen, stored: &mut Stored) {
+pub(super) fn store(seen: &mut Seen, stored: &mut Stored) {
     for (shard, bytes, sums) in seen.ledger.changed() {
         stored.insert(shard, bytes);
         seen.ledger.stored(shard, sums);
@@ -48,7 +48,7 @@ fn as_argo_says<'l>(lists: impl IntoIterator<Item = &'l Value>) -> BTreeMap<Outc
     counts
 }
 
-fn by_outcome(shown: &BTreeMap<Labels, Sums>) -> BTreeMap<Outcome, u64> {
+pub(super) fn by_outcome(shown: &BTreeMap<Labels, Sums>) -> BTreeMap<Outcome, u64> {
     let mut counts = BTreeMap::new();
     for (outcome, durations) in shown.values().flat_map(|sums| &sums.durations) {
         *counts.entry(*outcome).or_default() += durations.buckets.iter().sum::<u64>();
@@ -144,39 +144,6 @@ proptest! {
         let of = |outcome| argo.get(&outcome).copied().unwrap_or(0);
         prop_assert_eq!((success, fail), (of(Outcome::Success), of(Outcome::Failure) + of(Outcome::Error)));
     }
-}
-
-#[test]
-fn a_series_is_there_at_0_while_its_step_runs_and_gone_a_while_after() {
-    let (mut seen, mut stored, now) = (holder(&Stored::new()), Stored::new(), Instant::now());
-    let list = recorded("node-dag-pods.json");
-    seen.ledger.at(1_000);
-    told(&mut seen, &halfway(&list), now);
-    let active = seen.active();
-    assert_eq!(active.steps, BTreeMap::from([("shop-api".to_owned(), 2)]));
-    assert_eq!(active.prs["shop-api"], BTreeSet::from(["412".to_owned()]));
-    let shown = seen.ledger.shown(&active.labels);
-    assert!(shown.len() >= 2 && shown.values().all(|sums| *sums == Sums::default()), "nothing is stored yet");
-    told(&mut seen, &list, now);
-    seen.due(now, 100);
-    assert!(seen.ledger.shown(&BTreeSet::new()).is_empty(), "counted is not stored");
-    store(&mut seen, &mut stored);
-    assert_eq!(seen.active(), crate::watch::seen::Active::default());
-    assert_eq!(seen.ledger.shown(&BTreeSet::new()).len(), 4);
-    seen.ledger.at(1_000 + SHOWN_FOR);
-    assert_eq!(seen.ledger.shown(&BTreeSet::new()).len(), 4);
-    seen.ledger.at(1_001 + SHOWN_FOR);
-    assert!(seen.ledger.shown(&BTreeSet::new()).is_empty());
-    seen.ledger.drop_over(&BTreeSet::new());
-    store(&mut seen, &mut stored);
-    let mut next = holder(&stored);
-    next.ledger.at(1_000);
-    assert!(next.ledger.shown(&BTreeSet::new()).is_empty());
-    // What was counted stays counted.
-    told(&mut next, &list, now);
-    next.due(now, 100);
-    store(&mut next, &mut stored);
-    assert!(next.ledger.shown(&BTreeSet::new()).is_empty());
 }
 
 #[test]
@@ -346,28 +313,4 @@ fn what_an_ended_workflow_leaves_running_has_a_span_and_no_count() {
     assert!(due.iter().all(|due| due.span.end.is_some()));
     store(&mut seen, &mut stored);
     assert_eq!(by_outcome(&seen.ledger.shown(&BTreeSet::new())), as_argo_says([&list]));
-}
-
-/// `increase()` knows a first failure by the 0 before it, and that has to be scraped.
-#[test]
-fn a_new_series_is_at_0_until_a_scrape_has_seen_it() {
-    let (mut stored, now) = (Stored::new(), Instant::now());
-    let mut seen = Seen::new(Ledger::new(1_000, 75));
-    let fails = |seen: &mut Seen| seen.ledger.shown(&BTreeSet::new()).values().map(|sums| sums.fail).sum::<u64>();
-    seen.ledger.at(1_000);
-    told(&mut seen, &recorded("node-retry-pods.json"), now);
-    seen.due(now, 100);
-    store(&mut seen, &mut stored);
-    assert_eq!((fails(&mut seen), seen.ledger.shown(&BTreeSet::new()).len()), (0, 1));
-    seen.ledger.at(1_074);
-    assert_eq!(fails(&mut seen), 0);
-    seen.ledger.at(1_075);
-    assert_eq!(fails(&mut seen), 2);
-    // What was shown before is not taken back.
-    let mut ledger = Ledger::new(1_000, 75);
-    ledger.at(1_076);
-    for (shard, bytes) in &stored {
-        ledger.restore(*shard, bytes).unwrap();
-    }
-    assert_eq!(fails(&mut Seen::new(ledger)), 2);
 }

@@ -225,3 +225,5 @@ fn a_workflow_that_never_began_has_no_span() {
 }
 
 mod counting;
+mod pods;
+mod series;

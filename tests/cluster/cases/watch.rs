@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use stepspan::watch::ledger::SHARDS;
 
 use super::samples::{Sample, sample, samples};
 use super::{Shared, trial};
@@ -109,6 +110,10 @@ fn another_goes_on(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("watch-handed", &json!({}))?;
     let mut place = Place::of(cluster, &namespace)?;
     let collector = place.collector()?;
+    for shard in 0..SHARDS {
+        let map = json!({"metadata": {"name": format!("stepspan-watch-{shard}"), "labels": {"made-by": "chart"}}});
+        namespace.create_object("configmaps", &map)?.accepted()?;
+    }
     let mut first = place.watch.start(&[])?;
     first.until("stepspan_watch_listed", |listed| listed == 1)?;
     let mut second = place.watch.start(&[])?;
@@ -122,6 +127,10 @@ fn another_goes_on(cluster: &Cluster) -> Result<()> {
     let after = sample("retry")?.run(&namespace)?;
     arrived(&collector, &after).with_context(|| second.process.log())?;
     counts_as_argo(&second, &[&before, &after])?;
+    // Whoever made them finds them as they were, but for what is in them.
+    let maps = namespace.list("configmaps?labelSelector=made-by")?;
+    let written = maps.iter().filter(|map| map["binaryData"].is_object()).count();
+    ensure!(maps.len() == SHARDS && written > 0, "{} of {SHARDS} are as they were, {written} written", maps.len());
     as_the_workflow_says(&after, &collector.spans(&trace_id(&after)?)?)
 }
 
