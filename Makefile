@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test shim image image-check check bench advisories accept record record-runs
+.PHONY: help demo test test-backends shim image image-check check bench advisories accept record record-runs
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -12,6 +12,9 @@ demo: ## Show the main job without a cluster: dry-run, then a webhook asked over
 
 test: ## Everything that can be tested, a real API server included; builds what is missing once
 	@scripts/test
+
+test-backends: ## What Jaeger and Prometheus show of runs on a real node, behind the Collector as it is shipped (as root)
+	@scripts/test-backends
 
 shim: ## Build the static shim as it goes into pods; prints its path
 	@scripts/shim

@@ -43,6 +43,11 @@ use harness::{
 const STEPS: usize = 19;
 const RUN: &[u8] = include_bytes!("../tests/runs/node-dag-pods.json");
 const CONNECTIONS: usize = 16;
+/// So often a request is repeated that the API server has no time for.
+const TRIES: usize = 20;
+
+/// UID and version of an object.
+type Stored = (String, String);
 
 fn main() -> Result<()> {
     // Cargo passes `--bench`.
@@ -258,8 +263,7 @@ impl<'c> Filler<'c> {
             let workflow = self.workflow(at, false);
             async move { self.send(Method::POST, self.workflows.clone(), &workflow).await }
         })?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let uids: Vec<String> = created.iter().map(|workflow| text(&workflow["metadata"]["uid"])).collect();
+        let (uids, versions): (Vec<String>, Vec<String>) = created.into_iter().unzip();
         self.all(count * STEPS, |at| {
             let (of, number) = (at / STEPS, at % STEPS + 1);
             let mut pod = self.pod.clone();
@@ -276,7 +280,7 @@ impl<'c> Filler<'c> {
                 self.send(Method::PATCH, format!("{}/{name}/status", self.pods), &status).await
             }
         })?;
-        Ok(created.iter().map(|workflow| text(&workflow["metadata"]["resourceVersion"])).collect())
+        Ok(versions)
     }
 
     /// They end: pods first, as it is.
@@ -306,20 +310,36 @@ impl<'c> Filler<'c> {
         Ok((count * (workflow + pod * STEPS)) as f64)
     }
 
-    /// Does something for each number, several at a time.
-    fn all<'s, F, D>(&'s self, count: usize, each: F) -> Result<Vec<Value>>
+    /// Does something for each number, several at a time. What comes of it is small: of 95,000 pods not all answers fit into memory.
+    fn all<'s, F, D>(&'s self, count: usize, each: F) -> Result<Vec<Stored>>
     where
         F: Fn(usize) -> D,
-        D: Future<Output = Result<Value>> + 's,
+        D: Future<Output = Result<Stored>> + 's,
     {
         let all = stream::iter((0..count).map(each)).buffered(CONNECTIONS).try_collect();
         self.cluster.runtime().block_on(all)
     }
 
-    async fn send(&self, method: Method, path: String, object: &Value) -> Result<Value> {
+    /// Sends a request until the API server has the time for it.
+    async fn send(&self, method: Method, path: String, object: &Value) -> Result<Stored> {
         let kind = if method == Method::PATCH { harness::api::MERGE_PATCH } else { harness::api::JSON };
         let body = serde_json::to_vec(object)?;
-        let request = Request::builder().method(method).uri(&path).header("content-type", kind).body(body)?;
-        self.cluster.api().client().request(request).await.with_context(|| path)
+        let mut left = TRIES;
+        loop {
+            let request = Request::builder().method(&method).uri(&path).header("content-type", kind);
+            match self.cluster.api().client().request::<Value>(request.body(body.clone())?).await {
+                Ok(stored) => {
+                    let text = |field: &str| stored["metadata"][field].as_str().unwrap_or_default().to_owned();
+                    return Ok((text("uid"), text("resourceVersion")));
+                }
+                // It may have been stored all the same.
+                Err(kube::Error::Api(status)) if status.code == 409 && left < TRIES => return Ok(Stored::default()),
+                Err(kube::Error::Api(status)) if matches!(status.code, 429 | 500 | 504) && left > 0 => {
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return Err(error).context(path),
+            }
+        }
     }
 }

@@ -3,10 +3,11 @@
 //! - `harness/` starts, feeds and stops the cluster; it knows nothing of stepspan.
 //! - `cases/` holds the trials without a node, a module for each subject; `workflows/` their samples: each file is a trial.
 //! - `node/` holds the trials with one; `node/workflows/` what they run, with and without us.
+//! - `backends/` holds those with one and with what shows traces and metrics beside it: Jaeger, Prometheus, the Collector as we ship it.
 //! - `tools/` pins the programs, which `scripts/cluster-tools` builds.
 //!
 //! `cargo test --test cluster` runs all, `cargo test --test cluster -- samples::dag --exact` one, `-- node::` those with a node,
-//! which need root. Where something is missing, the trials that need it are reported as ignored, with the reason on stderr;
+//! and `-- backends::` those with a node, which need root. Where something is missing, the trials that need it are reported as ignored, with the reason on stderr;
 //! where `CI=true`, that is a failure.
 #![allow(
     missing_docs,
@@ -16,6 +17,7 @@
     reason = "a test program: it stops at the first thing that is wrong, and talks to people"
 )]
 
+mod backends;
 mod cases;
 mod harness;
 mod node;
@@ -32,6 +34,7 @@ use libtest_mimic::{Arguments, Trial};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    backends::shown::BackendTools,
     cases::Shared,
     harness::{
         Cluster,
@@ -61,11 +64,12 @@ fn run(args: &Arguments) -> Result<ExitCode> {
         private::furnish()?;
         // Pods wait more than they work.
         let args = Arguments { test_threads: Some(args.test_threads.unwrap_or(6)), ..args.clone() };
-        return run_level(&args, node::all, || Cluster::start(&Tools::locate()?, Some(&NodeTools::locate()?)));
+        return run_level(&args, with_node, || Cluster::start(&Tools::locate()?, Some(&NodeTools::locate()?)));
     }
     if args.list {
         let mut all = cases::all(&None)?;
         all.extend(node::all(&None)?);
+        all.extend(backends::all(&None));
         return Ok(libtest_mimic::run(args, all).exit_code());
     }
     let first = if selects_any(args, cases::all)? {
@@ -77,7 +81,7 @@ fn run(args: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     };
-    let second = if INTERRUPTED.get().is_none() && selects_any(args, node::all)? {
+    let second = if INTERRUPTED.get().is_none() && selects_any(args, with_node)? {
         run_with_node(args)?
     } else {
         ExitCode::SUCCESS
@@ -85,12 +89,23 @@ fn run(args: &Arguments) -> Result<ExitCode> {
     Ok(if first == ExitCode::SUCCESS { second } else { first })
 }
 
+/// All trials that need a node.
+fn with_node(cluster: &Shared) -> Result<Vec<Trial>> {
+    let mut trials = node::all(cluster)?;
+    let backends = if BackendTools::locate().is_ok() { cluster } else { &None };
+    trials.extend(backends::all(backends));
+    Ok(trials)
+}
+
 /// Goes on in namespaces of our own, where there is all it takes.
 fn run_with_node(args: &Arguments) -> Result<ExitCode> {
     let tools = Tools::locate().and_then(|tools| NodeTools::locate().map(|_| tools));
     let Some(tools) = allowed("trials with a node", tools)? else {
-        return Ok(libtest_mimic::run(args, node::all(&None)?).exit_code());
+        return Ok(libtest_mimic::run(args, with_node(&None)?).exit_code());
     };
+    if selects_any(args, |none| Ok(backends::all(none)))? {
+        allowed("trials with backends", BackendTools::locate())?;
+    }
     let status = private::run(&tools.cache)?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

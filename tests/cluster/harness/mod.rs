@@ -202,6 +202,11 @@ impl Cluster {
         Collector::start(&self.tools.otelcol, address, folder, &self.dir.logs())
     }
 
+    /// What it is made of.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
     /// The node, for trials at [`Level::Node`].
     pub fn node(&self) -> Result<&Node> {
         match &self.hands {
@@ -218,6 +223,11 @@ impl Cluster {
             Ok(self.api.get("/readyz").ok().filter(api::Reply::is_success))
         })?;
         // Its watch of its own ConfigMap ends with the API server, and it spins on that for ever (3.7.3).
+        self.restart_argo()
+    }
+
+    /// Kills Argo's controller and starts it anew.
+    pub fn restart_argo(&self) -> Result<()> {
         self.restart("workflow-controller", ControlPlane::start_argo)
     }
 

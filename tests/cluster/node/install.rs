@@ -54,7 +54,7 @@ fn only_whom_and_where_the_values_say(cluster: &Cluster) -> Result<()> {
 
 fn from_nothing_to_a_trace_and_back(cluster: &Cluster) -> Result<()> {
     let mut release = Release::prepare(cluster, "installed")?;
-    release.definitions = true;
+    (release.definitions, release.watched) = (true, true);
     let began = Instant::now();
     let notes = release.install(&[])?;
     for wanted in ["kubectl get pods -A -l workflows.argoproj.io/workflow", "links: |", "${workflow.metadata.uid}"] {

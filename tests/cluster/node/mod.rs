@@ -4,16 +4,17 @@ mod breaker;
 mod cert_manager;
 mod different;
 mod doctor;
-mod expected;
+pub mod expected;
 mod faults;
 mod half_open;
+pub mod harm;
 mod install;
 mod load;
 mod outcome;
 mod own_secret;
 /// Every file of `workflows/` ends with us as it ends without us, and each of its commands is one span.
-mod parity;
-mod release;
+pub mod parity;
+pub mod release;
 mod replica_process;
 mod unreachable;
 mod watch;
@@ -63,7 +64,12 @@ const TOO_SLOW: &str = "on a machine that is too slow, ";
 
 /// A trial that shares the machine, or does not. One that failed as [`TOO_EARLY`], [`RACE`] or [`TOO_SLOW`] says is told of, and tried
 /// once more in namespaces of its own; whatever else fails has failed.
-fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) -> Result<()> + Send + 'static) -> Trial {
+pub fn trial(
+    cluster: &Shared,
+    name: String,
+    alone: bool,
+    body: impl Fn(&Cluster) -> Result<()> + Send + 'static,
+) -> Trial {
     let told = name.clone();
     let trial = cases::trial(cluster, name, move |cluster| {
         // What is guarded cannot be left half done.
@@ -86,7 +92,7 @@ fn trial(cluster: &Shared, name: String, alone: bool, body: impl Fn(&Cluster) ->
 /// (`test.stepspan.dev/alone`): on a machine that is too busy, Argo signals its own `wait` container before that listens, and the
 /// step fails with or without us. Nodes with `test.stepspan.dev/races` in their names come out in more ways than one.
 #[derive(Clone)]
-struct Sample {
+pub struct Sample {
     stem: String,
     yaml: String,
 }

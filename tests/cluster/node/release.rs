@@ -37,6 +37,10 @@ pub struct Release<'c> {
     pub steps: Namespace<'c>,
     /// Whether it brings the definition of policies: of one cluster, one release can.
     pub definitions: bool,
+    /// Whether it has `stepspan watch`, as it comes. Most trials are about the webhook.
+    pub watched: bool,
+    /// Where steps send their spans.
+    pub endpoint: String,
     /// Whether the API server waits for it longer than usual, and misses no pod because the machine is slow.
     pub patient: bool,
     program: PathBuf,
@@ -58,7 +62,18 @@ impl<'c> Release<'c> {
         let steps = cluster.namespace(&format!("{stem}-steps"), &json!({}))?;
         let kubeconfig = cluster.dir().join("admin.kubeconfig");
         let program = Known::ask()?.program("helm", "helm")?;
-        Ok(Self { cluster, home, steps, definitions: false, patient: true, program, kubeconfig })
+        let endpoint = "http://otel-collector:4317".to_owned();
+        Ok(Self {
+            cluster,
+            home,
+            steps,
+            definitions: false,
+            watched: false,
+            endpoint,
+            patient: true,
+            program,
+            kubeconfig,
+        })
     }
 
     /// `helm install --wait`, with further values; gives the notes.
@@ -82,13 +97,16 @@ impl<'c> Release<'c> {
         let (verb, rest) = args.split_first().context("nothing for Helm to do")?;
         let renders = matches!(*verb, "install" | "upgrade" | "template");
         command.arg(verb);
-        // What a trial says of it itself comes later, and counts.
+        // What a trial says of these itself comes later, and counts.
         if renders && self.patient {
             command.args(["--set", PATIENCE]);
         }
+        if renders && !self.watched {
+            command.args(["--set", "watch.enabled=false,metrics.owner=none"]);
+        }
         command.args(rest).args(["--namespace", self.home.name(), "--kubeconfig"]).arg(&self.kubeconfig);
         if renders {
-            command.args(["--set", &include, "--set", "collector.endpoint=http://otel-collector:4317"]);
+            command.args(["--set", &include, "--set", &format!("collector.endpoint={}", self.endpoint)]);
             command.args(["--set", &format!("crd.install={}", self.definitions)]);
         }
         let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;

@@ -1,13 +1,18 @@
 //! `stepspan watch` beside steps that really run: each command's span is in its node's, also where every process of a step was killed.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Sample, parity::patient_policy, samples, trial};
+use super::{
+    Sample,
+    harm::{KNOWN, beside, kill, pod_of, process},
+    parity::patient_policy,
+    samples, trial,
+};
 use crate::{
     cases::{
         Shared,
@@ -17,7 +22,7 @@ use crate::{
         Cluster,
         collector::{Address, Span},
         ids::trace_id,
-        namespace::{Namespace, describe},
+        namespace::describe,
         node::ADDRESS,
         stepspan::Stepspan,
         wait::until,
@@ -83,9 +88,9 @@ fn killed_in_every_way(cluster: &Cluster) -> Result<()> {
     let mut replica = watch.start(&[])?;
     let submitted = namespace.submit(HARM)?;
     let command = |seconds| until("the command to run", LIMIT, || process(seconds));
-    kill(command("98761")?)?;
+    kill(command("98761")?, Signal::KILL)?;
     for id in beside(command("98762")?)? {
-        kill(id)?;
+        kill(id, Signal::KILL)?;
     }
     command("98763")?;
     replica.process.kill();
@@ -96,6 +101,7 @@ fn killed_in_every_way(cluster: &Cluster) -> Result<()> {
         let is_it = |node: &Value| node["displayName"] == "deleted" && node["phase"] == "Running";
         Ok(nodes.any(is_it).then_some(()))
     })?;
+    thread::sleep(KNOWN);
     let pod = pod_of(&namespace, "deleted")?;
     cluster.api().delete(&namespace.path(&format!("pods/{pod}?gracePeriodSeconds=5")))?.accepted()?;
     let replica = watch.start(&[])?;
@@ -151,54 +157,6 @@ spec:
         imagePullPolicy: IfNotPresent
         command: [sleep, "{{inputs.parameters.seconds}}"]
 "#;
-
-/// The process whose command is `sleep SECONDS`; the executor and the shim before it have more words.
-fn process(seconds: &str) -> Result<Option<i32>> {
-    for id in processes()? {
-        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
-        if let [program, argument] = words.as_slice()
-            && program.ends_with(b"sleep")
-            && *argument == seconds.as_bytes()
-        {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
-}
-
-/// All processes of its container: they share their control groups.
-fn beside(of: i32) -> Result<Vec<i32>> {
-    let groups = |id: i32| fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap_or_default();
-    let own = groups(of);
-    let all: Vec<i32> = processes()?.into_iter().filter(|id| groups(*id) == own).collect();
-    ensure!((2..10).contains(&all.len()), "{} processes in {own}", all.len());
-    Ok(all)
-}
-
-fn processes() -> Result<Vec<i32>> {
-    let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
-    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-}
-
-fn kill(id: i32) -> Result<()> {
-    match kill_process(Pid::from_raw(id).context("no process")?, Signal::KILL) {
-        // The first of a container takes the others with it.
-        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn pod_of(namespace: &Namespace<'_>, step: &str) -> Result<String> {
-    let suffix = format!("].{step}");
-    let pods = namespace.list("pods")?;
-    let is_it = |pod: &&Value| {
-        let name = pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"].as_str();
-        name.is_some_and(|name| name.ends_with(&suffix))
-    };
-    let pod = pods.iter().find(is_it).with_context(|| format!("no pod of {step}"))?;
-    Ok(text(&pod["metadata"]["name"])?.to_owned())
-}
 
 fn of_command(span: &Span) -> bool {
     span.resource["service.name"] != "argo-workflows"

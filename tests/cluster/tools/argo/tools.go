@@ -4,6 +4,7 @@
 package tools
 
 import (
+	_ "github.com/argoproj/argo-workflows/v3/cmd/argo"
 	_ "github.com/argoproj/argo-workflows/v3/cmd/argoexec"
 	_ "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller"
 )

@@ -1,0 +1,35 @@
+//! What an operator sees of runs on a real node: in Jaeger and in Prometheus, behind the Collector as `examples/collector` ships it. What
+//! runs there is the chart, with `watch` and without.
+//!
+//! `shown/` starts and asks what shows it. Trials are alone on the machine: they share a cluster whose Workflows every release watches.
+
+mod check;
+mod killed;
+mod many;
+mod outages;
+mod place;
+mod restarts;
+mod retried;
+pub mod shown;
+mod without_watch;
+
+use anyhow::Result;
+use libtest_mimic::Trial;
+
+use crate::{cases::Shared, harness::Cluster, node};
+
+type Body = fn(&Cluster) -> Result<()>;
+
+pub fn all(cluster: &Shared) -> Vec<Trial> {
+    let named: [(&str, Body); 8] = [
+        ("killed::each_is_told_as_what_it_was", killed::each_is_told_as_what_it_was),
+        ("restarts::nothing_is_missing_and_nothing_double", restarts::nothing_is_missing_and_nothing_double),
+        ("outages::a_collector_that_is_away_for_the_whole_run", outages::collector_away),
+        ("outages::a_backend_that_is_away_for_the_whole_run", outages::backend_away),
+        ("many::fifty_at_once", many::fifty_at_once),
+        ("many::a_hundred_steps", many::a_hundred_steps),
+        ("retried::what_runs_again_is_linked_to_its_first_run", retried::linked),
+        ("without_watch::what_the_shims_alone_tell", without_watch::what_the_shims_alone_tell),
+    ];
+    named.map(|(name, body)| node::trial(cluster, format!("backends::{name}"), true, body)).into()
+}
