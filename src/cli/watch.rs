@@ -44,7 +44,10 @@ pub(super) struct Args {
     /// Watch only Workflows of this namespace [default: all]
     #[arg(long, value_name = "NAMESPACE")]
     only: Option<String>,
-    /// The namespace of our Lease [default: `$POD_NAMESPACE`, or the service account's]
+    /// The release whose webhook and policies say why a pod was not injected, by its objects' name [default: that is not asked]
+    #[arg(long, value_name = "NAME")]
+    install: Option<String>,
+    /// The namespace of our Lease, and of the release [default: `$POD_NAMESPACE`, or the service account's]
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<String>,
     /// This replica among the others [default: `$POD_NAME` or `$HOSTNAME`]
@@ -77,6 +80,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         identity: place::identity(args.identity)?,
         lease: args.lease,
         only: args.only,
+        install: args.install,
         endpoint: args.otlp_endpoint,
         queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
         otlp_metrics: args.otlp_metrics,

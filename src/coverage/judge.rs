@@ -5,29 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::facts::Facts;
 use crate::admission::Outcome;
-use crate::context::Context;
-use crate::doctor::breaker::Breakers;
 use crate::doctor::install::Install;
 use crate::doctor::pod::review;
 use crate::doctor::rules::{Place, namespace_selected, pod_selected};
 use crate::inject::reason::SkipReason;
-use crate::policy::PolicySet;
 use crate::source::facts::Labels;
 use stepspan_contract::names;
-
-/// What is known of the cluster.
-#[derive(Debug)]
-pub struct Facts<'a> {
-    /// Our webhook configurations.
-    pub installs: &'a [Install],
-    /// What their circuit breakers have stopped.
-    pub breakers: &'a Breakers,
-    /// The policies in force.
-    pub policies: &'a PolicySet,
-    /// What goes into pods besides; with the labels of namespaces.
-    pub context: &'a Context,
-}
 
 /// A step's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +38,26 @@ pub enum State {
     Skipped(String),
     /// A policy means it, and nobody looked at it.
     Missed(Cause),
+}
+
+impl State {
+    /// What admission wrote into the pod, as its annotation `stepspan.dev/status` has it.
+    pub fn written(status: &str) -> Self {
+        match status {
+            "injected" => Self::Injected,
+            status => by_reason(status.strip_prefix("skipped: ").unwrap_or(status)),
+        }
+    }
+
+    /// `injected`, `missed`, `skipped` or `left-out`, and the word of the reason.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Injected => ("injected", "none"),
+            Self::LeftOut(word) => ("left-out", word),
+            Self::Skipped(word) => ("skipped", word),
+            Self::Missed(cause) => ("missed", cause.word()),
+        }
+    }
 }
 
 /// Why nobody looked at a pod; the later, the nearer it came to that.
@@ -108,27 +113,26 @@ impl Cause {
 }
 
 /// Judges pods; in the order in which they were created.
-pub fn judge(pods: &[Value], facts: &Facts<'_>) -> Vec<Step> {
+pub fn judge(pods: &[Value], facts: &Facts) -> Vec<Step> {
     let mut steps: Vec<Step> = pods.iter().map(|pod| step(pod, facts)).collect();
     steps.sort_by(|a, b| (&a.created, &a.namespace, &a.name).cmp(&(&b.created, &b.namespace, &b.name)));
     stopped_now(&mut steps, facts);
     steps
 }
 
-fn step(pod: &Value, facts: &Facts<'_>) -> Step {
+fn step(pod: &Value, facts: &Facts) -> Step {
     let metadata = &pod["metadata"];
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
     let (namespace, name, created) = (text("namespace"), text("name"), text("creationTimestamp"));
     let state = match metadata["annotations"][names::STATUS_ANNOTATION].as_str() {
-        Some("injected") => State::Injected,
-        Some(status) => by_reason(status.strip_prefix("skipped: ").unwrap_or(status)),
+        Some(status) => State::written(status),
         None => unmarked(pod, &namespace, &created, facts),
     };
     Step { namespace, name, created, state }
 }
 
 /// Reasons for which a pod has no command that could be a span, or is not meant.
-const LEFT_OUT: [SkipReason; 7] = [
+pub const LEFT_OUT: [SkipReason; 7] = [
     SkipReason::NoPolicy,
     SkipReason::OptedOut,
     SkipReason::ArtifactGc,
@@ -147,8 +151,8 @@ fn by_reason(word: &str) -> State {
 }
 
 /// Nobody wrote into it: it was not meant, or nobody looked.
-fn unmarked(pod: &Value, namespace: &str, created: &str, facts: &Facts<'_>) -> State {
-    let reviewed = review(pod, namespace, facts.policies, facts.context);
+pub fn unmarked(pod: &Value, namespace: &str, created: &str, facts: &Facts) -> State {
+    let reviewed = review(pod, namespace, &facts.policies, &facts.context);
     let word = reviewed.reason.map(|reason| reason.to_string()).unwrap_or_default();
     // Such a one is admitted as it was, and nobody writes that into it.
     if reviewed.outcome == Outcome::Failed {
@@ -164,7 +168,7 @@ fn unmarked(pod: &Value, namespace: &str, created: &str, facts: &Facts<'_>) -> S
 }
 
 /// What is true now of the webhook of ours that comes nearest to being asked.
-fn cause(place: Place<'_>, created: &str, facts: &Facts<'_>) -> Cause {
+fn cause(place: Place<'_>, created: &str, facts: &Facts) -> Cause {
     let of = |install: &Install| {
         let webhook = install.pods()?;
         Some(if !namespace_selected(webhook, place) {
@@ -181,7 +185,7 @@ fn cause(place: Place<'_>, created: &str, facts: &Facts<'_>) -> Cause {
 }
 
 /// Of pods that nobody looked at, those after the last that was injected in their namespace: what stops injection now stopped it then.
-fn stopped_now(steps: &mut [Step], facts: &Facts<'_>) {
+fn stopped_now(steps: &mut [Step], facts: &Facts) {
     let mut was_injected: BTreeMap<String, bool> = BTreeMap::new();
     for step in steps.iter_mut().rev() {
         let injected = was_injected.entry(step.namespace.clone()).or_default();
@@ -189,20 +193,10 @@ fn stopped_now(steps: &mut [Step], facts: &Facts<'_>) {
         if *injected || step.state != State::Missed(Cause::Unanswered) {
             continue;
         }
-        let asked = || facts.installs.iter().filter(|install| asks(install, &step.namespace, facts));
-        if asked().any(Install::paused) {
-            step.state = State::Missed(Cause::Paused);
-        } else if asked().any(|install| facts.breakers.stop(install, &step.namespace).is_some()) {
-            step.state = State::Missed(Cause::BreakerOpen);
+        if let Some(cause) = facts.stopped(&step.namespace) {
+            step.state = State::Missed(cause);
         }
     }
-}
-
-/// Whether an install is asked of pods there.
-fn asks(install: &Install, namespace: &str, facts: &Facts<'_>) -> bool {
-    let none = Labels::new();
-    let labels = facts.context.namespaces.get(namespace).unwrap_or(&none);
-    install.pods().is_some_and(|webhook| namespace_selected(webhook, Place { namespace, labels, pod: &none }))
 }
 
 /// The labels of an object.

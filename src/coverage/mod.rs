@@ -1,6 +1,6 @@
 //! Which steps' pods carry our injection, which do not, and why: what [`stepspan status`](crate::cli) prints.
 //!
-//! [`pods`] only asks, [`judge`] only decides, out of plain JSON: what the pod says of itself where admission wrote it, and where it wrote
+//! [`pods`] and [`facts`] only ask, [`judge`] only decides, out of plain JSON: what the pod says of itself where admission wrote it, and where it wrote
 //! nothing, what the evaluator says of it and what kept the webhook from being asked. [`report`] adds it up.
 //!
 //! Invariants:
@@ -8,6 +8,7 @@
 //! - What cannot be known is said so: that a webhook was down a week ago no object tells, only that nobody wrote into a pod it would have
 //!   taken.
 
+pub mod facts;
 pub mod judge;
 pub mod report;
 #[cfg(test)]

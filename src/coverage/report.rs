@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::judge::{Cause, State, Step};
+use super::judge::{State, Step};
 
 /// How many pods came out how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -81,15 +81,17 @@ impl Report {
         for step in steps {
             report.total.add(&step.state);
             report.namespaces.entry(step.namespace.clone()).or_default().add(&step.state);
-            let (outcome, reason, hint) = match &step.state {
+            let hint = match &step.state {
                 State::Injected => {
                     open.retain(|(namespace, _, _), _| *namespace != step.namespace);
                     continue;
                 }
-                State::LeftOut(word) => ("left-out", word.clone(), None),
-                State::Skipped(word) => ("skipped", word.clone(), Some(SKIPPED)),
-                State::Missed(cause) => ("missed", cause.word().to_owned(), Some(Cause::hint(*cause))),
+                State::LeftOut(_) => None,
+                State::Skipped(_) => Some(SKIPPED),
+                State::Missed(cause) => Some(cause.hint()),
             };
+            let (outcome, reason) = step.state.words();
+            let reason = reason.to_owned();
             let key = (step.namespace.as_str(), outcome, reason.clone());
             let at = *open.entry(key).or_insert_with(|| {
                 report.windows.push(Window {

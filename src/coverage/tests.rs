@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::judge::{Cause, Facts, State, Step, judge};
+use super::facts::Facts;
+use super::judge::{Cause, State, Step, judge};
 use super::report::{Report, Tally};
 use crate::argo::Layout;
 use crate::context::Context;
@@ -49,8 +50,7 @@ fn configuration() -> Value {
 fn judged(pods: &[Value], configuration: Option<&Value>, breakers: &Breakers) -> Vec<Step> {
     let installs: Vec<Install> = configuration.and_then(|c| Install::of(c, None)).into_iter().collect();
     let policies = PolicySet::embedded(&Rules::default()).unwrap();
-    let (policies, context) = (&policies, &Context::default());
-    judge(pods, &Facts { installs: &installs, breakers, policies, context })
+    judge(pods, &Facts { installs, breakers: breakers.clone(), policies, context: Context::default() })
 }
 
 fn states(pods: &[Value], configuration: Option<&Value>) -> Vec<State> {

@@ -20,6 +20,8 @@ pub struct Config {
     pub lease: String,
     /// Only Workflows of this namespace; `None` is all.
     pub only: Option<String>,
+    /// The install, in this namespace, whose webhook and policies say why a pod was not injected; `None` is not to ask.
+    pub install: Option<String>,
     /// OTLP/gRPC endpoint, `http://` or `https://`.
     pub endpoint: String,
     /// Most spans that wait to be sent.

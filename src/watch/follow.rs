@@ -9,10 +9,10 @@ use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, Resource as _};
 use tokio::sync::mpsc;
 
-use super::admitted::Admission;
+use super::coverage::Sight;
 use super::objects::{StepPod, Workflow};
-use crate::argo::names::WORKFLOW_LABEL;
 use crate::cluster::lease::Holder;
+use crate::doctor::survey::OF_WORKFLOWS;
 use crate::trace::pod::Pod;
 use crate::trace::{Run, Unreadable};
 
@@ -38,8 +38,8 @@ pub(super) enum Change {
     PodsListing,
     /// They have been.
     PodsListed,
-    /// A pod of a Workflow is so, and that is what admission wrote into it.
-    Pod(Box<Pod>, Admission),
+    /// A pod of a Workflow is so.
+    Pod(Box<Pod>),
     /// A pod of a Workflow's node was deleted.
     PodGone(String, String),
 }
@@ -69,19 +69,24 @@ pub(super) async fn workflows(client: Client, only: Option<&str>, changes: mpsc:
 }
 
 /// Follows the pods of Workflows until nobody listens any more.
-pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Sender<Change>, holder: &dyn Holder) {
+pub(super) async fn pods(
+    client: Client,
+    only: Option<&str>,
+    (changes, sights): (mpsc::Sender<Change>, mpsc::Sender<Sight>),
+    holder: &dyn Holder,
+) {
     let api: Api<StepPod> = match only {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let config = Config::default().page_size(PODS_PAGE).labels(WORKFLOW_LABEL);
+    let config = Config::default().page_size(PODS_PAGE).labels(OF_WORKFLOWS);
     let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
-        let heard = match event {
+        let (heard, sight) = match event {
             Ok(Event::InitApply(object) | Event::Apply(object)) => pod(object, false),
             Ok(Event::Delete(object)) => pod(object, true),
-            Ok(Event::Init) => vec![Change::PodsListing],
-            Ok(Event::InitDone) => vec![Change::PodsListed],
+            Ok(Event::Init) => (vec![Change::PodsListing], Sight::Listing),
+            Ok(Event::InitDone) => (vec![Change::PodsListed], Sight::Listed),
             Err(error) => {
                 holder.failed(format!("the pods: {error}"));
                 continue;
@@ -91,6 +96,9 @@ pub(super) async fn pods(client: Client, only: Option<&str>, changes: mpsc::Send
             if changes.send(change).await.is_err() {
                 return;
             }
+        }
+        if sights.send(sight).await.is_err() {
+            return;
         }
     }
 }
@@ -107,9 +115,10 @@ fn workflow(object: Workflow) -> Change {
 }
 
 /// Of a pod that is deleted, what it said last, and that.
-fn pod(object: StepPod, is_gone: bool) -> Vec<Change> {
-    let admission = object.admission();
-    let Some(pod) = object.step() else { return Vec::new() };
+fn pod(object: StepPod, is_gone: bool) -> (Vec<Change>, Sight) {
+    let (pod, seen) = object.parts();
+    let sight = if is_gone { Sight::Gone(seen.uid) } else { Sight::Pod(Box::new(seen)) };
+    let Some(pod) = pod else { return (Vec::new(), sight) };
     let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
-    [Change::Pod(Box::new(pod), admission)].into_iter().chain(gone).collect()
+    ([Change::Pod(Box::new(pod))].into_iter().chain(gone).collect(), sight)
 }

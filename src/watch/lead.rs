@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::admitted::Admitted;
 use super::config::Config;
 use super::counts::{Labels, Sums};
+use super::coverage::Coverage;
 use super::deliver::Sender;
 use super::follow::{self, Change};
 use super::health::Health;
@@ -69,7 +69,6 @@ pub(super) async fn lead(
         storing: None,
         active: Active::default(),
         lists: Lists::default(),
-        admitted: Admitted::default(),
         is_stale: true,
         shows,
         own,
@@ -109,8 +108,10 @@ fn follow_all(client: Client, config: &Config, health: &Arc<Health>) -> (mpsc::R
     let mut tasks = JoinSet::new();
     let (one, only, tell, to) = (client.clone(), config.only.clone(), Arc::clone(health), changes.clone());
     tasks.spawn(async move { follow::workflows(one, only.as_deref(), to, &*tell).await });
-    let (only, tell) = (config.only.clone(), Arc::clone(health));
-    tasks.spawn(async move { follow::pods(client, only.as_deref(), changes, &*tell).await });
+    let (sights, seen) = mpsc::channel(CHANGES);
+    tasks.spawn(Coverage::new(client.clone(), config, Arc::clone(health)).run(seen));
+    let (only, tell, to) = (config.only.clone(), Arc::clone(health), (changes, sights));
+    tasks.spawn(async move { follow::pods(client, only.as_deref(), to, &*tell).await });
     (heard, tasks)
 }
 
@@ -144,7 +145,6 @@ struct Leader<'h> {
     storing: Option<JoinHandle<Vec<Written>>>,
     active: Active,
     lists: Lists,
-    admitted: Admitted,
     /// Something was heard since the last time that steps were shown.
     is_stale: bool,
     /// Whether the metrics of steps are shown.
@@ -166,23 +166,13 @@ impl Leader<'_> {
             Change::Workflow(run, read) => self.workflow(*run, read),
             Change::Unreadable(uid, called, why) => self.unreadable(&uid, called, &why.to_string()),
             Change::WorkflowGone(uid) => self.seen.gone(&uid),
-            Change::Pod(pod, admission) => {
+            Change::Pod(pod) => {
                 self.lists.pod = Some(Instant::now());
-                self.admitted.is(&pod.workflow, &pod.node_id, admission);
                 self.seen.pod(*pod);
             }
-            Change::PodsListing => {
-                self.lists.pods = false;
-                self.admitted.listing();
-            }
-            Change::PodsListed => {
-                self.lists.pods = true;
-                self.admitted.listed();
-            }
-            Change::PodGone(workflow, node) => {
-                self.admitted.gone(&workflow, &node);
-                self.seen.pod_gone(&workflow, &node);
-            }
+            Change::PodsListing => self.lists.pods = false,
+            Change::PodsListed => self.lists.pods = true,
+            Change::PodGone(workflow, node) => self.seen.pod_gone(&workflow, &node),
         }
     }
 
@@ -316,9 +306,6 @@ impl Leader<'_> {
         metrics.queued.set(gauge(self.queue.max_capacity() - self.queue.capacity()));
         metrics.uncounted.inc_by(self.seen.take_uncounted());
         metrics.capped.set(gauge(self.seen.ledger.capped()));
-        for (admission, count) in self.admitted.counts() {
-            metrics.step_pods.get_or_create(&admission.labels()).set(count);
-        }
         let missed = self.seen.take_missed();
         if missed > 0 {
             metrics.missed.inc_by(missed);
@@ -346,7 +333,7 @@ impl Drop for Leader<'_> {
         for gauge in [&metrics.listed, &metrics.open, &metrics.queued, &metrics.undelivered] {
             gauge.set(0);
         }
-        metrics.step_pods.clear();
+        metrics.no_pods();
         if let Some(storing) = &self.storing {
             storing.abort();
         }

@@ -7,6 +7,9 @@ use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info};
 use prometheus_client::registry::Registry;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::exposition;
 use super::steps::Steps;
 use crate::telemetry::metrics::Cause;
@@ -33,8 +36,10 @@ pub struct Metrics {
     pub(super) events_dropped: Counter,
     pub(super) uncounted: Counter,
     pub(super) capped: Gauge,
-    /// By `admission` and `reason`.
+    /// By `outcome` and `reason`.
     pub(super) step_pods: Family<[(&'static str, &'static str); 2], Gauge>,
+    /// When the first and the last pod of the newest window were created, by `reason`.
+    window: [Family<[(&'static str, &'static str); 1], Gauge>; 2],
     ports: Counter,
     /// The metrics of steps, while this replica leads.
     pub(super) steps: Mutex<Option<Steps>>,
@@ -67,7 +72,18 @@ impl Metrics {
             "Steps that began and were never counted: their Workflow was deleted first",
             m.uncounted.clone(),
         );
-        r.register("step_pods", "Pods of steps that exist, by what admission wrote into them", m.step_pods.clone());
+        r.register(
+            "step_pods",
+            "Pods of steps that exist, by whether they were injected, and why not",
+            m.step_pods.clone(),
+        );
+        let [from, to] = &m.window;
+        r.register(
+            "missed_from_timestamp_seconds",
+            "When the first pod was created of those that nobody looked at last",
+            from.clone(),
+        );
+        r.register("missed_to_timestamp_seconds", "When the last of them was", to.clone());
         r.register("labels_capped", "Label sets that stand under other", m.capped.clone());
         r.register("export_failures", "Batches that the Collector did not take, each time", m.export_failures.clone());
         r.register(
@@ -81,6 +97,22 @@ impl Metrics {
         r.register("port_failures", "Connections to this port that were not served as asked", m.ports.clone());
         r.register("build", "Version of this server", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         m
+    }
+
+    /// Pods were missed between two times, as Kubernetes writes them.
+    pub(super) fn missed_pods(&self, reason: &'static str, from: &str, to: &str) {
+        let seconds = |text| OffsetDateTime::parse(text, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp);
+        let [first, last] = self.window.each_ref().map(|times| times.get_or_create_owned(&[("reason", reason)]));
+        if last.get() <= seconds(to) {
+            last.set(seconds(to));
+            first.set(seconds(from));
+        }
+    }
+
+    /// Whatever was said of pods is another's to say.
+    pub(super) fn no_pods(&self) {
+        self.step_pods.clear();
+        self.window.iter().for_each(Family::clear);
     }
 
     /// The whole exposition, ending in `# EOF`.

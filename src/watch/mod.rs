@@ -3,7 +3,8 @@
 //! Data goes one way: `follow` (two watches: Workflows and step pods) -> [`seen`] (every Workflow that exists; each is `watched`: what of it has
 //! ended, and was not counted, and was not sent) -> for spans `deliver` (a bounded queue, retries; `otlp` is the wire), and `seen` again (what has arrived);
 //! for counts [`ledger`] ([`counts`] by label, and of which nodes they are) -> `store` (ConfigMaps) -> `steps` (what may be shown: as text by `exposition`, as OTLP by `otlp`). `lead` is the loop that
-//! does it, on the replica that holds the Lease; [`run`] puts it together; `health` and `metrics` tell of it.
+//! does it, on the replica that holds the Lease; [`run`] puts it together; `health` and `metrics` tell of it. `coverage` hears of pods besides:
+//! which were injected, and why others were not.
 //!
 //! Invariants:
 //! - **At least once** is a span sent. What is in the queue is bounded; what did not fit is made again from its Workflow: spans are a function
@@ -13,9 +14,9 @@
 //! - A write names the version it is based on: a holder that lost the Lease and does not know it stops at its next write.
 //! - Nothing is written to Workflows or pods.
 
-mod admitted;
 pub mod config;
 pub mod counts;
+mod coverage;
 mod deliver;
 mod exposition;
 mod follow;

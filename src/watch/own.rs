@@ -208,6 +208,7 @@ pub(super) mod tests {
     /// As the default is.
     pub(in crate::watch) fn config() -> Config {
         Config {
+            install: None,
             bind: None,
             ops_port: 0,
             namespace: "stepspan".into(),

@@ -14,7 +14,8 @@ use super::palette::{Colour, Palette};
 use super::tell;
 use crate::cluster::ask::Asker;
 use crate::cluster::client;
-use crate::coverage::judge::{Facts, judge};
+use crate::coverage::facts::Facts;
+use crate::coverage::judge::judge;
 use crate::coverage::report::Report;
 use crate::coverage::{self, labels};
 use crate::doctor::policies::Policies;
@@ -138,13 +139,8 @@ async fn ask(args: &Args, policies: Option<Policies>) -> anyhow::Result<Report> 
     if is_cut {
         tell("there are more pods than are looked at (5,000 of each list): name namespaces with -n");
     }
-    let mut context = survey.context.clone();
+    let mut context = survey.context;
     context.namespaces = labels(&ask, &pods).await;
-    let facts = Facts {
-        installs: &survey.installs,
-        breakers: &survey.breakers,
-        policies: &survey.policies.set,
-        context: &context,
-    };
+    let facts = Facts { installs: survey.installs, breakers: survey.breakers, policies: survey.policies.set, context };
     Ok(Report::of(&judge(&pods, &facts)))
 }

@@ -69,6 +69,10 @@ pub fn do_harm(namespace: &Namespace<'_>) -> Result<()> {
     kill(command("killed")?, Signal::KILL)?;
     for step in SILENT {
         let processes = beside(command(step)?)?;
+        // Held first, all of them: none sees another's end, or hears that it is to end.
+        for id in &processes {
+            kill(*id, Signal::STOP)?;
+        }
         // A node that is lost says nothing more of its pods: they are taken from the list by force.
         if step == "lost" {
             let path = namespace.path(&format!("pods/{}", pod_of(namespace, step)?));

@@ -29,6 +29,7 @@ mod status;
 /// Spans of Workflows and nodes, as `stepspan watch` sends them.
 pub mod watch;
 /// What it tells besides: metrics of steps, and traces of its own.
+mod watch_coverage;
 mod watch_tells;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(selfcheck::trials(cluster));
     trials.extend(status::trials(cluster));
     trials.extend(watch::trials(cluster)?);
+    trials.extend(watch_coverage::trials(cluster));
     trials.extend(watch_tells::trials(cluster));
     Ok(trials)
 }

@@ -25,9 +25,11 @@ fn windows(cluster: &Cluster) -> Result<()> {
     let sample = sample("steps")?;
     let before = steps(&namespace, &sample.run(&namespace)?)?;
     // In whole seconds, as Kubernetes tells when things were made.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let pause = || std::thread::sleep(std::time::Duration::from_secs(2));
+    pause();
     let mut webhook = Stepspan::start(cluster, &namespace, None)?;
     let injected = steps(&namespace, &sample.run(&namespace)?)?;
+    pause();
     webhook.kill();
     let missed = steps(&namespace, &sample.run(&namespace)?)?;
     ensure!(before == injected && injected == missed && before > 1, "{before}, {injected} and {missed} pods");

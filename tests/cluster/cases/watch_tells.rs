@@ -27,7 +27,6 @@ pub fn trials(cluster: &Shared) -> Vec<Trial> {
     vec![
         trial(cluster, "watch::the_collector_gets_the_metrics_that_are_shown".to_owned(), sent_as_shown),
         trial(cluster, "watch::each_object_it_works_on_is_a_trace_of_its_own".to_owned(), own_traces),
-        trial(cluster, "watch::pods_are_told_by_what_admission_wrote".to_owned(), what_admission_wrote),
     ]
 }
 
@@ -117,35 +116,6 @@ fn own_traces(cluster: &Cluster) -> Result<()> {
     let ends = roots.iter().filter_map(|root| root.span["events"].as_array()?.last()?["name"].as_str());
     ensure!(ends.collect::<BTreeSet<_>>() == BTreeSet::from(["success"]), "not all of it succeeded");
     Ok(())
-}
-
-/// With the webhook, and without it: what nobody wrote into is told, and what is gone is not.
-fn what_admission_wrote(cluster: &Cluster) -> Result<()> {
-    let namespace = cluster.namespace("watch-admitted", &json!({}))?;
-    let mut stepspan = Stepspan::start(cluster, &namespace, None)?;
-    let mut place = Place::of(cluster, &namespace)?;
-    let replica = place.watch.start(&[])?;
-    sample("retry")?.run(&namespace)?;
-    let injected = namespace.list("pods")?.len() as u64;
-    stepspan.unregister()?;
-    sample("retry")?.run(&namespace)?;
-    let pods = namespace.list("pods")?;
-    let unmarked = pods.len() as u64 - injected;
-    ensure!(injected > 0 && unmarked > 0, "{injected} and {unmarked} pods");
-    let told = |injected: u64, unmarked: u64| {
-        until("the pods to be told of", LIMIT, || {
-            let shown = |label: &str| replica.sum("stepspan_watch_step_pods", label);
-            let is_so = shown("\"injected\"")? == injected && shown("\"unmarked\"")? == unmarked;
-            Ok(is_so.then_some(()))
-        })
-        .with_context(|| replica.text().unwrap_or_default())
-    };
-    told(injected, unmarked)?;
-    for pod in &pods {
-        let name = pod["metadata"]["name"].as_str().context("no name")?;
-        cluster.api().delete(&namespace.path(&format!("pods/{name}?gracePeriodSeconds=0")))?.accepted()?;
-    }
-    told(0, 0)
 }
 
 /// `AggregationTemporality` `CUMULATIVE`.

@@ -46,6 +46,28 @@ impl<'c> Watch<'c> {
         Ok(Self { cluster, namespace, kubeconfig, endpoint: collector.url(), way, started: 0 })
     }
 
+    /// Gives the rights to ask why pods were not injected, and to tell of it, as the chart does.
+    pub fn may_judge(&self) -> Result<()> {
+        let name = format!("{NAME}-{}", self.namespace.name());
+        let role = json!({"metadata": {"name": name}, "rules": [
+            {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
+                "resourceNames": [format!("stepspan-{}", self.namespace.name())], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
+            {"apiGroups": [""], "resources": ["configmaps"],
+                "resourceNames": ["stepspan", "stepspan-policies", "stepspan-breaker"], "verbs": ["get"]},
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        ]});
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        self.cluster.api().create(&format!("{rbac}/clusterroles"), &role)?.accepted()?;
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace.name()}],
+        });
+        self.cluster.api().create(&format!("{rbac}/clusterrolebindings"), &binding)?.accepted()?;
+        Ok(())
+    }
+
     /// Starts a replica, and returns when it is ready.
     pub fn start(&mut self, more: &[&str]) -> Result<Replica> {
         self.started += 1;
