@@ -1,6 +1,7 @@
 //! A run -> its spans: one for the Workflow, one for each node that has begun.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashSet};
 
 use stepspan_contract::attributes::{clean, named};
 
@@ -42,6 +43,8 @@ pub struct Spans<'a> {
     /// What admission said of all pods alike.
     shared: Values,
     names: String,
+    /// Where the trace was not taken: what is sent nevertheless.
+    kept: OnceCell<HashSet<&'a str>>,
 }
 
 impl<'a> Spans<'a> {
@@ -59,7 +62,8 @@ impl<'a> Spans<'a> {
         let joined = run.incoming.clone().filter(|foreign| decided.as_ref().is_some_and(|d| d.trace == foreign.trace));
         let context = decided.map_or_else(|| own.clone(), |decided| TraceParent { span: own.span.clone(), ..decided });
         let names = told.first().map_or("both", |told| told.names.as_str()).to_owned();
-        Self { run, tree, known, context, joined: joined.map(|foreign| foreign.span), shared: shared(&told), names }
+        let (joined, shared) = (joined.map(|foreign| foreign.span), shared(&told));
+        Self { run, tree, known, context, joined, shared, names, kept: OnceCell::new() }
     }
 
     /// All of them that have begun: the Workflow's, then what is in it, each before what is in it.
@@ -154,15 +158,24 @@ impl<'a> Spans<'a> {
         if self.context.sampled {
             return true;
         }
-        let mut left: Vec<&Node> = node.map_or_else(|| self.tree.inside(None).to_vec(), |node| vec![node]);
-        while let Some(node) = left.pop() {
+        let kept = self.kept.get_or_init(|| self.kept());
+        node.map_or(!kept.is_empty(), |node| kept.contains(node.id.as_str()))
+    }
+
+    /// Failed steps whose policies keep them, and all that they are in.
+    fn kept(&self) -> HashSet<&'a str> {
+        let is_kept = |node: &&Node| {
             let told = self.known.pod_of(node).and_then(|pod| pod.told.as_ref());
-            if node.phase.is_bad() && told.is_some_and(|told| told.keep_failed) {
-                return true;
+            node.phase.is_bad() && told.is_some_and(|told| told.keep_failed)
+        };
+        let mut kept = HashSet::new();
+        for step in self.run.nodes.values().filter(is_kept) {
+            let mut at = Some(step);
+            while let Some(node) = at.filter(|node| kept.insert(node.id.as_str())) {
+                at = self.tree.parent(node);
             }
-            left.extend(self.tree.inside(Some(node)));
         }
-        false
+        kept
     }
 
     /// The id of a node's span: that of its last run.
