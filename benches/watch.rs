@@ -1,12 +1,12 @@
 //! What `stepspan watch` costs: memory, CPU and requests to the API server, with many Workflows on a real API server.
 //!
-//! `cargo bench --bench watch [-- WORKFLOWS]` (5,000 where not told; some 20 minutes, of which the API server takes most to be filled); needs
-//! `scripts/cluster-tools bench`. Each Workflow has 20 nodes: a dag, and 19 steps with pods, made of a recorded run. The label
-//! `controller-instanceid` keeps Argo's controller away from them.
+//! `cargo bench --bench watch [-- WORKFLOWS RUNNING]` (5,000 and 500 where not told, some 5 minutes; all of them running takes the API server
+//! more than 10 GB for their pods); needs `scripts/cluster-tools bench`. Each Workflow has 20 nodes: a dag, and 19 steps, made of a recorded
+//! run; those that run have the steps' pods. The label `controller-instanceid` keeps Argo's controller away from them.
 //!
-//! - start: all Workflows run; until both lists are done;
+//! - start: until both lists are done, and the spans of Workflows that ended before have arrived at a real Collector;
 //! - idle: a minute in which nothing changes;
-//! - end: every Workflow and its pods end; until every span has arrived at a real Collector;
+//! - end: every Workflow that runs and its pods end; until every span has arrived;
 //! - again: killed and started anew.
 //!
 //! Requests are counted by the API server's own metrics. Memory is set against the bytes that the API server sends of the same objects: a ratio
@@ -51,24 +51,32 @@ type Stored = (String, String);
 
 fn main() -> Result<()> {
     // Cargo passes `--bench`.
-    let count = env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(5_000);
+    let mut told = env::args().skip(1).filter_map(|arg| arg.parse().ok());
+    let count = told.next().unwrap_or(5_000);
+    let running = told.next().unwrap_or(count / 10).min(count);
     eprintln!("watch: starting etcd, kube-apiserver and the controllers");
     let cluster = Cluster::start(&Tools::locate()?, None)?;
-    let measured = measure(&cluster, count);
+    let measured = measure(&cluster, count, running);
     cluster.stop(measured.is_err());
     measured
 }
 
-fn measure(cluster: &Cluster, count: usize) -> Result<()> {
+fn measure(cluster: &Cluster, count: usize, running: usize) -> Result<()> {
     let namespace = cluster.namespace("many", &json!({}))?;
     let folder = cluster.dir().join("collector-many");
     fs::create_dir_all(&folder)?;
     let address = Address::free()?;
     let collector = cluster.collector(&address, &folder)?;
     let filler = Filler::of(cluster, &namespace)?;
-    let uids = filler.begin(count)?;
-    let bytes = filler.bytes(count)?;
-    println!("{count} Workflows of {} nodes, {} pods; {:.0} MiB of JSON", STEPS + 1, count * STEPS, mib(bytes));
+    let versions = filler.begin(count, running)?;
+    let bytes = filler.bytes(count, running)?;
+    println!(
+        "{count} Workflows of {} nodes, {running} of them running with {} pods; {:.0} MiB of JSON",
+        STEPS + 1,
+        running * STEPS,
+        mib(bytes)
+    );
+    let spans = |workflows: usize| (workflows * (STEPS + 2)) as u64;
 
     let mut watch = Watch::prepare(cluster, &namespace, &address)?;
     let more = ["--max-label-sets=10000"];
@@ -76,6 +84,7 @@ fn measure(cluster: &Cluster, count: usize) -> Result<()> {
     let mut replica = watch.start(&more)?;
     replica.until("stepspan_watch_workflows", |known| known == count as u64)?;
     replica.until("stepspan_watch_listed", |listed| listed == 1)?;
+    replica.until("stepspan_watch_spans_sent_total", |sent| sent >= spans(count - running))?;
     std::thread::sleep(Duration::from_secs(5));
     let memory = phase.end("start", cluster, &replica)?;
     println!("figure running_of_json {:.3}", memory / bytes);
@@ -85,9 +94,8 @@ fn measure(cluster: &Cluster, count: usize) -> Result<()> {
     phase.end("idle", cluster, &replica)?;
 
     phase = Phase::begin(cluster, Some(&replica))?;
-    filler.finish(&uids)?;
-    let spans = (count * (STEPS + 2)) as u64;
-    replica.until("stepspan_watch_spans_sent_total", |sent| sent >= spans)?;
+    filler.finish(&versions[..running])?;
+    replica.until("stepspan_watch_spans_sent_total", |sent| sent >= spans(count))?;
     replica.until("stepspan_watch_workflows_open", |open| open == 0)?;
     // They are shown once they are stored.
     std::thread::sleep(Duration::from_secs(5));
@@ -256,15 +264,15 @@ impl<'c> Filler<'c> {
         workflow
     }
 
-    /// All Workflows with their pods, which run; gives their versions.
-    fn begin(&self, count: usize) -> Result<Vec<String>> {
-        eprintln!("watch: creating {count} Workflows, then {} pods", count * STEPS);
+    /// All Workflows, of which the first run, with their pods; gives their versions.
+    fn begin(&self, count: usize, running: usize) -> Result<Vec<String>> {
+        eprintln!("watch: creating {count} Workflows, then {} pods", running * STEPS);
         let created = self.all(count, |at| {
-            let workflow = self.workflow(at, false);
+            let workflow = self.workflow(at, at >= running);
             async move { self.send(Method::POST, self.workflows.clone(), &workflow).await }
         })?;
         let (uids, versions): (Vec<String>, Vec<String>) = created.into_iter().unzip();
-        self.all(count * STEPS, |at| {
+        self.all(running * STEPS, |at| {
             let (of, number) = (at / STEPS, at % STEPS + 1);
             let mut pod = self.pod.clone();
             let name = format!("many-{of:05}-{number}");
@@ -303,11 +311,11 @@ impl<'c> Filler<'c> {
     }
 
     /// As long as lists of all of them would be, roughly: what the first of each is, times their number.
-    fn bytes(&self, count: usize) -> Result<f64> {
+    fn bytes(&self, count: usize, running: usize) -> Result<f64> {
         let length = |path: String| anyhow::Ok(self.cluster.api().get(&path)?.accepted()?.to_string().len());
         let workflow = length(format!("{}/many-00000", self.workflows))?;
         let pod = length(format!("{}/many-00000-1", self.pods))?;
-        Ok((count * (workflow + pod * STEPS)) as f64)
+        Ok((count * workflow + running * pod * STEPS) as f64)
     }
 
     /// Does something for each number, several at a time. What comes of it is small: of 95,000 pods not all answers fit into memory.
