@@ -7,7 +7,7 @@
 //! - start: until both lists are done, and the spans of Workflows that ended before have arrived at a real Collector;
 //! - idle: a minute in which nothing changes;
 //! - end: every Workflow that runs and its pods end; until every span has arrived;
-//! - again: killed and started anew.
+//! - again: killed and started anew; nothing may be sent or counted twice.
 //!
 //! Requests are counted by the API server's own metrics. Memory is set against the bytes that the API server sends of the same objects: a ratio
 //! that other machines have too.
@@ -86,12 +86,16 @@ fn measure(cluster: &Cluster, count: usize, running: usize) -> Result<()> {
     replica.until("stepspan_watch_listed", |listed| listed == 1)?;
     replica.until("stepspan_watch_spans_sent_total", |sent| sent >= spans(count - running))?;
     std::thread::sleep(Duration::from_secs(5));
-    let memory = phase.end("start", cluster, &replica)?;
-    println!("figure running_of_json {:.3}", memory / bytes);
+    let start = phase.end("start", cluster, &replica)?;
+    println!("figure running_of_json {:.3}", start.memory / bytes);
+    println!("figure peak_of_json {:.3}", start.peak / bytes);
+    println!("figure lists_of_pages {:.2}", start.lists / pages(count, running * STEPS));
 
     phase = Phase::begin(cluster, Some(&replica))?;
     std::thread::sleep(Duration::from_mins(1));
-    phase.end("idle", cluster, &replica)?;
+    let idle = phase.end("idle", cluster, &replica)?;
+    println!("figure lists_idle {:.0}", idle.lists);
+    println!("figure cpu_idle {:.4}", idle.cpu / 60.0);
 
     phase = Phase::begin(cluster, Some(&replica))?;
     filler.finish(&versions[..running])?;
@@ -101,8 +105,8 @@ fn measure(cluster: &Cluster, count: usize, running: usize) -> Result<()> {
     std::thread::sleep(Duration::from_secs(5));
     let counted = replica.sum("agent_step_success_total", "")?;
     ensure!(counted == (count * STEPS) as u64, "{counted} steps are counted");
-    let memory = phase.end("end", cluster, &replica)?;
-    println!("figure ended_of_json {:.3}", memory / bytes);
+    let end = phase.end("end", cluster, &replica)?;
+    println!("figure ended_of_json {:.3}", end.memory / bytes);
 
     replica.process.kill();
     drop(replica);
@@ -111,12 +115,24 @@ fn measure(cluster: &Cluster, count: usize, running: usize) -> Result<()> {
     replica.until("stepspan_watch_workflows", |known| known == count as u64)?;
     replica.until("stepspan_watch_listed", |listed| listed == 1)?;
     std::thread::sleep(Duration::from_secs(5));
-    let memory = phase.end("again", cluster, &replica)?;
-    println!("figure again_of_json {:.3}", memory / bytes);
+    phase.end("again", cluster, &replica)?;
     ensure!(replica.metric("stepspan_watch_spans_sent_total")? == 0, "spans were sent twice");
     ensure!(replica.sum("agent_step_success_total", "")? == counted, "another count after the start");
     drop(collector);
     Ok(())
+}
+
+/// How many requests it takes to list them once, by as many as `src/watch/follow.rs` asks for at a time.
+fn pages(workflows: usize, pods: usize) -> f64 {
+    (workflows.div_ceil(50).max(1) + pods.div_ceil(250).max(1)) as f64
+}
+
+/// What the process took in a phase: seconds of CPU, bytes of memory at its end and at most since its start, LIST requests.
+struct Taken {
+    cpu: f64,
+    memory: f64,
+    peak: f64,
+    lists: f64,
 }
 
 /// What the API server was asked, and what the process took, from a moment on.
@@ -132,22 +148,24 @@ impl Phase {
         Ok(Self { began: Instant::now(), requests: requests(cluster)?, cpu })
     }
 
-    /// Prints it; gives the bytes of memory.
-    fn end(&self, name: &str, cluster: &Cluster, replica: &Replica) -> Result<f64> {
+    /// Prints it.
+    fn end(&self, name: &str, cluster: &Cluster, replica: &Replica) -> Result<Taken> {
         let took = self.began.elapsed().as_secs_f64();
         let (cpu, memory) = (cpu(replica.process.id())? - self.cpu, status(replica.process.id(), "VmRSS")?);
         let peak = status(replica.process.id(), "VmHWM")?;
-        let before = |key: &String| self.requests.get(key).copied().unwrap_or_default();
+        let before = |key: &str| self.requests.get(key).copied().unwrap_or_default();
         let asked = requests(cluster)?;
-        let asked = asked.iter().filter(|(key, now)| **now > before(key));
-        let asked: Vec<String> = asked.map(|(key, now)| format!("{key} {:.0}", now - before(key))).collect();
+        let asked = asked.iter().map(|(key, now)| (key.as_str(), now - before(key)));
+        let asked: Vec<(&str, f64)> = asked.filter(|(_, number)| *number > 0.0).collect();
+        let lists = asked.iter().filter(|(key, _)| key.starts_with("LIST")).map(|(_, number)| number).sum();
+        let asked: Vec<String> = asked.iter().map(|(key, number)| format!("{key} {number:.0}")).collect();
         println!(
             "{name:6} {took:6.1} s, {cpu:6.2} s of CPU, {:4.0} MiB ({:.0} at most); {}",
             mib(memory),
             mib(peak),
             asked.join(", ")
         );
-        Ok(memory)
+        Ok(Taken { cpu, memory, peak, lists })
     }
 }
 
