@@ -1,6 +1,6 @@
 //! What happened in a run: a Workflow as the API server stores it -> nodes -> a tree -> spans.
 //!
-//! Read in that order: [`status`] (with [`node`], [`phase`], `loose` and `packed`), [`tree`], [`spans`] (with [`outcome`], [`pod`], [`values`] and [`span`]).
+//! Read in that order: [`status`] (with [`node`], [`phase`], `loose` and `packed`), [`tree`], [`spans`] (with [`outcome`], [`pod`], [`kept`], [`values`] and [`span`]).
 //! `stepspan trace` draws the tree and exports the spans, `stepspan watch` sends them.
 //!
 //! Invariants:
@@ -10,6 +10,7 @@
 //! - Of what is not needed, or has another form than Argo's, nothing is kept, and it hinders nothing that is.
 //! - A status that somebody wrote by hand, with circles or without an end, gives a tree too.
 
+pub mod kept;
 pub(crate) mod loose;
 mod moments;
 pub mod node;

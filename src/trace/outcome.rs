@@ -62,6 +62,7 @@ pub fn error_type(phase: Phase, message: &str, exit_code: Option<i64>) -> String
         () if said("OOMKilled") => "OOMKilled",
         () if said("evicted") || said("Evicted") || said("was low on resource") => "Evicted",
         () if said("pod deleted") => "PodDeleted",
+        () if message == DELETED => "WorkflowDeleted",
         () if said("ErrImagePull") || said("ImagePullBackOff") || said("InvalidImageName") => "ImagePull",
         () => match exit_code.filter(|code| *code != 0) {
             Some(code) => return code.to_string(),
@@ -70,6 +71,9 @@ pub fn error_type(phase: Phase, message: &str, exit_code: Option<i64>) -> String
     };
     word.to_owned()
 }
+
+/// What `stepspan watch` says of what ran when its Workflow was deleted.
+pub const DELETED: &str = "the Workflow was deleted";
 
 /// What the controller writes where somebody ended the Workflow (`workflow/controller/exec_control.go`, `operator.go`).
 fn is_stopped(message: &str) -> bool {
@@ -118,6 +122,24 @@ mod tests {
                 "Cancelled",
             ),
             (Phase::Failed, "Stopped with strategy 'Stop'", None, Some("cancelled"), Some("cancellation"), "Cancelled"),
+            (Phase::Error, "the Workflow was deleted", None, Some("error"), Some("error"), "WorkflowDeleted"),
+            // As the kubelet writes it, which the controller hands on.
+            (
+                Phase::Failed,
+                "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi.",
+                Some(137),
+                Some("failure"),
+                Some("failure"),
+                "Evicted",
+            ),
+            (
+                Phase::Failed,
+                "ImagePullBackOff: Back-off pulling image \"localhost/none:1\"",
+                None,
+                Some("failure"),
+                Some("failure"),
+                "ImagePull",
+            ),
             (Phase::Failed, "child 'wf-1' failed", None, Some("failure"), Some("failure"), "Failed"),
             (Phase::Skipped, "when 'false' evaluated false", None, None, Some("skip"), ""),
             (Phase::Running, "", None, None, None, ""),

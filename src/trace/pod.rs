@@ -127,7 +127,17 @@ impl Pod {
 
     /// A correlation value: what the shim was told; without a shim, what the labels say by the names that the default policy gives them.
     pub fn value(&self, key: &str) -> &str {
-        self.told.as_ref().map_or(&self.labels, |told| &told.values).get(key)
+        self.values().get(key)
+    }
+
+    /// All of them.
+    pub(super) fn values(&self) -> &Values {
+        self.told.as_ref().map_or(&self.labels, |told| &told.values)
+    }
+
+    /// One of which nothing else is known, nor ever will be.
+    pub(super) fn gone(told: Option<Box<Told>>, labels: Values) -> Self {
+        Self { told, labels, has_ended: true, ..Self::default() }
     }
 
     /// When the last of its containers began: what came before was waiting.

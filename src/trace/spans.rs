@@ -53,12 +53,13 @@ impl<'a> Spans<'a> {
         let told: Vec<&Told> = known.pods.values().filter_map(|pod| pod.told.as_deref()).collect();
         let own =
             TraceParent { trace: TraceId::of_workflow(&run.uid), span: SpanId::of_workflow(&run.uid), sampled: true };
-        let decided = told.iter().find_map(|told| told.context.clone());
         // A pod that nobody admitted may say anything: a foreign trace is the one that came with the Workflow, or none.
-        let is_ours = |told: &TraceParent| {
+        let is_ours = |told: &&TraceParent| {
             told.trace == own.trace || run.incoming.as_ref().is_some_and(|foreign| foreign.trace == told.trace)
         };
-        let decided = decided.filter(is_ours);
+        // Where policies differ, the trace is taken if one of them takes it: the spans of its steps have parents then.
+        let decided = told.iter().filter_map(|told| told.context.as_ref()).filter(is_ours);
+        let decided = decided.reduce(|one, other| if other.sampled && !one.sampled { other } else { one }).cloned();
         let joined = run.incoming.clone().filter(|foreign| decided.as_ref().is_some_and(|d| d.trace == foreign.trace));
         let context = decided.map_or_else(|| own.clone(), |decided| TraceParent { span: own.span.clone(), ..decided });
         let names = told.first().map_or("both", |told| told.names.as_str()).to_owned();
@@ -145,6 +146,11 @@ impl<'a> Spans<'a> {
         let left = self.run.phase.is_final() && !node.phase.is_final();
         let (phase, finished) = if left { (self.run.phase, self.run.finished) } else { (node.phase, node.finished) };
         end(phase, start, finished)
+    }
+
+    /// A correlation value that all pods were told alike.
+    pub fn common(&self, key: &str) -> &str {
+        self.shared.get(key)
     }
 
     /// The trace that they are of.

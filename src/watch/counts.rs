@@ -94,7 +94,7 @@ pub struct Sums {
     /// When the last of it was counted, in seconds since 1970 by the clock of who counted.
     #[serde(rename = "t")]
     pub last: u64,
-    /// When the first of it was; 0 where that was not kept.
+    /// When it was shown for the first time, at 0; 0 where that was not kept.
     #[serde(rename = "a", default)]
     pub first: u64,
 }
@@ -113,8 +113,8 @@ pub struct Durations {
 static NONE: Durations = Durations { buckets: [0; BUCKETS], sum_ms: 0 };
 
 impl Sums {
-    /// One step more.
-    pub fn add(&mut self, counted: &Counted, now: u64) {
+    /// One step more, of what was shown since it `began`.
+    pub fn add(&mut self, counted: &Counted, now: u64, began: u64) {
         match counted.outcome {
             Outcome::Success => self.success += 1,
             Outcome::Failure | Outcome::Error => self.fail += 1,
@@ -124,7 +124,7 @@ impl Sums {
         durations.buckets[bucket(counted.took_ms)] += 1;
         durations.sum_ms += counted.took_ms;
         self.last = self.last.max(now);
-        self.first = earliest(self.first, now);
+        self.first = earliest(self.first, began);
     }
 
     /// Durations by outcome, as they are shown. What has not happened is there at 0: else its first time would be no increase.
@@ -175,8 +175,8 @@ mod tests {
         let counted =
             Counted { labels: Labels::default(), outcome: Outcome::Cancelled, took_ms: 7, at: 0, trace: None };
         let mut sums = Sums::default();
-        sums.add(&counted, 1);
-        sums.add(&Counted { outcome: Outcome::Error, ..counted }, 2);
+        sums.add(&counted, 1, 1);
+        sums.add(&Counted { outcome: Outcome::Error, ..counted }, 2, 1);
         assert_eq!((sums.success, sums.fail, sums.durations.len(), sums.last), (0, 1, 2, 2));
     }
 }

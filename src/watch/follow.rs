@@ -40,8 +40,10 @@ pub(super) enum Change {
     PodsListed,
     /// A pod of a Workflow is so.
     Pod(Box<Pod>),
-    /// A pod of a Workflow's node was deleted.
-    PodGone(String, String),
+    /// A pod of a Workflow was deleted, and was so before.
+    PodGone(Box<Pod>),
+    /// Pods are not heard of until they are again: what they say in between comes then.
+    PodsLost,
 }
 
 /// Follows Workflows until nobody listens any more.
@@ -85,19 +87,21 @@ pub(super) async fn pods(
         let (heard, sight) = match event {
             Ok(Event::InitApply(object) | Event::Apply(object)) => pod(object, false),
             Ok(Event::Delete(object)) => pod(object, true),
-            Ok(Event::Init) => (vec![Change::PodsListing], Sight::Listing),
-            Ok(Event::InitDone) => (vec![Change::PodsListed], Sight::Listed),
+            Ok(Event::Init) => (Some(Change::PodsListing), Some(Sight::Listing)),
+            Ok(Event::InitDone) => (Some(Change::PodsListed), Some(Sight::Listed)),
             Err(error) => {
                 holder.failed(format!("the pods: {error}"));
-                continue;
+                (Some(Change::PodsLost), None)
             }
         };
-        for change in heard {
-            if changes.send(change).await.is_err() {
-                return;
-            }
+        if let Some(change) = heard
+            && changes.send(change).await.is_err()
+        {
+            return;
         }
-        if sights.send(sight).await.is_err() {
+        if let Some(sight) = sight
+            && sights.send(sight).await.is_err()
+        {
             return;
         }
     }
@@ -114,11 +118,10 @@ fn workflow(object: Workflow) -> Change {
     }
 }
 
-/// Of a pod that is deleted, what it said last, and that.
-fn pod(object: StepPod, is_gone: bool) -> (Vec<Change>, Sight) {
+/// What it says of a step, where it is one's, and of admission.
+fn pod(object: StepPod, is_gone: bool) -> (Option<Change>, Option<Sight>) {
     let (pod, seen) = object.parts();
     let sight = if is_gone { Sight::Gone(seen.uid) } else { Sight::Pod(Box::new(seen)) };
-    let Some(pod) = pod else { return (Vec::new(), sight) };
-    let gone = is_gone.then(|| Change::PodGone(pod.workflow.clone(), pod.node_id.clone()));
-    ([Change::Pod(Box::new(pod))].into_iter().chain(gone).collect(), sight)
+    let change = if is_gone { Change::PodGone } else { Change::Pod };
+    (pod.map(|pod| change(Box::new(pod))), Some(sight))
 }

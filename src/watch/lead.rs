@@ -18,6 +18,7 @@ use super::deliver::Sender;
 use super::follow::{self, Change};
 use super::health::Health;
 use super::ledger::Ledger;
+use super::lists::{Lists, Pods};
 use super::own::{End, Own, Work};
 use super::seen::{Active, Due, Key, Object, Seen};
 use super::steps::Steps;
@@ -115,26 +116,6 @@ fn follow_all(client: Client, config: &Config, health: &Arc<Health>) -> (mpsc::R
     (heard, tasks)
 }
 
-/// Without the pods a repo or a trace would not be known, and without the Workflows not what still runs: until both are listed nothing is
-/// counted, sent or dropped.
-#[derive(Default)]
-struct Lists {
-    workflows: Option<Instant>,
-    pods: bool,
-    /// When a pod was heard of last.
-    pod: Option<Instant>,
-}
-
-/// Where pods cannot be listed: so long is waited for the next.
-const WITHOUT_PODS: Duration = Duration::from_mins(2);
-
-impl Lists {
-    fn are_done(&self) -> bool {
-        let waited = |since: Instant| self.pod.map_or(since, |pod| pod.max(since)).elapsed() > WITHOUT_PODS;
-        self.workflows.is_some_and(|since| self.pods || waited(since))
-    }
-}
-
 /// A shard, its sums, and what became of writing it.
 type Written = (usize, BTreeMap<Labels, Sums>, Result<ObjectMeta, StoreError>);
 
@@ -159,20 +140,24 @@ impl Leader<'_> {
         match change {
             Change::Listing => self.seen.listing(),
             Change::Listed => {
-                self.seen.listed();
+                self.seen.listed(Instant::now());
                 self.lists.workflows = Some(Instant::now());
                 self.health.metrics.listed.set(1);
             }
             Change::Workflow(run, read) => self.workflow(*run, read),
             Change::Unreadable(uid, called, why) => self.unreadable(&uid, called, &why.to_string()),
-            Change::WorkflowGone(uid) => self.seen.gone(&uid),
+            Change::WorkflowGone(uid) => self.seen.gone(&uid, Instant::now()),
             Change::Pod(pod) => {
-                self.lists.pod = Some(Instant::now());
+                self.lists.pod_heard();
                 self.seen.pod(*pod);
             }
-            Change::PodsListing => self.lists.pods = false,
-            Change::PodsListed => self.lists.pods = true,
-            Change::PodGone(workflow, node) => self.seen.pod_gone(&workflow, &node),
+            Change::PodGone(pod) => {
+                self.lists.pod_heard();
+                self.seen.pod_gone(*pod);
+            }
+            Change::PodsListing => self.lists.pods = Pods::Listing,
+            Change::PodsListed => self.lists.pods = Pods::Followed,
+            Change::PodsLost => self.lists.pods_lost(),
         }
     }
 
@@ -195,7 +180,10 @@ impl Leader<'_> {
         let work = Work::begin(self.own, "change");
         let retry = self.seen.exists(uid);
         self.health.metrics.unreadable.inc();
-        tell_unreadable(&self.health.events, &format!("{namespace}/{name}"), why);
+        // Each change of it is one more.
+        if retry == 0 {
+            tell_unreadable(&self.health.events, &format!("{namespace}/{name}"), why);
+        }
         work.end(|| Object { namespace, name, times: retry + 1, retry }, &End::Failed(why.to_owned()));
     }
 

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Counted, Labels, Sums, bucket};
+use super::kept::KeptPods;
 use crate::identity;
 use crate::trace::outcome::Outcome;
 use crate::trace::status::{SECOND, Time};
@@ -23,6 +24,8 @@ const VERSION: u32 = 1;
 const MOST_CAPPED: usize = 1_000_000;
 /// How long a series of a pull request or task is shown after its last step, and after its run.
 pub const SHOWN_FOR: u64 = 15 * 60;
+/// How long any other: else the names of what is not run any more would take the room of all label sets in the end.
+pub const KEPT_FOR: u64 = 7 * 24 * 3600;
 
 /// What became of a node, under the number of its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +40,15 @@ pub struct Mark {
     pub counted: bool,
     /// The span of its last run has arrived, or is not to be sent.
     pub sent: bool,
+}
+
+/// What of a Workflow can be neither counted nor sent any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Steps that began and were never counted.
+    pub steps: u64,
+    /// Spans that never arrived.
+    pub spans: u64,
 }
 
 /// The nodes of one Workflow.
@@ -67,7 +79,7 @@ pub struct Ledger {
     known: BTreeSet<Labels>,
     /// How long, in seconds, a new series is shown at 0 before anything else: so long takes a scrape to come by.
     zero_for: u64,
-    /// When each series was shown for the first time; 0 for those of a holder before.
+    /// When each series was shown for the first time, by whichever holder; 0 where that was not kept.
     first: BTreeMap<Labels, u64>,
     /// When steps of these labels ran for the last time; of those of a holder before, since when this one knows them.
     ran: BTreeMap<Labels, u64>,
@@ -81,6 +93,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Shard {
     workflows: BTreeMap<String, Marks>,
+    pods: BTreeMap<String, KeptPods>,
     sums: BTreeMap<Labels, Sums>,
     shown: BTreeMap<Labels, Sums>,
     is_dirty: bool,
@@ -92,6 +105,8 @@ struct Stored {
     version: u32,
     shards: usize,
     workflows: BTreeMap<String, String>,
+    #[serde(default)]
+    pods: BTreeMap<String, KeptPods>,
     sums: Vec<(Labels, Sums)>,
 }
 
@@ -117,26 +132,57 @@ impl Ledger {
         self.now = now;
     }
 
+    /// What the clock says.
+    pub fn time(&self) -> Time {
+        self.now * SECOND
+    }
+
     /// A node has begun, or begun again.
     pub fn begin(&mut self, workflow: &str, node: &str, (first, last): (Time, Time), is_step: bool) {
         let mark = Mark { first: seconds(first), last: seconds(last), is_step, ..Mark::default() };
         let shard = self.shard(workflow);
         let marks = shard.workflows.entry(workflow.to_owned()).or_default();
-        marks.insert(number(node), mark);
+        if marks.insert(number(node), mark).is_some()
+            && let Some(kept) = shard.pods.get_mut(workflow)
+        {
+            kept.remove(number(node));
+        }
         shard.is_dirty = true;
+    }
+
+    /// The pod of a node is known; `text` is what is kept of it, asked for once.
+    pub fn keep(&mut self, workflow: &str, node: &str, text: impl FnOnce() -> String) {
+        let (shard, number) = (self.shard(workflow), number(node));
+        if shard.pods.get(workflow).is_some_and(|kept| kept.has(number)) {
+            return;
+        }
+        shard.pods.entry(workflow.to_owned()).or_default().keep(number, text());
+        shard.is_dirty = true;
+    }
+
+    /// What is kept of the pod of a node.
+    pub fn kept(&self, workflow: &str, node: &str) -> Option<&str> {
+        self.shards[shard_of(workflow)].pods.get(workflow)?.of(number(node))
+    }
+
+    /// All of a Workflow is counted and sent: of its pods nothing more is needed.
+    pub fn settled(&mut self, workflow: &str) {
+        let shard = self.shard(workflow);
+        shard.is_dirty |= shard.pods.remove(workflow).is_some();
     }
 
     /// A step has ended: once for each of its runs.
     pub fn count(&mut self, workflow: &str, node: &str, mut counted: Counted) {
         counted.labels = self.fit(counted.labels);
         let now = self.now;
+        let began = *self.first.entry(counted.labels.clone()).or_insert(now);
         let shard = self.shard(workflow);
         let marks = shard.workflows.entry(workflow.to_owned()).or_default();
         let mark = marks.entry(number(node)).or_default();
         if std::mem::replace(&mut mark.counted, true) {
             return;
         }
-        shard.sums.entry(counted.labels.clone()).or_default().add(&counted, now);
+        shard.sums.entry(counted.labels.clone()).or_default().add(&counted, now, began);
         shard.is_dirty = true;
         let Counted { labels, outcome, took_ms, at, trace } = counted;
         if let Some(trace) = trace {
@@ -155,12 +201,14 @@ impl Ledger {
         }
     }
 
-    /// A Workflow is not there any more; how many of its steps began and were never counted.
-    pub fn forget(&mut self, workflow: &str) -> u64 {
+    /// A Workflow is not there any more.
+    pub fn forget(&mut self, workflow: &str) -> Lost {
         let shard = self.shard(workflow);
-        let Some(marks) = shard.workflows.remove(workflow) else { return 0 };
+        shard.pods.remove(workflow);
+        let Some(marks) = shard.workflows.remove(workflow) else { return Lost::default() };
         shard.is_dirty = true;
-        marks.values().filter(|mark| mark.is_step && !mark.counted).count() as u64
+        let steps = marks.values().filter(|mark| mark.is_step && !mark.counted).count() as u64;
+        Lost { steps, spans: marks.values().filter(|mark| !mark.sent).count() as u64 }
     }
 
     /// What is known of a Workflow from before.
@@ -236,9 +284,14 @@ impl Ledger {
         let workflows = workflows.ok_or_else(|| Unreadable::Form("the nodes of a Workflow".into()))?;
         let sums: BTreeMap<_, _> = stored.sums.into_iter().collect();
         self.known.extend(sums.keys().cloned());
-        self.first.extend(sums.keys().map(|labels| (labels.clone(), 0)));
-        self.ran.extend(sums.keys().map(|labels| (labels.clone(), self.now)));
-        self.shards[shard] = Shard { workflows, shown: sums.clone(), sums, is_dirty: false };
+        for (labels, sums) in &sums {
+            let first = self.first.entry(labels.clone()).or_insert(sums.first);
+            *first = (*first).min(sums.first);
+            // A pull request's step may run still. Of what is for all of them the last step says enough.
+            let ran = self.ran.entry(labels.clone()).or_default();
+            *ran = if labels.are_fleeting() { self.now } else { sums.last.max(*ran) };
+        }
+        self.shards[shard] = Shard { workflows, pods: stored.pods, shown: sums.clone(), sums, is_dirty: false };
         Ok(())
     }
 
@@ -251,8 +304,9 @@ impl Ledger {
         for (labels, sums) in &mut all {
             let first = *self.first.entry(labels.clone()).or_insert(self.now);
             if first > 0 && first + self.zero_for > self.now {
-                *sums = Sums { first, ..Sums::default() };
+                *sums = Sums::default();
             }
+            sums.first = first;
         }
         all
     }
@@ -285,7 +339,8 @@ impl Ledger {
     }
 
     fn is_over(&self, labels: &Labels, last: u64) -> bool {
-        labels.are_fleeting() && last + SHOWN_FOR < self.now
+        let shown_for = if labels.are_fleeting() { SHOWN_FOR } else { KEPT_FOR };
+        last + shown_for < self.now
     }
 
     fn shard(&mut self, workflow: &str) -> &mut Shard {
@@ -299,6 +354,7 @@ impl Shard {
             version: VERSION,
             shards: SHARDS,
             workflows: self.workflows.iter().map(|(uid, marks)| (uid.clone(), pack(marks))).collect(),
+            pods: self.pods.clone(),
             sums: self.sums.iter().map(|(labels, sums)| (labels.clone(), sums.clone())).collect(),
         };
         // Texts and numbers under texts: JSON has them all.

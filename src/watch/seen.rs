@@ -92,16 +92,23 @@ impl Seen {
     }
 
     /// They have all been listed: what was not among them is not there any more.
-    pub fn listed(&mut self) {
+    pub fn listed(&mut self, now: Instant) {
         for uid in self.unlisted.take().unwrap_or_default() {
-            self.gone(&uid);
+            self.gone(&uid, now);
         }
         let is_there =
             |uid: &&String| self.workflows.get(*uid).is_some_and(|one| !one.is_new()) || self.unread.contains_key(*uid);
         let known: Vec<String> = self.ledger.workflows().filter(|uid| !is_there(uid)).cloned().collect();
         for uid in known {
-            self.uncounted += self.ledger.forget(&uid);
+            self.lose(&uid);
         }
+    }
+
+    /// Of a Workflow that is not there any more nothing but the ledger is known.
+    fn lose(&mut self, uid: &str) {
+        let lost = self.ledger.forget(uid);
+        self.uncounted += lost.steps;
+        self.missed += lost.spans;
     }
 
     /// A Workflow is there, though nothing else is known of it: what was counted of it stays counted. Gives how often that was so before.
@@ -132,6 +139,7 @@ impl Seen {
         self.uncounted += one.note(&run, &mut self.ledger, now);
         if one.is_settled(&run) {
             one.let_go();
+            self.ledger.settled(&uid);
         } else {
             one.run = Some(run);
             self.open.insert(uid);
@@ -139,14 +147,16 @@ impl Seen {
     }
 
     /// A Workflow was deleted.
-    pub fn gone(&mut self, uid: &str) {
+    pub fn gone(&mut self, uid: &str, now: Instant) {
         if self.unread.remove(uid).is_some() && !self.workflows.contains_key(uid) {
-            self.uncounted += self.ledger.forget(uid);
+            self.lose(uid);
         }
         let Some(one) = self.workflows.get_mut(uid).filter(|one| !one.is_gone) else { return };
         one.is_gone = true;
         one.count_now(uid, &mut self.ledger);
-        self.uncounted += self.ledger.forget(uid);
+        one.cut_off(now, self.ledger.time());
+        // Its spans are sent, or counted below.
+        self.uncounted += self.ledger.forget(uid).steps;
         let waits = one.unsent();
         if waits == 0 || self.departed == DEPARTED {
             self.missed += waits;
@@ -161,24 +171,28 @@ impl Seen {
         let one = self.workflows.entry(std::mem::take(&mut pod.workflow)).or_default();
         // Whoever knows a UID can make a pod that names it, in a namespace of his own.
         let is_foreign = one.run.as_ref().is_some_and(|run| !pod.settle(&run.namespace));
-        // Of a run that is all sent nothing is kept.
-        if (one.run.is_some() || one.is_new()) && !is_foreign {
+        // Of a run that is all sent nothing is kept, but of one that begins anew its pods may be heard of first.
+        let is_wanted =
+            one.run.is_some() || one.is_new() || !pod.has_ended || one.known.pods.contains_key(&pod.node_id);
+        if is_wanted && !is_foreign {
             one.known.pods.insert(std::mem::take(&mut pod.node_id), pod);
         }
     }
 
-    /// A step's pod was deleted: what is known of it is all that ever will be.
-    pub fn pod_gone(&mut self, workflow: &str, node: &str) {
-        let Some(one) = self.workflows.get_mut(workflow) else { return };
-        if let Some(pod) = one.known.pods.get_mut(node) {
-            pod.has_ended = true;
+    /// A step's pod was deleted, and this was its last word.
+    pub fn pod_gone(&mut self, mut pod: Pod) {
+        pod.has_ended = true;
+        let is_of_nobody = self.workflows.get(&pod.workflow).is_none_or(Watched::is_new);
+        if !is_of_nobody {
+            return self.pod(pod);
         }
         // A pod of a Workflow that nobody has seen.
-        if one.is_new() {
-            one.known.pods.remove(node);
-            if one.known.pods.is_empty() {
-                self.workflows.remove(workflow);
-            }
+        let Some(one) = self.workflows.get_mut(&pod.workflow) else { return };
+        if one.known.pods.get(&pod.node_id).is_some_and(|known| known.namespace == pod.namespace) {
+            one.known.pods.remove(&pod.node_id);
+        }
+        if one.known.pods.is_empty() {
+            self.workflows.remove(&pod.workflow);
         }
     }
 
@@ -238,6 +252,7 @@ impl Seen {
         let mut active = Active::default();
         for uid in &self.open {
             if let Some(one) = self.workflows.get(uid) {
+                one.keep_pods(uid, &mut self.ledger);
                 one.show(&mut self.ledger, &mut active);
             }
         }
@@ -258,6 +273,7 @@ impl Seen {
             self.forget(uid);
         } else {
             one.let_go();
+            self.ledger.settled(uid);
         }
     }
 

@@ -10,10 +10,11 @@ use super::counts::{Counted, Labels};
 use super::ledger::{Ledger, number};
 use super::seen::{Active, Due, Key, Object};
 use crate::trace::node::Node;
-use crate::trace::outcome::Outcome;
+use crate::trace::outcome::{DELETED, Outcome};
+use crate::trace::phase::Phase;
 use crate::trace::pod::Pod;
 use crate::trace::status::{SECOND, Time};
-use crate::trace::{Known, Run, Spans, Tree};
+use crate::trace::{Known, Run, Spans, Tree, kept};
 
 /// A Workflow and its pods come by two watches: so long is waited for what a pod says of a step that has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,7 +91,9 @@ impl Watched {
     ///
     /// Gives how many steps were begun anew that were never counted: they ended while nobody watched.
     pub(super) fn note(&mut self, run: &Run, ledger: &mut Ledger, now: Instant) -> u64 {
-        self.is_seen = true;
+        if !std::mem::replace(&mut self.is_seen, true) {
+            self.recall(run, ledger);
+        }
         let mut uncounted = 0;
         let over = run.phase.is_final();
         let root = run.started.map(|started| ("", started, over, false));
@@ -128,6 +131,35 @@ impl Watched {
             }
         }
         uncounted
+    }
+
+    /// Pods that were deleted while nobody watched, as far as a holder before us kept what counts of them.
+    fn recall(&mut self, run: &Run, ledger: &Ledger) {
+        for id in run.nodes.keys().filter(|id| !self.known.pods.contains_key(*id)).cloned().collect::<Vec<_>>() {
+            let pod = ledger.kept(&run.uid, &id).and_then(kept::read);
+            self.known.pods.extend(pod.map(|pod| (id, pod)));
+        }
+    }
+
+    /// Keeps what counts of its pods for holders after us.
+    pub(super) fn keep_pods(&self, uid: &str, ledger: &mut Ledger) {
+        let Some(run) = &self.run else { return };
+        // What has another name may be of another Workflow.
+        for (id, pod) in self.known.pods.iter().filter(|(id, _)| run.nodes.contains_key(*id)) {
+            ledger.keep(uid, id, || kept::kept(pod));
+        }
+    }
+
+    /// Its Workflow was deleted while it ran, at that time: what ran of it has ended by that, and counts for nothing.
+    pub(super) fn cut_off(&mut self, now: Instant, at: Time) {
+        let Some(run) = self.run.as_mut().filter(|run| !run.phase.is_final()) else { return };
+        (run.phase, run.message, run.finished) = (Phase::Error, DELETED.into(), Some(at));
+        for node in run.nodes.values_mut().filter(|node| !node.phase.is_final()) {
+            (node.phase, node.message, node.finished) = (Phase::Error, DELETED.into(), Some(at));
+        }
+        for start in self.starts.values_mut().filter(|start| start.sent == Sent::Not) {
+            (start.sent, start.counted) = (Sent::Ended(now), true);
+        }
     }
 
     /// Whether a Workflow is over, and all of it was counted and sent.
@@ -205,7 +237,11 @@ impl Watched {
             let Some(outcome) = Outcome::of(node.phase, &node.message) else { continue };
             let (started, finished) = (node.started.unwrap_or_default(), node.finished.unwrap_or_default());
             let counted = Counted {
-                labels: labels(run, node, self.known.pod_of(node)),
+                labels: labels(run, node, |name| match self.known.pod_of(node) {
+                    Some(pod) => pod.value(name),
+                    // Of a pod that nobody has seen: what the others have in common.
+                    None => spans.common(name),
+                }),
                 outcome,
                 took_ms: finished.saturating_sub(started) / MILLISECOND,
                 at: finished,
@@ -289,7 +325,8 @@ impl Watched {
             return;
         };
         for node in run.nodes.values().filter(|node| node.kind.is_step() && node.started.is_some()) {
-            let labels = ledger.fit(labels(run, node, self.known.pod_of(node)));
+            let pod = self.known.pod_of(node);
+            let labels = ledger.fit(labels(run, node, |name| pod.map_or("", |pod| pod.value(name))));
             let repo = labels.get("repo").to_owned();
             let pr = labels.get("prNumber");
             if !pr.is_empty() {
@@ -298,7 +335,10 @@ impl Watched {
             if !node.phase.is_final() {
                 *active.steps.entry(repo).or_default() += 1;
             }
-            active.labels.insert(labels);
+            // Before its pod is known its labels are not.
+            if pod.is_some() {
+                active.labels.insert(labels);
+            }
         }
     }
 }
@@ -327,11 +367,11 @@ fn pod_is_seen(known: &Known, node: Option<&Node>) -> bool {
 }
 
 /// What the policy made of the pod; without a policy's, what its labels say by the names that the default policy gives.
-fn labels(run: &Run, node: &Node, pod: Option<&Pod>) -> Labels {
+fn labels<'p>(run: &Run, node: &Node, of_pod: impl Fn(&str) -> &'p str) -> Labels {
     Labels::of(|name| match name {
         "workflowName" => clean(&run.stem),
         // A Workflow that is one step is called as its template.
         "stepName" => clean(run.step_name(node).unwrap_or(&node.template)),
-        name => pod.map(|pod| clean(pod.value(name))).unwrap_or_default(),
+        name => clean(of_pod(name)),
     })
 }

@@ -128,7 +128,7 @@ proptest! {
                     for list in exist.values() {
                         told(&mut seen, list, now);
                     }
-                    seen.listed();
+                    seen.listed(now);
                 }
             }
             for (outcome, count) in by_outcome(&seen.ledger.shown(&BTreeSet::new())) {
@@ -180,18 +180,18 @@ fn a_step_whose_workflow_goes_before_it_ends_is_told_of() {
     let list = recorded("node-dag-pods.json");
     let run = told(&mut seen, &halfway(&list), now);
     seen.due(now, 100);
-    seen.gone(&run.uid);
+    seen.gone(&run.uid, now);
     assert_eq!(seen.take_uncounted(), 2);
 
     // While nobody watched.
     let (mut before, mut stored) = (holder(&Stored::new()), Stored::new());
-    told(&mut before, &halfway(&list), now);
+    let halfway_nodes = told(&mut before, &halfway(&list), now).nodes.len();
     before.due(now, 100);
     store(&mut before, &mut stored);
     let mut after = holder(&stored);
     after.listing();
-    after.listed();
-    assert_eq!(after.take_uncounted(), 2);
+    after.listed(now);
+    assert_eq!((after.take_uncounted(), after.take_missed()), (2, halfway_nodes as u64 + 1));
     assert_eq!(by_outcome(&after.ledger.shown(&BTreeSet::new())).values().sum::<u64>(), 1);
 }
 
@@ -246,7 +246,7 @@ fn a_workflow_that_cannot_be_read_for_a_while_is_not_counted_again() {
     let mut next = holder(&stored);
     next.listing();
     next.exists(&run.uid);
-    next.listed();
+    next.listed(now);
     store(&mut next, &mut stored);
     told(&mut next, &list, now);
     next.due(now, 100);
@@ -256,7 +256,7 @@ fn a_workflow_that_cannot_be_read_for_a_while_is_not_counted_again() {
     // And one that is deleted before it could be read again is forgotten.
     let mut other = holder(&stored);
     other.exists(&run.uid);
-    other.gone(&run.uid);
+    other.gone(&run.uid, now);
     assert!(other.ledger.marks(&run.uid).is_none());
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::seen::{Due, Key, Seen};
 use crate::trace::Run;
 use crate::trace::pod::Pod;
+use crate::trace::status::SECOND;
 
 const MANY: usize = 1_000;
 
@@ -119,7 +120,7 @@ fn a_pod_is_waited_for_but_not_for_long() {
     let one = seen.due(now, MANY);
     assert_eq!(one.len(), 1);
     assert!(!one[0].span.events.is_empty());
-    seen.pod_gone(&run.uid, &pods[0].node_id);
+    seen.pod_gone(pods[0].clone());
     let late = seen.due(now + Duration::from_secs(6), MANY);
     assert_eq!(late.len(), steps - 1);
     assert!(late.iter().all(|due| due.span.events.is_empty()));
@@ -163,7 +164,7 @@ fn a_deleted_workflow_is_sent_as_far_as_it_is_known_or_counted() {
     let (mut seen, now) = (Seen::default(), Instant::now());
     let list = recorded("node-dag-pods.json");
     let whole = told(&mut seen, &list, now);
-    seen.gone(&whole.uid);
+    seen.gone(&whole.uid, now);
     let due = seen.due(now, MANY);
     assert_eq!(due.len(), whole.nodes.len() + 1);
     seen.arrived(&keys(&due));
@@ -175,10 +176,32 @@ fn a_deleted_workflow_is_sent_as_far_as_it_is_known_or_counted() {
         list["items"][0]["metadata"]["uid"] = format!("uid-{n}").into();
         let run = run(&list["items"][0]);
         seen.workflow(run.clone(), now);
-        seen.gone(&run.uid);
+        seen.gone(&run.uid, now);
     }
     assert_eq!(seen.sizes().0, 1_000);
     assert_eq!(seen.take_missed(), 100 * (whole.nodes.len() as u64 + 1));
+}
+
+/// Its commands may have spans already, which need what they are in.
+#[test]
+fn what_runs_when_its_workflow_is_deleted_ends_with_it() {
+    let (mut seen, now) = (Seen::default(), Instant::now());
+    let run = told(&mut seen, &halfway(&recorded("node-dag-pods.json")), now);
+    let first = seen.due(now, MANY);
+    assert!(first.len() <= run.nodes.len());
+    seen.ledger.at(4_000_000_000);
+    seen.gone(&run.uid, now);
+    let rest = seen.due(now, MANY);
+    assert_eq!(first.len() + rest.len(), run.nodes.len() + 1);
+    for due in &rest {
+        assert_eq!(
+            (due.span.error.as_deref(), due.span.end),
+            (Some("the Workflow was deleted"), Some(4_000_000_000 * SECOND))
+        );
+    }
+    seen.arrived(&keys(&first));
+    seen.arrived(&keys(&rest));
+    assert_eq!((seen.sizes(), seen.take_missed(), seen.take_uncounted()), ((0, 0), 0, 2));
 }
 
 #[test]
@@ -190,10 +213,10 @@ fn a_list_tells_what_is_not_there_any_more() {
     seen.arrived(&keys(&due));
     seen.listing();
     seen.workflow(whole.clone(), now);
-    seen.listed();
+    seen.listed(now);
     assert_eq!(seen.sizes().0, 1);
     seen.listing();
-    seen.listed();
+    seen.listed(now);
     assert_eq!(seen.sizes().0, 0);
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::counting::{Stored, holder, store};
-use super::{MANY, recorded, told};
+use super::{MANY, halfway, recorded, told};
 use crate::trace::pod::Pod;
 use crate::watch::seen::Seen;
 
@@ -85,4 +85,78 @@ fn a_pod_of_another_namespace_says_nothing_of_a_workflow() {
             assert!(!format!("{:?}", due.span.attributes).contains("forged"), "{}", due.span.name);
         }
     }
+}
+
+/// Its pods went while nobody watched (`podGC`): its steps count as they would have, and in a trace that is not taken they have no spans.
+#[test]
+fn what_counts_of_pods_outlives_them_and_their_holder() {
+    let now = Instant::now();
+    for sampled in [true, false] {
+        let (mut before, mut stored) = (holder(&Stored::new()), Stored::new());
+        let list = recorded("node-retry-pods.json");
+        let half = halfway(&list);
+        for mut pod in list["items"].as_array().unwrap().iter().filter_map(Pod::read) {
+            pod.told.as_mut().unwrap().context.as_mut().unwrap().sampled = sampled;
+            before.pod(pod);
+        }
+        before.workflow(super::run(&half["items"][0]), now);
+        let running = before.active().labels;
+        assert!(!running.is_empty());
+        store(&mut before, &mut stored);
+        assert!(has_pods(&stored));
+
+        let mut after = holder(&stored);
+        let whole = super::run(&list["items"][0]);
+        after.workflow(whole.clone(), now);
+        let due = after.due(now + Duration::from_secs(6), MANY);
+        let wanted = if sampled { whole.nodes.len() + 1 } else { 4 };
+        assert_eq!(due.len(), wanted, "without it: two that failed, what they are in, the Workflow");
+        store(&mut after, &mut stored);
+        let counted = after.ledger.shown(&BTreeSet::new());
+        assert_eq!(counted.keys().cloned().collect::<BTreeSet<_>>(), running);
+        assert_eq!(counted.values().map(|sums| sums.success + sums.fail).sum::<u64>(), 3);
+        // Once all of it is sent nothing is kept.
+        after.arrived(&due.into_iter().map(|due| due.key).collect::<Vec<_>>());
+        store(&mut after, &mut stored);
+        assert!(!has_pods(&stored));
+    }
+}
+
+/// Whether anything of pods is kept: texts within a text.
+fn has_pods(stored: &Stored) -> bool {
+    stored.values().any(|bytes| String::from_utf8_lossy(bytes).contains("repo\\"))
+}
+
+/// Where two policies do not agree, what the one takes has parents.
+#[test]
+fn a_trace_is_taken_if_one_policy_takes_it() {
+    let (mut seen, now) = (Seen::default(), Instant::now());
+    let list = recorded("node-dag-pods.json");
+    let items = list["items"].as_array().unwrap();
+    let mut pods: Vec<Pod> = items.iter().filter_map(Pod::read).collect();
+    pods.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+    for (at, mut pod) in pods.into_iter().enumerate() {
+        pod.told.as_mut().unwrap().context.as_mut().unwrap().sampled = at == 1;
+        seen.pod(pod);
+    }
+    let run = super::run(&items[0]);
+    seen.workflow(run.clone(), now);
+    assert_eq!(seen.due(now, MANY).len(), run.nodes.len() + 1);
+}
+
+/// A pod in another namespace that names a Workflow which is not seen yet does not end that one's own.
+#[test]
+fn a_forged_pod_that_goes_takes_no_other_with_it() {
+    let (mut seen, now) = (Seen::default(), Instant::now());
+    let list = recorded("node-dag-pods.json");
+    let items = list["items"].as_array().unwrap();
+    for pod in items.iter().filter_map(Pod::read) {
+        seen.pod(pod.clone());
+        let mut forged = pod;
+        forged.namespace = "elsewhere".into();
+        seen.pod_gone(forged);
+    }
+    seen.workflow(super::run(&items[0]), now);
+    let due = seen.due(now, MANY);
+    assert!(due.iter().any(|due| !due.span.events.is_empty()));
 }

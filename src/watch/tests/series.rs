@@ -7,7 +7,7 @@ use super::counting::{Stored, by_outcome, holder, store};
 use super::{halfway, recorded, told};
 use crate::trace::outcome::Outcome;
 use crate::watch::counts::{Counted, Labels, Sums};
-use crate::watch::ledger::{Ledger, SHOWN_FOR};
+use crate::watch::ledger::{KEPT_FOR, Ledger, SHOWN_FOR};
 use crate::watch::seen::Seen;
 
 #[test]
@@ -20,7 +20,8 @@ fn a_series_is_there_at_0_while_its_step_runs_and_gone_a_while_after() {
     assert_eq!(active.steps, BTreeMap::from([("shop-api".to_owned(), 2)]));
     assert_eq!(active.prs["shop-api"], BTreeSet::from(["412".to_owned()]));
     let shown = seen.ledger.shown(&active.labels);
-    assert!(shown.len() >= 2 && shown.values().all(|sums| *sums == Sums::default()), "nothing is stored yet");
+    let new = Sums { first: 1_000, ..Sums::default() };
+    assert!(shown.len() >= 2 && shown.values().all(|sums| *sums == new), "nothing is stored yet");
     told(&mut seen, &list, now);
     seen.due(now, 100);
     assert!(seen.ledger.shown(&BTreeSet::new()).is_empty(), "counted is not stored");
@@ -110,11 +111,43 @@ fn a_new_series_is_at_0_until_a_scrape_has_seen_it() {
     assert_eq!(fails(&mut seen), 0);
     seen.ledger.at(1_075);
     assert_eq!(fails(&mut seen), 2);
-    // What was shown before is not taken back.
-    let mut ledger = Ledger::new(1_000, 75);
-    ledger.at(1_076);
-    for (shard, bytes) in &stored {
-        ledger.restore(*shard, bytes).unwrap();
+    // What was shown before is not taken back; what was not yet, is at 0 for as long with the next one.
+    for (now, wanted) in [(1_074, 0), (1_076, 2)] {
+        let mut ledger = Ledger::new(1_000, 75);
+        ledger.at(now);
+        for (shard, bytes) in &stored {
+            ledger.restore(*shard, bytes).unwrap();
+        }
+        assert_eq!(fails(&mut Seen::new(ledger)), wanted);
     }
-    assert_eq!(fails(&mut Seen::new(ledger)), 2);
+}
+
+/// Before its pod is known a step has no repo: a series without one would come and go.
+#[test]
+fn a_step_has_no_series_before_its_pod_is_known() {
+    let (mut seen, now) = (holder(&Stored::new()), Instant::now());
+    let half = halfway(&recorded("node-dag-pods.json"));
+    seen.workflow(super::run(&half["items"][0]), now);
+    let active = seen.active();
+    assert_eq!((active.labels.len(), active.steps.values().sum::<u64>()), (0, 2));
+    told(&mut seen, &half, now);
+    assert!(seen.active().labels.iter().all(|labels| labels.get("repo") == "shop-api"));
+}
+
+/// The names of what is not run any more do not take the room of others for ever.
+#[test]
+fn a_series_of_no_task_is_gone_in_the_end() {
+    let labels = Labels::of(|name| if name == "workflowName" { "nightly-20261123".to_owned() } else { String::new() });
+    let mut ledger = Ledger::new(1, 0);
+    ledger.at(1_000);
+    let counted = Counted { labels: labels.clone(), outcome: Outcome::Success, took_ms: 5, at: 0, trace: None };
+    ledger.count("uid", "wf-1", counted);
+    let none = BTreeSet::new();
+    let other = Labels::of(|name| name.to_owned());
+    for (now, has_room) in [(1_000 + KEPT_FOR, false), (1_001 + KEPT_FOR, true)] {
+        ledger.at(now);
+        ledger.drop_over(&none);
+        assert_eq!(ledger.fit(other.clone()) == other, has_room);
+        ledger.drop_over(&none);
+    }
 }
