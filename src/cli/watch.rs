@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Most spans that wait to be sent, some 2 KiB each
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
-    /// Most label sets of step metrics, 20 to 80 series each; what is more stands under "other"
+    /// Most label sets of step metrics, 42 to 82 series each; what is more stands under "other"
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_label_sets: u32,
     /// Share of the work on objects of which traces of its own go to the Collector, as `stepspan-watch`; 0 is none

@@ -33,8 +33,8 @@ const WIDTH: usize = 120;
 /// Show a run as a waterfall: what waited, ran, failed and was tried again
 ///
 /// Takes Workflows as the API server stores them, from a file or stdin (with their pods, if they are there too), or the names of
-/// Workflows of a cluster. The ids are those that `watch` and the shim send, so a line here is a span there; -o json is what a
-/// Collector takes, for runs that nobody watched.
+/// Workflows of a cluster. The ids are those that `watch` and the shim send, so a line here is a span there; what `argo retry` has
+/// run again has the ids of its first run. -o json is what a Collector takes, for runs that nobody watched.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 #[command(after_help = "Exit status: 0 shown; 2 bad input, or no such Workflow.")]

@@ -15,6 +15,7 @@ use kube::Client;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 pub(super) use pods::Kind;
@@ -24,7 +25,7 @@ use self::tell::Teller;
 use self::windows::{Missed, Windows};
 use super::config::Config;
 use super::health::Health;
-use crate::cluster::ask::Asker;
+use crate::cluster::ask::{Answer, Asker, Refusal};
 use crate::cluster::lease::Holder as _;
 use crate::coverage::facts::Facts;
 use crate::coverage::judge::{Cause, State, unmarked};
@@ -32,9 +33,9 @@ use crate::telemetry::events::rfc3339;
 
 /// What is known of the cluster is asked for again after so long, where it is needed.
 const FRESH: Duration = Duration::from_secs(10);
-/// Pods that wait for that while the API server does not answer.
+/// Pods that wait for that.
 const WAITING: usize = 1_000;
-/// A window that was over before this replica began is told where it is as young.
+/// A window is told where its last pod is as young.
 const YOUNG: Duration = Duration::from_mins(10);
 
 /// What is heard of pods.
@@ -69,14 +70,17 @@ pub(super) struct Coverage {
     asker: Asker,
     /// Namespace and name of the install whose webhook and policies count; without it what admission has not marked is not judged.
     install: Option<(String, String)>,
+    /// What is true of the cluster, and when that was answered.
     facts: Option<(Instant, Facts)>,
+    /// A question that goes on.
+    asking: Option<JoinHandle<Answer<Facts>>>,
     /// When the last question failed.
     failed: Option<Instant>,
     pods: Pods,
     windows: Windows,
     /// Those that were missed, while they are listed.
     listed: Vec<(u64, Missed)>,
-    /// Those that could not be judged yet.
+    /// Those that are judged once the question is answered.
     waiting: VecDeque<Box<Seen>>,
     teller: Teller,
     health: Arc<Health>,
@@ -88,6 +92,7 @@ impl Coverage {
             asker: Asker::new(client.clone()),
             install: config.install.clone().map(|name| (config.namespace.clone(), name)),
             facts: None,
+            asking: None,
             failed: None,
             pods: Pods::default(),
             windows: Windows::default(),
@@ -98,21 +103,21 @@ impl Coverage {
         }
     }
 
-    /// Hears of pods until nobody tells of them any more.
+    /// Hears of pods until nobody tells of them any more. It waits for no answer of the API server: whoever tells it of pods waits for nothing.
     pub(super) async fn run(mut self, mut sights: mpsc::Receiver<Sight>) {
         let mut again = tokio::time::interval(FRESH);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 sight = sights.recv() => match sight {
-                    Some(sight) => self.hear(sight).await,
+                    Some(sight) => self.hear(sight),
                     None => return,
                 },
+                answer = answered(&mut self.asking) => self.answered(answer),
                 _ = again.tick() => {
-                    for seen in std::mem::take(&mut self.waiting) {
-                        if self.pods.exists(self.pods.key(&seen.uid)) {
-                            self.pod(seen).await;
-                        }
+                    self.teller.tell_over();
+                    if !self.waiting.is_empty() {
+                        self.ask();
                     }
                 }
             }
@@ -120,100 +125,113 @@ impl Coverage {
         }
     }
 
-    async fn hear(&mut self, sight: Sight) {
+    fn hear(&mut self, sight: Sight) {
         match sight {
             Sight::Listing => {
                 self.pods.listing();
                 self.listed.clear();
             }
-            Sight::Listed => self.all_listed().await,
-            Sight::Pod(seen) => self.pod(seen).await,
+            Sight::Listed => self.all_listed(),
+            Sight::Pod(seen) => self.pod(seen),
             Sight::Gone(uid) => self.pods.gone(self.pods.key(&uid)),
         }
     }
 
-    async fn pod(&mut self, seen: Box<Seen>) {
+    fn pod(&mut self, seen: Box<Seen>) {
         let key = self.pods.key(&seen.uid);
         let is_judged = self.pods.is_judged(key);
         if let Some(status) = &seen.status {
             let state = State::written(status);
             self.pods.is(key, Kind::of(&state));
             if state == State::Injected {
-                for window in self.windows.injected(&seen.namespace, &seen.created) {
-                    self.teller.over(&window).await;
+                let over = self.windows.injected(&seen.namespace, &seen.created);
+                if !over.is_empty() {
+                    self.teller.over(over, &seen);
                 }
             }
-            return;
+        } else if !is_judged {
+            self.unmarked(seen);
         }
-        if is_judged {
-            return;
+    }
+
+    /// Nobody wrote into it: judged by what is true of the cluster, not longer than [`FRESH`] ago as far as the API server answers.
+    fn unmarked(&mut self, seen: Box<Seen>) {
+        let key = self.pods.key(&seen.uid);
+        let is_fresh = |facts: &&(Instant, Facts)| facts.0.elapsed() < FRESH;
+        if let Some((_, facts)) = self.facts.as_ref().filter(is_fresh) {
+            let state = unmarked(&seen.whole, &seen.namespace, &seen.created, facts);
+            return self.judged(key, *seen, &state);
         }
-        let is_listing = self.pods.is_listing();
-        let Some(facts) = self.facts().await else {
-            self.pods.is(key, Kind::UNMARKED);
-            if self.install.is_some() && self.waiting.len() < WAITING {
-                self.waiting.push_back(seen);
-            }
-            return;
-        };
-        let mut state = unmarked(&seen.whole, &seen.namespace, &seen.created, facts);
-        // Of those that are listed the newest injected one is not known yet.
-        if state == State::Missed(Cause::Unanswered) && !is_listing {
-            state = State::Missed(facts.stopped(&seen.namespace).unwrap_or(Cause::Unanswered));
+        self.pods.is(key, Kind::UNMARKED);
+        self.ask();
+        if self.install.is_some() && self.waiting.len() < WAITING {
+            self.waiting.push_back(seen);
         }
-        self.pods.is(key, Kind::of(&state));
-        let State::Missed(cause) = state else { return };
-        let Seen { uid, namespace, name, created, .. } = *seen;
+    }
+
+    fn judged(&mut self, key: u64, seen: Seen, state: &State) {
+        self.pods.is(key, Kind::of(state));
+        let State::Missed(cause) = *state else { return };
+        let Seen { uid, namespace, name, created, .. } = seen;
         let missed = Missed { namespace, created, cause, pod: [name, uid] };
-        if is_listing {
+        // Of those that are listed the newest injected one is not known yet.
+        if self.pods.is_listing() {
             self.listed.push((key, missed));
         } else {
-            self.missed(missed, true).await;
+            self.missed(key, missed, true);
         }
     }
 
-    /// What was listed can be told apart now: what stops injection stopped it since the last pod that was injected.
-    async fn all_listed(&mut self) {
+    fn all_listed(&mut self) {
         self.pods.listed();
-        for (key, mut missed) in std::mem::take(&mut self.listed) {
-            let stopped = self.facts.as_ref().and_then(|(_, facts)| facts.stopped(&missed.namespace));
-            if let (Cause::Unanswered, Some(cause)) = (missed.cause, stopped)
-                && !self.windows.was_injected_since(&missed.namespace, &missed.created)
-            {
-                missed.cause = cause;
-                self.pods.is(key, Kind::of(&State::Missed(cause)));
-            }
-            self.missed(missed, false).await;
+        for (key, missed) in std::mem::take(&mut self.listed) {
+            self.missed(key, missed, false);
         }
-        let young = rfc3339(OffsetDateTime::from(SystemTime::now() - YOUNG));
+        let young = young();
         for window in self.windows.open().filter(|window| window.to > young) {
-            self.teller.open(window).await;
+            self.teller.open(window);
         }
     }
 
-    async fn missed(&mut self, missed: Missed, tells: bool) {
+    /// What stops injection now has stopped it since the last pod that was injected.
+    fn missed(&mut self, key: u64, mut missed: Missed, tells: bool) {
+        let stopped = self.facts.as_ref().and_then(|(_, facts)| facts.stopped(&missed.namespace));
+        if let (Cause::Unanswered, Some(cause)) = (missed.cause, stopped)
+            && !self.windows.was_injected_since(&missed.namespace, &missed.created)
+        {
+            missed.cause = cause;
+            self.pods.is(key, Kind::of(&State::Missed(cause)));
+        }
         let Some(window) = self.windows.missed(missed) else { return };
         self.health.metrics.missed_pods(window.cause.word(), &window.from, &window.to);
-        if tells {
-            self.teller.open(window).await;
+        if tells && window.to > young() {
+            self.teller.open(window);
         }
     }
 
-    /// What is true of the cluster, not older than [`FRESH`] as far as the API server answers.
-    async fn facts(&mut self) -> Option<&Facts> {
-        let (namespace, name) = self.install.as_ref()?;
-        let is_due = |since: Instant| since.elapsed() > FRESH;
-        let is_old = self.facts.as_ref().is_none_or(|(since, _)| is_due(*since));
-        if is_old && self.failed.is_none_or(is_due) {
-            match Facts::of_install(&self.asker, namespace, name).await {
-                Ok(facts) => (self.facts, self.failed) = (Some((Instant::now(), facts)), None),
-                Err(refusal) => {
-                    self.failed = Some(Instant::now());
-                    self.health.failed(format!("what injects, and into what: {refusal}"));
-                }
+    /// Asks what is true of the cluster, unless that goes on, or has just failed.
+    fn ask(&mut self) {
+        let Some((namespace, name)) = self.install.clone() else { return };
+        if self.asking.is_some() || self.failed.is_some_and(|failed| failed.elapsed() < FRESH) {
+            return;
+        }
+        let asker = self.asker.clone();
+        self.asking = Some(tokio::spawn(async move { Facts::of_install(&asker, &namespace, &name).await }));
+    }
+
+    fn answered(&mut self, answer: Answer<Facts>) {
+        match answer {
+            Ok(facts) => (self.facts, self.failed) = (Some((Instant::now(), facts)), None),
+            Err(refusal) => {
+                self.failed = Some(Instant::now());
+                return self.health.failed(format!("what injects, and into what: {refusal}"));
             }
         }
-        self.facts.as_ref().map(|(_, facts)| facts)
+        for seen in std::mem::take(&mut self.waiting) {
+            if self.pods.exists(self.pods.key(&seen.uid)) {
+                self.unmarked(seen);
+            }
+        }
     }
 
     fn show(&self) {
@@ -221,4 +239,17 @@ impl Coverage {
             self.health.metrics.step_pods.get_or_create(&kind.labels()).set(*count);
         }
     }
+}
+
+/// Waits for the answer to a question; for ever where there is none.
+async fn answered(asking: &mut Option<JoinHandle<Answer<Facts>>>) -> Answer<Facts> {
+    let Some(question) = asking else { return std::future::pending().await };
+    let answer = question.await;
+    *asking = None;
+    answer.unwrap_or_else(|error| Err(Refusal::Failed(error.to_string())))
+}
+
+/// What was later is told.
+fn young() -> String {
+    rfc3339(OffsetDateTime::from(SystemTime::now() - YOUNG))
 }

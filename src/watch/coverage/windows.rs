@@ -20,6 +20,15 @@ pub(in crate::watch) struct Window {
     pub(super) example: [String; 2],
 }
 
+impl Window {
+    /// Another one of the same reason, which was over before it was told.
+    pub(super) fn join(&mut self, other: Self) {
+        self.pods += other.pods;
+        self.from = other.from.min(std::mem::take(&mut self.from));
+        self.to = other.to.max(std::mem::take(&mut self.to));
+    }
+}
+
 /// A pod that was missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Missed {
@@ -124,7 +133,10 @@ mod tests {
             to: at(4),
             example: ["step-4".into(), "uid-4".into()],
         };
-        assert_eq!(over, [wanted]);
+        assert_eq!(over.as_slice(), std::slice::from_ref(&wanted));
+        let mut both = wanted.clone();
+        both.join(Window { pods: 3, from: at(1), to: at(2), ..wanted });
+        assert_eq!((both.pods, both.from, both.to), (5, at(1), at(4)));
         assert_eq!(windows.open().map(|window| window.namespace.as_str()).collect::<Vec<_>>(), ["builds"]);
         assert_eq!(windows.missed(missed("ci", 5)), None, "it was created before");
         assert_eq!(windows.missed(missed("ci", 6)).map(|window| window.pods), Some(1));

@@ -143,7 +143,7 @@ fn a_series_of_no_task_is_gone_in_the_end() {
     let counted = Counted { labels: labels.clone(), outcome: Outcome::Success, took_ms: 5, at: 0, trace: None };
     ledger.count("uid", "wf-1", counted);
     let none = BTreeSet::new();
-    let other = Labels::of(|name| name.to_owned());
+    let other = Labels::of(str::to_owned);
     for (now, has_room) in [(1_000 + KEPT_FOR, false), (1_001 + KEPT_FOR, true)] {
         ledger.at(now);
         ledger.drop_over(&none);

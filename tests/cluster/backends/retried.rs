@@ -1,11 +1,11 @@
 //! `argo retry`, by Argo's own CLI: what runs again is a span of its own, linked to its first run, and both are counted.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    check::{argo_counts, counted, each_has_its_parent, node, of_node, span_id, whole},
+    check::{argo_counts, counted, node, of_node, span_id, whole},
     place::{Place, Teller},
 };
 use crate::{
@@ -48,6 +48,10 @@ pub fn linked(cluster: &Cluster) -> Result<()> {
     // Counted before the nodes of the first run are gone.
     let [succeeded, failed] = argo_counts(&[&first]);
     counted(&place.prometheus, "pods", "again", [succeeded, failed])?;
+    // The first failure of its pull request: without a 0 before it nothing would have increased.
+    let increased =
+        place.prometheus.number("sum(increase(agent_step_fail_total{job=\"pods\",repo=\"again\"}[15m]))")?;
+    ensure!(increased > 0.0, "no increase: {increased}");
 
     let output = Command::new(&place.tools.argo)
         .args(["retry", "again", "-p", "code=0", "--namespace", steps.name(), "--kubeconfig"])
@@ -59,10 +63,13 @@ pub fn linked(cluster: &Cluster) -> Result<()> {
     let bad = node(&second, "bad")?;
     let uid = text(&second["metadata"]["uid"])?;
     let wanted = h(&format!("node/{uid}/{}/{}", text(&bad["id"])?, text(&bad["startedAt"])?), 16);
+    let first_root = h(&format!("workflow/{uid}"), 16);
+    let second_root = h(&format!("workflow/{uid}/{}", text(&second["status"]["startedAt"])?), 16);
     let spans = until("the second run's spans", LIMIT, || {
         let spans = place.jaeger.spans(&trace_id(&second)?)?;
         let commands = spans.iter().filter(|span| span.is_of_command()).count();
-        Ok((commands == 3 && spans.iter().any(|span| span.id == wanted)).then_some(spans))
+        let has = |id: &String| spans.iter().any(|span| span.id == *id);
+        Ok((commands == 3 && has(&wanted) && has(&second_root)).then_some(spans))
     })
     .with_context(|| describe(&second))?;
     let again = spans.iter().find(|span| span.id == wanted).context("no second run")?;
@@ -73,12 +80,13 @@ pub fn linked(cluster: &Cluster) -> Result<()> {
     let good = span_id(&second, node(&second, "good")?)?;
     let of_good = |spans: &[super::shown::Span]| spans.iter().find(|span| span.id == good).cloned();
     ensure!(of_good(&spans).is_some() && of_good(&spans) == of_good(&before), "another span of what was not run again");
-    // Both runs of the Workflow are there, the second below nothing, as the first.
-    let roots: Vec<_> = spans.iter().filter(|span| span.parent.is_none()).collect();
-    ensure!(roots.len() <= 2, "{roots:#?}");
-    let of_first: Vec<_> =
-        spans.iter().filter(|span| before.iter().any(|other| other.id == span.id)).cloned().collect();
-    each_has_its_parent(&of_first, &h(&format!("workflow/{uid}"), 16))?;
+    // Both runs of the Workflow are there, below nothing; all else of both runs has its parent.
+    let is_there = |id: &String| spans.iter().any(|span| span.id == *id);
+    let orphans = spans.iter().filter(|span| !span.parent.as_ref().is_some_and(is_there));
+    let orphans: BTreeSet<&str> = orphans.map(|span| span.id.as_str()).collect();
+    ensure!(orphans == BTreeSet::from([first_root.as_str(), second_root.as_str()]), "without a parent: {orphans:?}");
+    let second_span = spans.iter().find(|span| span.id == second_root).context("no second root")?;
+    ensure!(second_span.links.contains(&(second_span.trace.clone(), first_root.clone())), "{second_span:#?}");
     counted(&place.prometheus, "pods", "again", [succeeded + 1.0, failed])?;
     place.end()
 }

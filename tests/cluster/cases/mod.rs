@@ -30,6 +30,7 @@ mod status;
 pub mod watch;
 /// What it tells besides: metrics of steps, and traces of its own.
 mod watch_coverage;
+mod watch_gone;
 mod watch_packed;
 mod watch_tells;
 
@@ -60,6 +61,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(status::trials(cluster));
     trials.extend(watch::trials(cluster)?);
     trials.extend(watch_coverage::trials(cluster));
+    trials.extend(watch_gone::trials(cluster));
     trials.extend(watch_packed::trials(cluster));
     trials.extend(watch_tells::trials(cluster));
     Ok(trials)

@@ -22,7 +22,7 @@ use crate::harness::{
 
 const LIMIT: Duration = Duration::from_mins(3);
 /// Longer than a round of storing and showing.
-const SETTLED: Duration = Duration::from_millis(4_500);
+pub const SETTLED: Duration = Duration::from_millis(4_500);
 /// `StatusCode` `ERROR`.
 const ERROR: u64 = 2;
 

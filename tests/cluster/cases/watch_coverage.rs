@@ -45,7 +45,8 @@ fn what_admission_wrote(cluster: &Cluster) -> Result<()> {
 /// Before the install, while the webhook is dead, and while it is paused; then by a replica that only finds the pods.
 fn missed(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.namespace("watch-missed", &json!({}))?;
-    let before = steps(&namespace)?;
+    // Twice, so that no other window has as many.
+    let before = steps(&namespace)? + steps(&namespace)?;
     // In whole seconds, as Kubernetes tells when things were made.
     let pause = || std::thread::sleep(Duration::from_secs(2));
     pause();
@@ -53,6 +54,7 @@ fn missed(cluster: &Cluster) -> Result<()> {
     let mut place = Place::of(cluster, &namespace)?;
     place.watch.may_judge()?;
     let replica = place.watch.start(&["--install=stepspan"])?;
+    told(&replica, &[("missed", "before-install", before)])?;
     let mut injected = steps(&namespace)?;
     told(&replica, &[("missed", "before-install", before), ("injected", "none", injected)])?;
 
@@ -68,8 +70,13 @@ fn missed(cluster: &Cluster) -> Result<()> {
     let mut stepspan = Stepspan::start(cluster, &namespace, None)?;
     pause();
     injected += steps(&namespace)?;
-    let over = events(&namespace, "InjectedAgain", &format!("{unanswered} pods were not injected"))?;
-    ensure!(over.len() == 1 && over[0]["regarding"]["name"] == namespace.name(), "{over:#?}");
+    // Each window has its own, about the pod that came after it.
+    ensure!(before != unanswered, "two windows of {before} pods");
+    for (pods, reason) in [(before, "before-install"), (unanswered, "unanswered")] {
+        let over = events(&namespace, "InjectedAgain", &format!("{pods} pods were not injected"))?;
+        ensure!(over.len() == 1 && over[0]["regarding"]["kind"] == "Pod", "{over:#?}");
+        ensure!(over[0]["note"].as_str().is_some_and(|note| note.contains(reason)), "{over:#?}");
+    }
 
     pause();
     let registration = format!("{CONFIGURATIONS}/stepspan-{}", namespace.name());

@@ -135,11 +135,12 @@ impl Part {
 
     async fn run_pod(&self, pod: &Value) -> Result<()> {
         let meta = &pod["metadata"];
-        if !self.first_time(meta["uid"].as_str().context("no uid")?) {
-            return Ok(());
+        let uid = meta["uid"].as_str().context("no uid")?;
+        if self.first_time(uid) {
+            self.pods.lock().unwrap_or_else(PoisonError::into_inner).push(pod.clone());
         }
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner).push(pod.clone());
-        if outcome::annotation(pod, "hold").is_some() || !meta["deletionTimestamp"].is_null() {
+        let waits = outcome::annotation(pod, "hold").is_some() || !meta["deletionTimestamp"].is_null();
+        if waits || !self.first_time(&format!("{uid}/run")) {
             return Ok(());
         }
         let path = format!("/api/v1/namespaces/{}/pods/{}", text(&meta["namespace"]), text(&meta["name"]));

@@ -5,7 +5,7 @@
 //!   attempts; `test.stepspan.dev/exit.<container>` for one container. Default 0.
 //! - `test.stepspan.dev/result: "text"`: `outputs.result`.
 //! - `test.stepspan.dev/output.<parameter>: "text"`: an output parameter; the others get a text of ours.
-//! - `test.stepspan.dev/hold: ""`: leaves the pod pending.
+//! - `test.stepspan.dev/hold: ""`: leaves the pod pending, until it is taken away.
 
 use std::time::SystemTime;
 
