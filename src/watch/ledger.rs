@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Counted, Labels, Sums, bucket};
 use super::kept::KeptPods;
+use super::marks::{Mark, Marks, number, pack, seconds, unpack};
 use crate::identity;
 use crate::trace::outcome::Outcome;
 use crate::trace::status::{SECOND, Time};
@@ -27,21 +26,6 @@ pub const SHOWN_FOR: u64 = 15 * 60;
 /// How long any other: else the names of what is not run any more would take the room of all label sets in the end.
 pub const KEPT_FOR: u64 = 7 * 24 * 3600;
 
-/// What became of a node, under the number of its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Mark {
-    /// When it began for the first time, in seconds since 1970.
-    pub first: u32,
-    /// When it began for the last time.
-    pub last: u32,
-    /// It is a step.
-    pub is_step: bool,
-    /// Its last run was counted.
-    pub counted: bool,
-    /// The span of its last run has arrived, or is not to be sent.
-    pub sent: bool,
-}
-
 /// What of a Workflow can be neither counted nor sent any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lost {
@@ -50,9 +34,6 @@ pub struct Lost {
     /// Spans that never arrived.
     pub spans: u64,
 }
-
-/// The nodes of one Workflow.
-pub type Marks = BTreeMap<u32, Mark>;
 
 /// The last step that came into a bucket and has a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -365,40 +346,4 @@ impl Shard {
 /// By the UID's hash, so that shards are alike in size.
 fn shard_of(workflow: &str) -> usize {
     usize::from_str_radix(&identity::hex(workflow, 4), 16).unwrap_or(0) % SHARDS
-}
-
-/// Argo's node ids end in the 32-bit FNV-1a hash of the node's name (`NodeID` of `workflow_types.go`); what does not gets a number of ours.
-pub fn number(node: &str) -> u32 {
-    let own = node.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
-    own.unwrap_or_else(|| u32::from_str_radix(&identity::hex(node, 8), 16).unwrap_or(0))
-}
-
-fn seconds(time: Time) -> u32 {
-    u32::try_from(time / SECOND).unwrap_or(u32::MAX)
-}
-
-/// 13 bytes a node: its number, its first and last beginning, flags.
-const BYTES: usize = 13;
-
-fn pack(marks: &Marks) -> String {
-    let mut bytes = Vec::with_capacity(marks.len() * BYTES);
-    for (number, mark) in marks {
-        for word in [*number, mark.first, mark.last] {
-            bytes.extend_from_slice(&word.to_be_bytes());
-        }
-        bytes.push(u8::from(mark.is_step) | u8::from(mark.counted) << 1 | u8::from(mark.sent) << 2);
-    }
-    BASE64.encode(bytes)
-}
-
-fn unpack(text: &str) -> Option<Marks> {
-    let bytes = BASE64.decode(text).ok()?;
-    let marks = bytes.chunks(BYTES).map(|chunk| {
-        let word = |at: usize| Some(u32::from_be_bytes(chunk.get(at..at + 4)?.try_into().ok()?));
-        let flags = *chunk.get(BYTES - 1)?;
-        let has = |bit: u8| flags & (1 << bit) != 0;
-        let mark = Mark { first: word(4)?, last: word(8)?, is_step: has(0), counted: has(1), sent: has(2) };
-        Some((word(0)?, mark))
-    });
-    marks.collect()
 }

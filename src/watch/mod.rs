@@ -2,7 +2,7 @@
 //!
 //! Data goes one way: `follow` (two watches: Workflows and step pods) -> [`seen`] (every Workflow that exists; each is `watched`: what of it has
 //! ended, and was not counted, and was not sent) -> for spans `deliver` (a bounded queue, retries; `otlp` is the wire), and `seen` again (what has arrived);
-//! for counts [`ledger`] ([`counts`] by label, and of which nodes they are) -> `store` (ConfigMaps) -> `steps` (what may be shown: as text by `exposition`, as OTLP by `otlp`). `lead` is the loop that
+//! for counts [`ledger`] ([`counts`] by label; [`marks`], of which nodes they are; [`kept`], of which pods) -> `store` (ConfigMaps) -> `steps` (what may be shown: as text by `exposition`, as OTLP by `otlp`). `lead` is the loop that
 //! does it, on the replica that holds the Lease; [`run`] puts it together; `health` and `metrics` tell of it. `coverage` hears of pods besides:
 //! which were injected, and why others were not.
 //!
@@ -25,6 +25,7 @@ pub mod kept;
 mod lead;
 pub mod ledger;
 mod lists;
+pub mod marks;
 pub mod metrics;
 mod objects;
 mod otlp;

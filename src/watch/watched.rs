@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use stepspan_contract::attributes::clean;
 
 use super::counts::{Counted, Labels};
-use super::ledger::{Ledger, number};
+use super::ledger::Ledger;
+use super::marks::number;
 use super::seen::{Active, Due, Key, Object};
 use crate::trace::node::Node;
 use crate::trace::outcome::{DELETED, Outcome};
