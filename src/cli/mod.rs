@@ -24,6 +24,7 @@ mod explain;
 mod facts;
 mod github;
 mod init;
+mod lines;
 mod lint;
 #[cfg(feature = "webhook")]
 mod log;
@@ -38,6 +39,8 @@ mod sarif;
 mod schema;
 #[cfg(feature = "webhook")]
 mod status;
+#[cfg(feature = "webhook")]
+mod summary;
 mod test;
 mod trace;
 #[cfg(feature = "webhook")]
@@ -71,6 +74,8 @@ enum Command {
     Schema(schema::Args),
     #[cfg(feature = "webhook")]
     Status(Box<status::Args>),
+    #[cfg(feature = "webhook")]
+    Summary(summary::Args),
     Test(Box<test::Args>),
     Trace(Box<trace::Args>),
     #[cfg(feature = "webhook")]
@@ -138,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         #[cfg(feature = "webhook")]
         Command::Status(args) => status::run(&args),
+        #[cfg(feature = "webhook")]
+        Command::Summary(args) => summary::run(&args),
         Command::Test(args) => test::run(*args),
         Command::Trace(args) => trace::run(&args),
         #[cfg(feature = "webhook")]

@@ -8,4 +8,5 @@
 pub mod events;
 pub mod metrics;
 pub mod rotate;
+pub mod summary;
 pub mod trace;

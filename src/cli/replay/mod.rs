@@ -11,6 +11,7 @@ use std::thread;
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 
+use super::lines::{Chunk, Chunks, Problems, Said, chunks, each_line};
 use super::palette::{Colour, Palette};
 use super::pipeline::ordered;
 use super::progress::Progress;
@@ -19,13 +20,7 @@ use crate::policy::compile::Rules;
 use crate::record::trial::{Remembered, Tally, Trial};
 use crate::record::{Record, Unreadable};
 
-use self::input::{Chunk, Chunks};
-
-mod input;
 mod report;
-
-/// Problems of the input that are told one by one.
-const TOLD: usize = 20;
 
 /// Try policies on the reviews that a webhook recorded (stepspan webhook --record)
 ///
@@ -71,7 +66,7 @@ enum Format {
 /// Reads the records, and does what the arguments say.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { logs, policies, newer, allow_env, output, color } = args;
-    let (chunks, total) = input::chunks(&logs)?;
+    let (chunks, total) = chunks(&logs)?;
     let named = || logs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let none = || anyhow!("no record in {}: stepspan webhook --record writes them", named());
     if output == Format::Records {
@@ -142,56 +137,6 @@ fn try_all(chunk: &Chunk, trial: &Trial) -> Done {
     Done { tally, said, bytes: chunk.bytes }
 }
 
-/// What there is to say of the lines of a chunk.
-#[derive(Debug, Default)]
-struct Said {
-    /// Lines that are no records, and what ends the file.
-    problems: Vec<String>,
-    notes: Vec<String>,
-}
-
-/// Does something with each line of a chunk; what there is to say of those that are no records.
-fn each_line(chunk: &Chunk, mut work: impl FnMut(&[u8]) -> Result<(), Unreadable>) -> Said {
-    let mut said = Said::default();
-    for (at, line, whole) in chunk.lines() {
-        let Err(error) = work(line) else { continue };
-        let place = format!("{}:{at}", chunk.source);
-        if whole {
-            said.problems.push(format!("error: {place}: {error}"));
-        } else {
-            said.notes.push(format!("note: {place}: passed over: the last line is still being written"));
-        }
-    }
-    said.problems.extend(chunk.problem());
-    said
-}
-
-/// The problems of the input; the first are told one by one.
-#[derive(Debug, Default)]
-struct Problems {
-    count: usize,
-}
-
-impl Problems {
-    /// Tells what is said of a chunk.
-    fn take(&mut self, said: Said, tell: impl Fn(String)) {
-        for problem in said.problems {
-            self.count += 1;
-            if self.count <= TOLD {
-                tell(problem);
-            }
-        }
-        said.notes.into_iter().for_each(tell);
-    }
-
-    /// Tells how many more there were.
-    fn end(&self) {
-        if self.count > TOLD {
-            tell(format!("error: {} more", super::counted(self.count - TOLD, "line", "lines")));
-        }
-    }
-}
-
 /// Writes the records as they are; `None` where there is none.
 fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
     let (mut out, mut any, mut problems) = (io::stdout().lock(), false, Problems::default());
@@ -201,7 +146,7 @@ fn records(chunks: Chunks) -> anyhow::Result<Option<ExitCode>> {
             Record::read(line)?;
             good.extend_from_slice(line);
             good.push(b'\n');
-            Ok(())
+            Ok::<_, Unreadable>(())
         });
         problems.take(said, tell);
         any |= !good.is_empty();

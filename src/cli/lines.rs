@@ -1,6 +1,7 @@
-//! Files of records -> chunks of whole lines, held in memory a few at a time.
+//! Files of lines, such as records and logs -> chunks of whole lines, held in memory a few at a time; and what is wrong with some.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -8,17 +9,19 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
-use crate::cli::stdin_once;
+use super::{counted, stdin_once, tell};
 use crate::source::files::{self, is_stdin};
 
 /// Lines are handed on in chunks of about so many bytes.
 const CHUNK: usize = 256 << 10;
-/// No record is longer: a pod's metadata is bounded, and of the rest only names are kept.
+/// Problems of the input that are told one by one.
+const TOLD: usize = 20;
+/// No line of ours is longer: a pod's metadata is bounded, and of the rest only names are kept.
 const LONGEST: usize = 8 << 20;
 
 /// Lines of one file.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(in crate::cli) struct Chunk {
     /// The file's name in messages.
     pub source: Arc<str>,
     /// The number of the first line.
@@ -60,7 +63,7 @@ impl Chunk {
 }
 
 /// All files, in order.
-pub(super) struct Chunks {
+pub(in crate::cli) struct Chunks {
     origins: std::vec::IntoIter<PathBuf>,
     current: Option<Open>,
 }
@@ -71,11 +74,11 @@ struct Open {
     line: u64,
 }
 
-/// The records that the arguments name, and their length where it is known.
+/// The files that the arguments name, and their length where it is known.
 ///
 /// # Errors
 /// stdin is named twice, or a folder cannot be listed or is empty.
-pub(super) fn chunks(paths: &[PathBuf]) -> anyhow::Result<(Chunks, Option<u64>)> {
+pub(in crate::cli) fn chunks(paths: &[PathBuf]) -> anyhow::Result<(Chunks, Option<u64>)> {
     stdin_once(paths)?;
     let mut origins = Vec::new();
     for path in paths {
@@ -188,7 +191,62 @@ impl Open {
         *bytes += self.reader.skip_until(b'\n').unwrap_or_default();
         let line = Some(self.line);
         self.line += 1;
-        let message = format!("over {} MiB, no record is: passed over; is this a file of records?", LONGEST >> 20);
+        let message =
+            format!("over {} MiB, and no line of ours is: passed over; is this the right file?", LONGEST >> 20);
         Problem { line, message }
+    }
+}
+
+/// What there is to say of the lines of a chunk.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Said {
+    /// Lines that are not what they should be, and what ends the file.
+    pub problems: Vec<String>,
+    /// What is passed over without harm.
+    pub notes: Vec<String>,
+}
+
+/// Does something with each line of a chunk; what there is to say of those that are not what they should be.
+pub(in crate::cli) fn each_line<'c, E: fmt::Display>(
+    chunk: &'c Chunk,
+    mut work: impl FnMut(&'c [u8]) -> Result<(), E>,
+) -> Said {
+    let mut said = Said::default();
+    for (at, line, whole) in chunk.lines() {
+        let Err(error) = work(line) else { continue };
+        let place = format!("{}:{at}", chunk.source);
+        if whole {
+            said.problems.push(format!("error: {place}: {error}"));
+        } else {
+            said.notes.push(format!("note: {place}: passed over: the last line is still being written"));
+        }
+    }
+    said.problems.extend(chunk.problem());
+    said
+}
+
+/// The problems of the input; the first are told one by one.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Problems {
+    pub count: usize,
+}
+
+impl Problems {
+    /// Tells what is said of a chunk.
+    pub fn take(&mut self, said: Said, tell: impl Fn(String)) {
+        for problem in said.problems {
+            self.count += 1;
+            if self.count <= TOLD {
+                tell(problem);
+            }
+        }
+        said.notes.into_iter().for_each(tell);
+    }
+
+    /// Tells how many more there were.
+    pub fn end(&self) {
+        if self.count > TOLD {
+            tell(format!("error: {} more", counted(self.count - TOLD, "line", "lines")));
+        }
     }
 }
