@@ -217,7 +217,7 @@ impl Leader<'_> {
                 work.end(|| called.unwrap_or_default(), &End::Done);
             }
         }
-        self.show();
+        self.show(now);
     }
 
     /// Begins to store what changed; one such round at a time.
@@ -285,12 +285,13 @@ impl Leader<'_> {
         Ok(())
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, now: Instant) {
         let metrics = &self.health.metrics;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let (known, open) = self.seen.sizes();
         metrics.workflows.set(gauge(known));
         metrics.open.set(gauge(open));
+        metrics.lag.set(i64::try_from(self.seen.lag(now).as_secs()).unwrap_or(i64::MAX));
         metrics.queued.set(gauge(self.queue.max_capacity() - self.queue.capacity()));
         metrics.uncounted.inc_by(self.seen.take_uncounted());
         metrics.capped.set(gauge(self.seen.ledger.capped()));
@@ -318,7 +319,7 @@ impl Drop for Leader<'_> {
         // Whatever is shown from now on is another's.
         *self.health.metrics.steps.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let metrics = &self.health.metrics;
-        for gauge in [&metrics.listed, &metrics.open, &metrics.queued, &metrics.undelivered] {
+        for gauge in [&metrics.listed, &metrics.open, &metrics.lag, &metrics.queued, &metrics.undelivered] {
             gauge.set(0);
         }
         metrics.no_pods();

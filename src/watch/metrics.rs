@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(super) listed: Gauge,
     pub(super) workflows: Gauge,
     pub(super) open: Gauge,
+    pub(super) lag: Gauge,
     pub(super) unreadable: Counter,
     pub(super) sent: Counter,
     pub(super) queued: Gauge,
@@ -54,6 +55,7 @@ impl Metrics {
         r.register("listed", "1 once all Workflows have been listed by this replica", m.listed.clone());
         r.register("workflows", "Workflows that are known", m.workflows.clone());
         r.register("workflows_open", "Workflows that go on, or have spans that are not sent", m.open.clone());
+        r.register("lag_seconds", "How long the span has waited that waits longest to be sent", m.lag.clone());
         r.register(
             "workflows_unreadable",
             "Times a Workflow's nodes could not be read: offloaded, or packed in an unknown way",

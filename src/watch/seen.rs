@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::counts::Labels;
 use super::ledger::Ledger;
@@ -257,6 +257,12 @@ impl Seen {
             }
         }
         active
+    }
+
+    /// How long the span has waited that waits longest to be sent, or for its pod's last word.
+    pub fn lag(&self, now: Instant) -> Duration {
+        let open = self.open.iter().filter_map(|uid| self.workflows.get(uid)?.waits_since());
+        open.min().map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 
     /// How many Workflows are known, and how many of them have not ended or are not all sent.

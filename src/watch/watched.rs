@@ -28,8 +28,8 @@ enum Sent {
     Not,
     /// It has ended; since when that is known.
     Ended(Instant),
-    /// It is in the queue.
-    Queued,
+    /// It is in the queue; since when it has ended.
+    Queued(Instant),
     /// It has arrived, or is not to be sent.
     Done,
 }
@@ -188,8 +188,18 @@ impl Watched {
 
     /// How many spans have ended and have not arrived.
     pub(super) fn unsent(&self) -> u64 {
-        let of_nodes = self.starts.values().filter(|start| matches!(start.sent, Sent::Ended(_) | Sent::Queued)).count();
+        let of_nodes =
+            self.starts.values().filter(|start| matches!(start.sent, Sent::Ended(_) | Sent::Queued(_))).count();
         (of_nodes + self.left.len()) as u64
+    }
+
+    /// Since when the one of them waits that waits longest.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let since = |start: &Start| match start.sent {
+            Sent::Ended(since) | Sent::Queued(since) => Some(since),
+            Sent::Not | Sent::Done => None,
+        };
+        self.starts.values().filter_map(since).min()
     }
 
     /// A span has arrived; whether it is that of the last run.
@@ -289,7 +299,10 @@ impl Watched {
                 None => None,
             };
             let Some(start) = self.starts.get_mut(&id) else { continue };
-            start.sent = if span.is_some() { Sent::Queued } else { Sent::Done };
+            start.sent = match start.sent {
+                Sent::Ended(since) | Sent::Queued(since) if span.is_some() => Sent::Queued(since),
+                _ => Sent::Done,
+            };
             if span.is_none() {
                 ledger.sent(uid, &id);
             }

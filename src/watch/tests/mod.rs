@@ -73,6 +73,8 @@ fn a_node_is_sent_when_it_has_ended_and_once() {
     let first = seen.due(now, MANY);
     assert!(!first.is_empty() && first.iter().all(|due| due.span.end.is_some()));
     assert!(seen.due(now, MANY).is_empty(), "they are in the queue");
+    let later = now + Duration::from_secs(70);
+    assert_eq!(seen.lag(later), Duration::from_secs(70), "until they have arrived");
     let whole = told(&mut seen, &list, now);
     let rest = seen.due(now, MANY);
     let all: BTreeSet<Key> = keys(&first).into_iter().chain(keys(&rest)).collect();
@@ -83,6 +85,7 @@ fn a_node_is_sent_when_it_has_ended_and_once() {
     seen.arrived(&keys(&first));
     assert_eq!(seen.sizes(), (1, 1));
     seen.arrived(&keys(&rest));
+    assert_eq!(seen.lag(later), Duration::ZERO);
     assert_eq!(seen.sizes(), (1, 0));
     // Whatever is changed on it afterwards, nothing is sent again.
     told(&mut seen, &list, now);
