@@ -24,6 +24,8 @@ mod hostile;
 mod html;
 /// Policies tried on recorded reviews.
 mod replay;
+/// Alerts and recording rules of the chart.
+mod rules;
 /// What `make image` says is in its programs, against Cargo.
 mod sbom;
 /// Suites of policies, as `test`, `test --update` and `init` treat them.

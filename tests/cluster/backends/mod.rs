@@ -10,6 +10,7 @@ mod outages;
 mod place;
 mod restarts;
 mod retried;
+mod rules;
 pub mod shown;
 mod without_watch;
 
@@ -21,7 +22,8 @@ use crate::{cases::Shared, harness::Cluster, node};
 type Body = fn(&Cluster) -> Result<()>;
 
 pub fn all(cluster: &Shared) -> Vec<Trial> {
-    let named: [(&str, Body); 8] = [
+    let named: [(&str, Body); 9] = [
+        ("rules::each_alert_fires_when_it_should", rules::as_promtool_says),
         ("killed::each_is_told_as_what_it_was", killed::each_is_told_as_what_it_was),
         ("restarts::nothing_is_missing_and_nothing_double", restarts::nothing_is_missing_and_nothing_double),
         ("outages::a_collector_that_is_away_for_the_whole_run", outages::collector_away),

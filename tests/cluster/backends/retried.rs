@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::{
     check::{argo_counts, counted, node, of_node, span_id, whole},
     place::{Place, Teller},
+    rules,
 };
 use crate::{
     cases::watch::text,
@@ -52,6 +53,7 @@ pub fn linked(cluster: &Cluster) -> Result<()> {
     let increased =
         place.prometheus.number("sum(increase(agent_step_fail_total{job=\"pods\",repo=\"again\"}[15m]))")?;
     ensure!(increased > 0.0, "no increase: {increased}");
+    rules::fires(&place, "AgentStepsFail", "repo=\"again\",prNumber=\"11\"")?;
 
     let output = Command::new(&place.tools.argo)
         .args(["retry", "again", "-p", "code=0", "--namespace", steps.name(), "--kubeconfig"])

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use self::{
     jaeger::{Jaeger, Span},
-    prometheus::Prometheus,
+    prometheus::{Prometheus, rules},
 };
 use crate::harness::{
     Cluster, known::Known, node::ADDRESS, ports, processes::Process, tools::ensure_there, wait::until,
@@ -32,6 +32,7 @@ const LIMIT: Duration = Duration::from_mins(3);
 pub struct BackendTools {
     pub jaeger: PathBuf,
     pub prometheus: PathBuf,
+    pub promtool: PathBuf,
     /// Argo's CLI.
     pub argo: PathBuf,
 }
@@ -43,9 +44,13 @@ impl BackendTools {
         let tools = Self {
             jaeger: known.program("jaeger", "jaeger")?,
             prometheus: known.path("cache")?.join("prometheus/usr/bin/prometheus"),
+            promtool: known.path("cache")?.join("prometheus/usr/bin/promtool"),
             argo: known.program("argo", "argo")?,
         };
-        ensure_there(&[&tools.jaeger, &tools.prometheus, &tools.argo], "scripts/cluster-tools backends")?;
+        ensure_there(
+            &[&tools.jaeger, &tools.prometheus, &tools.promtool, &tools.argo],
+            "scripts/cluster-tools backends",
+        )?;
         Ok(tools)
     }
 }

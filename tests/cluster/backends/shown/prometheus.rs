@@ -1,7 +1,11 @@
 //! Prometheus as Debian has it, with room for exemplars. Debian's knows nothing of Kubernetes, so it is told of the pods that their annotations
 //! offer.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -41,7 +45,11 @@ impl Prometheus {
         if let Some(port) = collector {
             jobs.push(json!({"job_name": "collector", "static_configs": [{"targets": [format!("{ADDRESS}:{port}")]}]}));
         }
-        let config = json!({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs});
+        let config = json!({
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "scrape_configs": jobs,
+            "rule_files": [format!("{}/*.yaml", rules().display())],
+        });
         let path = folder.join("prometheus.yaml");
         fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
         let port = ports::free()?;
@@ -64,6 +72,16 @@ impl Prometheus {
         ensure!(samples.len() < 2, "{expression}: {answer}");
         let value = |sample: &Value| sample["value"][1].as_str()?.parse().ok();
         samples.first().map_or(Ok(0.0), |sample| value(sample).with_context(|| answer.to_string()))
+    }
+
+    /// Rules that could not be evaluated, with the reason.
+    pub fn broken_rules(&self) -> Result<Vec<String>> {
+        let answer = self.get("rules", &[])?;
+        let groups = answer["groups"].as_array().with_context(|| answer.to_string())?;
+        ensure!(!groups.is_empty(), "no rules: {answer}");
+        let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
+        let broken = rules.filter(|rule| rule["health"] == "err");
+        Ok(broken.map(|rule| format!("{}: {}", rule["name"], rule["lastError"])).collect())
     }
 
     /// Names of metrics of a job that begin so.
@@ -104,4 +122,9 @@ fn offered(pod: &Value) -> Option<Value> {
     let target = format!("{address}:{}", annotation("port")?);
     (annotation("scrape")? == "true")
         .then(|| json!({"targets": [target], "labels": {"__metrics_path__": annotation("path")}}))
+}
+
+/// The chart's alerts and recording rules.
+pub fn rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/stepspan/rules")
 }
