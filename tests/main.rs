@@ -14,6 +14,8 @@ mod chart;
 mod ci;
 /// What a person types and sees: `tests/cmd/*.trycmd`.
 mod cmd;
+/// Grafana dashboards of the chart.
+mod dashboards;
 /// The documentation against the code.
 mod docs;
 /// `dry-run` as a program: streams, exit codes, broken pipes, order, types.

@@ -1,8 +1,9 @@
 use std::{fs, path::Path};
 
+use serde_json::Value;
 use stepspan::{policy::crd, yaml};
 
-use super::{CHART, diff, text};
+use super::{CHART, diff, render, text};
 
 /// The table of `charts/stepspan/README.md` is made from the comments of `values.yaml` (`ACCEPT=1` makes it anew).
 #[test]
@@ -36,6 +37,28 @@ fn the_definition_of_policies_is_that_of_the_types() {
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(found == expected, "templates/crd.yaml is another: make accept\n{}", diff(&found, &expected));
+}
+
+/// Helm reads no templates in them, though Grafana's legends look like some.
+#[test]
+fn a_dashboard_in_a_config_map_is_its_file() {
+    let rendered =
+        render(&["--set", "dashboards.enabled=true", "--set", "dashboards.annotations.grafana_folder=steps"]);
+    let maps: Vec<Value> = yaml::documents(rendered.as_bytes())
+        .map(|document| document.unwrap().read().unwrap())
+        .filter(|object| object["metadata"]["labels"]["grafana_dashboard"] == "1")
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(CHART).join("dashboards");
+    let mut found = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("stepspan-{}", path.file_name().unwrap().to_string_lossy());
+        let map = maps.iter().find(|map| map["data"][&name].is_string()).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(map["data"][&name].as_str().unwrap().trim(), fs::read_to_string(&path).unwrap().trim());
+        assert_eq!(map["metadata"]["annotations"]["grafana_folder"], "steps");
+        found += 1;
+    }
+    assert_eq!((maps.len(), found > 1), (found, true));
 }
 
 const CRD_HEAD: &str = "\

@@ -4,6 +4,7 @@
 //! `shown/` starts and asks what shows it. Trials are alone on the machine: they share a cluster whose Workflows every release watches.
 
 mod check;
+mod dashboards;
 mod killed;
 mod many;
 mod outages;
@@ -22,7 +23,7 @@ use crate::{cases::Shared, harness::Cluster, node};
 type Body = fn(&Cluster) -> Result<()>;
 
 pub fn all(cluster: &Shared) -> Vec<Trial> {
-    let named: [(&str, Body); 9] = [
+    let named: [(&str, Body); 10] = [
         ("rules::each_alert_fires_when_it_should", rules::as_promtool_says),
         ("killed::each_is_told_as_what_it_was", killed::each_is_told_as_what_it_was),
         ("restarts::nothing_is_missing_and_nothing_double", restarts::nothing_is_missing_and_nothing_double),
@@ -31,6 +32,7 @@ pub fn all(cluster: &Shared) -> Vec<Trial> {
         ("many::fifty_at_once", many::fifty_at_once),
         ("many::a_hundred_steps", many::a_hundred_steps),
         ("retried::what_runs_again_is_linked_to_its_first_run", retried::linked),
+        ("dashboards::have_data_under_every_filter", dashboards::have_data_under_every_filter),
         ("without_watch::what_the_shims_alone_tell", without_watch::what_the_shims_alone_tell),
     ];
     named.map(|(name, body)| node::trial(cluster, format!("backends::{name}"), true, body)).into()

@@ -1,6 +1,7 @@
 //! Jaeger, everything in one process and in memory, asked through the query API that its web page uses.
 
 use anyhow::{Result, ensure};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{ask, listening};
@@ -93,6 +94,16 @@ impl<'c> Jaeger<'c> {
             }
         }
         Ok(spans)
+    }
+
+    /// The traces in which a span of that service, and of that name where one is given, has these tags.
+    pub fn search(&self, service: &str, operation: Option<&str>, tags: &Value) -> Result<Vec<String>> {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let operation = operation.map(|name| format!("&operation={}", encoded(name))).unwrap_or_default();
+        let (service, tags) = (encoded(service), encoded(&tags.to_string()));
+        let answer = ask(self.query, &format!("/api/traces?service={service}{operation}&tags={tags}&limit=50"))?;
+        let found = answer["data"].as_array().into_iter().flatten();
+        Ok(found.filter_map(|trace| trace["traceID"].as_str().map(str::to_owned)).collect())
     }
 
     pub fn knows(&self, trace: &str) -> Result<bool> {

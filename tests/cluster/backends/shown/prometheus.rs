@@ -84,11 +84,29 @@ impl Prometheus {
         Ok(broken.map(|rule| format!("{}: {}", rule["name"], rule["lastError"])).collect())
     }
 
+    /// How many series of an expression have had a number in the last minutes, and how many samples that was to look at.
+    pub fn drawn(&self, expression: &str, minutes: u64) -> Result<(usize, u64)> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let (from, to) = ((now - minutes * 60).to_string(), now.to_string());
+        let parameters = [("query", expression), ("start", &from), ("end", &to), ("step", "5"), ("stats", "all")];
+        let answer = self.get("query_range", &parameters)?;
+        let series = answer["result"].as_array().with_context(|| answer.to_string())?;
+        let is_number = |sample: &Value| sample[1].as_str().is_some_and(|value| value != "NaN");
+        let with =
+            series.iter().filter(|series| series["values"].as_array().is_some_and(|all| all.iter().any(is_number)));
+        let samples = answer["stats"]["samples"]["totalQueryableSamples"].as_u64();
+        Ok((with.count(), samples.with_context(|| answer["stats"].to_string())?))
+    }
+
+    /// The values of a label, of series of this selector.
+    pub fn values(&self, label: &str, selector: &str) -> Result<BTreeSet<String>> {
+        let answer = self.get(&format!("label/{label}/values"), &[("match[]", selector)])?;
+        Ok(answer.as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect())
+    }
+
     /// Names of metrics of a job that begin so.
     pub fn names(&self, job: &str, prefix: &str) -> Result<BTreeSet<String>> {
-        let selector = format!("{{job=\"{job}\",__name__=~\"{prefix}.*\"}}");
-        let answer = self.get("label/__name__/values", &[("match[]", &selector)])?;
-        Ok(answer.as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect())
+        self.values("__name__", &format!("{{job=\"{job}\",__name__=~\"{prefix}.*\"}}"))
     }
 
     /// Exemplars of the series of a selector, in the last hour: labels of the series, and those of the exemplar.
