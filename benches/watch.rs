@@ -157,7 +157,8 @@ impl Phase {
         let asked = requests(cluster)?;
         let asked = asked.iter().map(|(key, now)| (key.as_str(), now - before(key)));
         let asked: Vec<(&str, f64)> = asked.filter(|(_, number)| *number > 0.0).collect();
-        let lists = asked.iter().filter(|(key, _)| key.starts_with("LIST")).map(|(_, number)| number).sum();
+        // Not the -0 that nothing sums up to.
+        let lists = asked.iter().filter(|(key, _)| key.starts_with("LIST")).fold(0.0, |sum, (_, number)| sum + number);
         let asked: Vec<String> = asked.iter().map(|(key, number)| format!("{key} {number:.0}")).collect();
         println!(
             "{name:6} {took:6.1} s, {cpu:6.2} s of CPU, {:4.0} MiB ({:.0} at most); {}",
