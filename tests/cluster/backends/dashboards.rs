@@ -20,7 +20,7 @@ const LABELS: [&str; 6] = ["repo", "prNumber", "agent", "workflowName", "taskId"
 /// How much of the past is drawn.
 const MINUTES: u64 = 5;
 /// What one look at all panels of a dashboard may take here, of one run: ten times what was measured.
-const MOST_SAMPLES: u64 = 5_000_000;
+const MOST_SAMPLES: u64 = 30_000_000;
 
 pub fn have_data_under_every_filter(cluster: &Cluster) -> Result<()> {
     let place = Place::furnished(cluster, "dashboards", &Teller::Watch)?;
