@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     check::{argo_counts, counted, node},
     place::{Place, Teller},
+    rules,
 };
 use crate::{
     cases::watch::text,
@@ -40,6 +41,7 @@ pub fn have_data_under_every_filter(cluster: &Cluster) -> Result<()> {
         }
         searches(&place, &name, &dashboard, &ended)?;
     }
+    rules::ask_for_what_is_there(&place)?;
     place.end()
 }
 
