@@ -150,7 +150,7 @@ impl Summary {
         self.events += 1;
         let (first, last) = self.seen.unwrap_or((at, at));
         self.seen = Some((first.min(at), last.max(at)));
-        of(&mut self.actions, &line.action, Action::new).add(&line, at);
+        of(&mut self.actions, cut(&line.action), Action::new).add(&line, at);
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Action {
         }
         self.failed += 1;
         let error = cut(line.error.as_deref().unwrap_or("not said"));
-        let failure = of(&mut self.errors, &error, || Failure { count: 0, last: at });
+        let failure = of(&mut self.errors, error, || Failure { count: 0, last: at });
         failure.count += 1;
         failure.last = failure.last.max(at);
     }
@@ -221,8 +221,8 @@ impl Action {
 }
 
 /// What goes by a name, where there is room for one more; else what stands for all others.
-fn of<'m, T>(all: &'m mut BTreeMap<String, T>, name: &str, new: impl FnOnce() -> T) -> &'m mut T {
-    let name = if all.contains_key(name) || all.len() < MOST { cut(name) } else { OTHER.to_owned() };
+fn of<T>(all: &mut BTreeMap<String, T>, name: String, new: impl FnOnce() -> T) -> &mut T {
+    let name = if all.contains_key(&name) || all.len() < MOST { name } else { OTHER.to_owned() };
     all.entry(name).or_insert_with(new)
 }
 

@@ -87,11 +87,14 @@ pub(super) async fn pods(
         let (heard, sight) = match event {
             Ok(Event::InitApply(object) | Event::Apply(object)) => pod(object, false),
             Ok(Event::Delete(object)) => pod(object, true),
-            Ok(Event::Init) => (Some(Change::PodsListing), Some(Sight::Listing)),
-            Ok(Event::InitDone) => (Some(Change::PodsListed), Some(Sight::Listed)),
+            Ok(Event::Init) => (Some(Change::PodsListing), Sight::Listing),
+            Ok(Event::InitDone) => (Some(Change::PodsListed), Sight::Listed),
             Err(error) => {
                 holder.failed(format!("the pods: {error}"));
-                (Some(Change::PodsLost), None)
+                if changes.send(Change::PodsLost).await.is_err() {
+                    return;
+                }
+                continue;
             }
         };
         if let Some(change) = heard
@@ -99,9 +102,7 @@ pub(super) async fn pods(
         {
             return;
         }
-        if let Some(sight) = sight
-            && sights.send(sight).await.is_err()
-        {
+        if sights.send(sight).await.is_err() {
             return;
         }
     }
@@ -119,9 +120,9 @@ fn workflow(object: Workflow) -> Change {
 }
 
 /// What it says of a step, where it is one's, and of admission.
-fn pod(object: StepPod, is_gone: bool) -> (Option<Change>, Option<Sight>) {
+fn pod(object: StepPod, is_gone: bool) -> (Option<Change>, Sight) {
     let (pod, seen) = object.parts();
     let sight = if is_gone { Sight::Gone(seen.uid) } else { Sight::Pod(Box::new(seen)) };
     let change = if is_gone { Change::PodGone } else { Change::Pod };
-    (pod.map(|pod| change(Box::new(pod))), Some(sight))
+    (pod.map(|pod| change(Box::new(pod))), sight)
 }

@@ -12,7 +12,9 @@ use super::counts::{Counted, Labels, Sums, bucket};
 use super::kept::KeptPods;
 use super::marks::{Mark, Marks, number, pack, seconds, unpack};
 use crate::identity;
+use crate::trace::kept;
 use crate::trace::outcome::Outcome;
+use crate::trace::pod::Pod;
 use crate::trace::status::{SECOND, Time};
 
 /// Shards. Another number would look for Workflows where they are not.
@@ -131,19 +133,25 @@ impl Ledger {
         shard.is_dirty = true;
     }
 
-    /// The pod of a node is known; `text` is what is kept of it, asked for once.
-    pub fn keep(&mut self, workflow: &str, node: &str, text: impl FnOnce() -> String) {
-        let (shard, number) = (self.shard(workflow), number(node));
-        if shard.pods.get(workflow).is_some_and(|kept| kept.has(number)) {
+    /// These pods of nodes are known: what counts of those that are new is kept.
+    pub fn keep<'p>(&mut self, workflow: &str, pods: impl Iterator<Item = (&'p String, &'p Pod)>) {
+        let shard = self.shard(workflow);
+        let known = shard.pods.get(workflow);
+        let pods = pods.map(|(node, pod)| (number(node), pod));
+        let new: Vec<_> = pods.filter(|(node, _)| known.is_none_or(|known| !known.has(*node))).collect();
+        if new.is_empty() {
             return;
         }
-        shard.pods.entry(workflow.to_owned()).or_default().keep(number, text());
+        let kept = shard.pods.entry(workflow.to_owned()).or_default();
+        for (node, pod) in new {
+            kept.keep(node, kept::kept(pod));
+        }
         shard.is_dirty = true;
     }
 
-    /// What is kept of the pod of a node.
-    pub fn kept(&self, workflow: &str, node: &str) -> Option<&str> {
-        self.shards[shard_of(workflow)].pods.get(workflow)?.of(number(node))
+    /// What is kept of the pods of a Workflow.
+    pub fn kept(&self, workflow: &str) -> Option<&KeptPods> {
+        self.shards[shard_of(workflow)].pods.get(workflow)
     }
 
     /// All of a Workflow is counted and sent: of its pods nothing more is needed.

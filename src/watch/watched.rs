@@ -136,9 +136,13 @@ impl Watched {
 
     /// Pods that were deleted while nobody watched, as far as a holder before us kept what counts of them.
     fn recall(&mut self, run: &Run, ledger: &Ledger) {
-        for id in run.nodes.keys().filter(|id| !self.known.pods.contains_key(*id)).cloned().collect::<Vec<_>>() {
-            let pod = ledger.kept(&run.uid, &id).and_then(kept::read);
-            self.known.pods.extend(pod.map(|pod| (id, pod)));
+        let Some(kept) = ledger.kept(&run.uid) else { return };
+        for id in run.nodes.keys() {
+            if !self.known.pods.contains_key(id)
+                && let Some(pod) = kept.of(number(id)).and_then(kept::read)
+            {
+                self.known.pods.insert(id.clone(), pod);
+            }
         }
     }
 
@@ -146,9 +150,7 @@ impl Watched {
     pub(super) fn keep_pods(&self, uid: &str, ledger: &mut Ledger) {
         let Some(run) = &self.run else { return };
         // What has another name may be of another Workflow.
-        for (id, pod) in self.known.pods.iter().filter(|(id, _)| run.nodes.contains_key(*id)) {
-            ledger.keep(uid, id, || kept::kept(pod));
-        }
+        ledger.keep(uid, self.known.pods.iter().filter(|(id, _)| run.nodes.contains_key(*id)));
     }
 
     /// Its Workflow was deleted while it ran, at that time: what ran of it has ended by that, and counts for nothing.

@@ -65,11 +65,12 @@ Examples:
 /// Reads the logs, and prints.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (summary, problems) = read(args)?;
-    if summary.events() == 0 && summary.report().earlier == 0 {
+    let report = summary.report();
+    if report.events == 0 && report.earlier == 0 {
         let named: Vec<_> = args.logs.iter().map(|path| path.display().to_string()).collect();
         return Err(anyhow!("no event in {}: `stepspan webhook` and `stepspan watch` write them", named.join(", ")));
     }
-    written(io::stdout().write_all(&text(args, &summary.report())?))?;
+    written(io::stdout().write_all(&text(args, &report)?))?;
     Ok(ExitCode::from(if problems > 0 { 2 } else { 0 }))
 }
 

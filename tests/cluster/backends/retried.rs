@@ -1,11 +1,11 @@
 //! `argo retry`, by Argo's own CLI: what runs again is a span of its own, linked to its first run, and both are counted.
 
-use std::{collections::BTreeSet, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    check::{argo_counts, counted, node, of_node, span_id, whole},
+    check::{argo_counts, counted, each_has_its_parent, node, of_node, span_id, whole},
     place::{Place, Teller},
     rules,
 };
@@ -83,10 +83,7 @@ pub fn linked(cluster: &Cluster) -> Result<()> {
     let of_good = |spans: &[super::shown::Span]| spans.iter().find(|span| span.id == good).cloned();
     ensure!(of_good(&spans).is_some() && of_good(&spans) == of_good(&before), "another span of what was not run again");
     // Both runs of the Workflow are there, below nothing; all else of both runs has its parent.
-    let is_there = |id: &String| spans.iter().any(|span| span.id == *id);
-    let orphans = spans.iter().filter(|span| !span.parent.as_ref().is_some_and(is_there));
-    let orphans: BTreeSet<&str> = orphans.map(|span| span.id.as_str()).collect();
-    ensure!(orphans == BTreeSet::from([first_root.as_str(), second_root.as_str()]), "without a parent: {orphans:?}");
+    each_has_its_parent(&spans, [&first_root, &second_root])?;
     let second_span = spans.iter().find(|span| span.id == second_root).context("no second root")?;
     ensure!(second_span.links.contains(&(second_span.trace.clone(), first_root.clone())), "{second_span:#?}");
     counted(&place.prometheus, "pods", "again", [succeeded + 1.0, failed])?;

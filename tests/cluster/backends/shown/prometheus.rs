@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -86,7 +87,7 @@ impl Prometheus {
 
     /// How many series of an expression have had a number in the last minutes, and how many samples that was to look at.
     pub fn drawn(&self, expression: &str, minutes: u64) -> Result<(usize, u64)> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let (from, to) = ((now - minutes * 60).to_string(), now.to_string());
         let parameters = [("query", expression), ("start", &from), ("end", &to), ("step", "5"), ("stats", "all")];
         let answer = self.get("query_range", &parameters)?;
@@ -111,7 +112,7 @@ impl Prometheus {
 
     /// Exemplars of the series of a selector, in the last hour: labels of the series, and those of the exemplar.
     pub fn exemplars(&self, selector: &str) -> Result<Vec<(Value, Value)>> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let (from, to) = ((now - 3_600).to_string(), (now + 60).to_string());
         let answer = self.get("query_exemplars", &[("query", selector), ("start", &from), ("end", &to)])?;
         let mut all = Vec::new();
