@@ -119,6 +119,27 @@ fn our_own_pods_are_restricted() {
     }
 }
 
+/// What reads the logs of a node is root, and has nothing of it but those, to read, and its own folder.
+#[test]
+fn who_reads_logs_has_nothing_else_of_the_node() {
+    let objects = objects(&render(&["--values", "charts/stepspan/ci/logs-values.yaml"]));
+    let pod = &of_kind(&objects, "DaemonSet")[0]["spec"]["template"]["spec"];
+    for key in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(pod.get(key).is_none(), "{key}");
+    }
+    let volumes = pod["volumes"].as_array().unwrap();
+    let of_node: Vec<_> = volumes.iter().filter_map(|volume| volume["hostPath"]["path"].as_str()).collect();
+    assert_eq!(of_node, ["/var/log/pods", "/var/lib/stepspan-logs"]);
+    let container = &pod["containers"][0];
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let written: Vec<_> = mounts.iter().filter(|mount| mount["readOnly"] != true).map(|mount| &mount["name"]).collect();
+    assert_eq!(written, ["state"]);
+    let security = &container["securityContext"];
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["capabilities"], serde_json::json!({"drop": ["ALL"]}));
+}
+
 /// What is not of the chart's making, and what may be done with it; `watch` has fewer rights.
 const UNNAMED: [(&str, &[&str]); 6] = [
     ("workflows", &["list", "watch"]),

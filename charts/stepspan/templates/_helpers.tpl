@@ -35,6 +35,16 @@ app.kubernetes.io/component: watch
 app.kubernetes.io/component: watch
 {{- end }}
 
+{{- define "stepspan.logs.selector" -}}
+{{ include "stepspan.instance" . }}
+app.kubernetes.io/component: logs
+{{- end }}
+
+{{- define "stepspan.logs.labels" -}}
+{{ include "stepspan.labels" . }}
+app.kubernetes.io/component: logs
+{{- end }}
+
 {{- define "stepspan.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
 {{- with .Values.image.digest }}{{ printf "%s@%s" $.Values.image.repository . }}{{ else }}{{ printf "%s:%s" .Values.image.repository $tag }}{{ end }}

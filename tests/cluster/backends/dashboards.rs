@@ -109,7 +109,7 @@ fn filtered(place: &Place<'_>, name: &str, dashboard: &Value, variable: &str) ->
         look(place, name, dashboard, &BTreeMap::from([(variable, value.as_str())]))?;
     }
     let nobody = BTreeMap::from([(variable, "nobody")]);
-    let panels = queries(dashboard, &nobody);
+    let panels = queries(dashboard, "prometheus", &nobody);
     let narrowed = panels.iter().filter(|(_, query)| query.contains("\"nobody\""));
     for (title, query) in narrowed {
         let (series, _) = place.prometheus.drawn(query, MINUTES)?;
@@ -121,7 +121,7 @@ fn filtered(place: &Place<'_>, name: &str, dashboard: &Value, variable: &str) ->
 /// Asks everything that a dashboard asks; how many samples that was.
 fn look(place: &Place<'_>, name: &str, dashboard: &Value, chosen: &BTreeMap<&str, &str>) -> Result<u64> {
     let mut cost = 0;
-    for (title, query) in queries(dashboard, chosen) {
+    for (title, query) in queries(dashboard, "prometheus", chosen) {
         let (mut series, mut samples) = (0, 0);
         until(&format!("data in {name}: {title} with {chosen:?}"), LIMIT, || {
             (series, samples) = place.prometheus.drawn(&query, MINUTES)?;
@@ -136,11 +136,11 @@ fn look(place: &Place<'_>, name: &str, dashboard: &Value, chosen: &BTreeMap<&str
     Ok(cost)
 }
 
-/// The queries of all panels, by their titles, with what is chosen in the place of variables.
-fn queries(dashboard: &Value, chosen: &BTreeMap<&str, &str>) -> Vec<(String, String)> {
+/// The queries of all panels of this kind of data source, by their titles, with what is chosen in the place of variables.
+pub fn queries(dashboard: &Value, source: &str, chosen: &BTreeMap<&str, &str>) -> Vec<(String, String)> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let mut all = Vec::new();
-    for panel in panels.filter(|panel| panel["datasource"]["type"] == "prometheus") {
+    for panel in panels.filter(|panel| panel["datasource"]["type"] == source) {
         for target in panel["targets"].as_array().into_iter().flatten() {
             let mut query = target["expr"].as_str().unwrap_or_default().to_owned();
             for (variable, value) in [("$__rate_interval", "15s"), ("$__range", "5m"), ("$__interval", "5s")] {
@@ -149,13 +149,14 @@ fn queries(dashboard: &Value, chosen: &BTreeMap<&str, &str>) -> Vec<(String, Str
             for label in LABELS {
                 query = query.replace(&format!("${label}"), chosen.get(label).unwrap_or(&".*"));
             }
+            query = query.replace("$traceId", chosen.get("traceId").unwrap_or(&""));
             all.push((panel["title"].as_str().unwrap_or_default().to_owned(), query));
         }
     }
     all
 }
 
-fn dashboards() -> Result<Vec<(String, Value)>> {
+pub fn dashboards() -> Result<Vec<(String, Value)>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/stepspan/dashboards");
     let read = |path: &Path| {
         let dashboard = serde_json::from_slice(&fs::read(path)?)?;

@@ -1,4 +1,4 @@
-//! What an operator sees of runs on a real node: in Jaeger and in Prometheus, behind the Collector as `examples/collector` ships it. What
+//! What an operator sees of runs on a real node: in Jaeger, Loki and Prometheus, behind the Collector as `examples/collector` ships it. What
 //! runs there is the chart, with `watch` and without.
 //!
 //! `shown/` starts and asks what shows it. Trials are alone on the machine: they share a cluster whose Workflows every release watches.
@@ -6,6 +6,7 @@
 mod check;
 mod dashboards;
 mod killed;
+mod logs;
 mod many;
 mod outages;
 mod place;
@@ -23,7 +24,7 @@ use crate::{cases::Shared, harness::Cluster, node};
 type Body = fn(&Cluster) -> Result<()>;
 
 pub fn all(cluster: &Shared) -> Vec<Trial> {
-    let named: [(&str, Body); 10] = [
+    let named: [(&str, Body); 11] = [
         ("rules::each_alert_fires_when_it_should", rules::as_promtool_says),
         ("killed::each_is_told_as_what_it_was", killed::each_is_told_as_what_it_was),
         ("restarts::nothing_is_missing_and_nothing_double", restarts::nothing_is_missing_and_nothing_double),
@@ -33,6 +34,7 @@ pub fn all(cluster: &Shared) -> Vec<Trial> {
         ("many::a_hundred_steps", many::a_hundred_steps),
         ("retried::what_runs_again_is_linked_to_its_first_run", retried::linked),
         ("dashboards::have_data_under_every_filter", dashboards::have_data_under_every_filter),
+        ("logs::lead_from_a_line_to_its_trace_and_back", logs::lead_from_a_line_to_its_trace_and_back),
         ("without_watch::what_the_shims_alone_tell", without_watch::what_the_shims_alone_tell),
     ];
     named.map(|(name, body)| node::trial(cluster, format!("backends::{name}"), true, body)).into()

@@ -1,5 +1,7 @@
 //! Where a trial happens: a release of the chart, and what shows what it tells.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use serde_json::json;
 
@@ -20,6 +22,8 @@ pub struct Place<'c> {
     pub jaeger: Jaeger<'c>,
     pub prometheus: Prometheus,
     pub tools: BackendTools,
+    /// What its processes keep.
+    pub folder: PathBuf,
 }
 
 /// Who tells what.
@@ -51,7 +55,7 @@ impl<'c> Place<'c> {
         release.until_in_force()?;
         let scraped = Some(collector.metrics);
         let prometheus = Prometheus::start(cluster, &tools.prometheus, &folder, &release.home, scraped)?;
-        Ok(Self { cluster, release, collector, jaeger, prometheus, tools })
+        Ok(Self { cluster, release, collector, jaeger, prometheus, tools, folder })
     }
 
     /// The same with Collector and Jaeger running.

@@ -1,9 +1,10 @@
-//! What an operator looks at: the Collector as `examples/collector` ships it, Jaeger behind it, and Prometheus beside both.
+//! What an operator looks at: the Collector as `examples/collector` ships it, Jaeger behind it, and Prometheus and Loki beside both.
 //!
 //! Each is a process of a trial's own on free ports, so that it can be taken away and brought back. Spans go pods and watch -> Collector ->
 //! Jaeger; metrics are scraped by Prometheus, from pods as their annotations say and from the Collector.
 
 mod jaeger;
+mod loki;
 mod prometheus;
 
 use std::{
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use self::{
     jaeger::{Jaeger, Span},
+    loki::{Line, Loki},
     prometheus::{Prometheus, rules},
 };
 use crate::harness::{
@@ -31,6 +33,7 @@ const LIMIT: Duration = Duration::from_mins(3);
 #[derive(Debug, Clone)]
 pub struct BackendTools {
     pub jaeger: PathBuf,
+    pub loki: PathBuf,
     pub prometheus: PathBuf,
     pub promtool: PathBuf,
     /// Argo's CLI.
@@ -43,12 +46,13 @@ impl BackendTools {
         let known = Known::ask()?;
         let tools = Self {
             jaeger: known.program("jaeger", "jaeger")?,
+            loki: known.program("loki", "loki")?,
             prometheus: known.path("cache")?.join("prometheus/usr/bin/prometheus"),
             promtool: known.path("cache")?.join("prometheus/usr/bin/promtool"),
             argo: known.program("argo", "argo")?,
         };
         ensure_there(
-            &[&tools.jaeger, &tools.prometheus, &tools.promtool, &tools.argo],
+            &[&tools.jaeger, &tools.loki, &tools.prometheus, &tools.promtool, &tools.argo],
             "scripts/cluster-tools backends",
         )?;
         Ok(tools)

@@ -24,6 +24,9 @@ const SCRATCH: &str = "localhost/scratch:1";
 /// bash and coreutils, linked dynamically.
 const DEBIAN: &str = "localhost/debian:1";
 
+/// A Collector, where a trial asks for it.
+pub const OTELCOL: &str = "localhost/otelcol:1";
+
 /// stepspan's own, as the chart names it.
 const STEPSPAN: &str = concat!("docker.io/stepspan/stepspan:", env!("CARGO_PKG_VERSION"));
 
@@ -55,6 +58,11 @@ pub fn import_all(tools: &NodeTools, work: &Path) -> Result<()> {
     build(work, DEBIAN, &amended(json!({})), |root| copy_tree(&tools.debian_root, root))?;
     build(work, ARGOEXEC, &amended(json!({"User": "8737"})), |root| put(&tools.argoexec, &root.join("bin/argoexec")))?;
     import(&tools.stepspan_image)
+}
+
+/// The Collector as an image, such as its own project's: the program is what it starts.
+pub fn import_collector(program: &Path, work: &Path) -> Result<()> {
+    build(work, OTELCOL, &json!({"Entrypoint": ["/otelcol"]}), |root| put(program, &root.join("otelcol")))
 }
 
 fn install_busybox(busybox: &Path, root: &Path) -> Result<()> {
