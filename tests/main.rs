@@ -20,6 +20,8 @@ mod dashboards;
 mod docs;
 /// `dry-run` as a program: streams, exit codes, broken pipes, order, types.
 mod dry_run;
+/// The chart's configuration for Fluent Bit.
+mod fluent_bit;
 /// Files that nobody means well with, at every command that takes one.
 mod hostile;
 /// `dry-run -o html` in a browser.
