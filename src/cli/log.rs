@@ -16,7 +16,7 @@ pub(super) struct Log {
     /// How much to log; `debug` has what is none of our business too
     #[arg(long = "log-level", value_name = "LEVEL", default_value = "info")]
     level: LogLevel,
-    /// Log to this file instead of stderr
+    /// Log to this file too, beside stderr
     #[arg(long = "log-file", value_name = "PATH")]
     file: Option<PathBuf>,
     /// Size at which a new log file is begun
@@ -48,7 +48,7 @@ impl Log {
     pub(super) fn target(self) -> Target {
         match self.file {
             None => Target::Stderr,
-            Some(path) => Target::File(Kept { path, max_bytes: self.max_size as u64, keep: self.keep }),
+            Some(path) => Target::Both(Kept { path, max_bytes: self.max_size as u64, keep: self.keep }),
         }
     }
 }

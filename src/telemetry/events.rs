@@ -45,6 +45,17 @@ pub enum Target {
     Stderr,
     /// A file that rotates by size.
     File(Kept),
+    /// Both.
+    Both(Kept),
+}
+
+impl Target {
+    fn file(&self) -> Option<&Kept> {
+        match self {
+            Self::Stderr => None,
+            Self::File(kept) | Self::Both(kept) => Some(kept),
+        }
+    }
 }
 
 /// One event.
@@ -109,12 +120,10 @@ impl EventLog {
     /// Opens the target and starts the writer.
     pub fn open(target: &Target, level: Level, dropped: Counter) -> Result<Self, OpenError> {
         let fail = |path: &Path, why| OpenError { path: path.to_owned(), why };
-        let sink = match target {
-            Target::Stderr => Sink::Stderr,
-            Target::File(kept) => Sink::File(RotatingFile::open(kept).map_err(|e| fail(&kept.path, e))?),
-        };
+        let open = |kept: &Kept| RotatingFile::open(kept).map_err(|e| fail(&kept.path, e));
+        let sink = Sink { stderr: !matches!(target, Target::File(_)), file: target.file().map(open).transpose()? };
         let (queue, inbox) = mpsc::sync_channel(QUEUE);
-        let path = if let Target::File(kept) = target { kept.path.as_path() } else { Path::new("stderr") };
+        let path = target.file().map_or(Path::new("stderr"), |kept| kept.path.as_path());
         let lost = dropped.clone();
         thread::Builder::new()
             .name("events".into())
@@ -165,14 +174,22 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
     whole.format(&Rfc3339).unwrap_or_default()
 }
 
-enum Sink {
-    Stderr,
-    File(RotatingFile),
+struct Sink {
+    stderr: bool,
+    file: Option<RotatingFile>,
+}
+
+impl Sink {
+    /// Whether it is wherever it should be: what fails in one place is in the other still.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let told = if self.stderr { io::stderr().lock().write_all(lines) } else { Ok(()) };
+        self.file.as_mut().map_or(Ok(()), |file| file.write_lines(lines)).and(told)
+    }
 }
 
 /// Lines that came together are written together: a wake-up and a write for each would cost more than making it.
 fn write_all(inbox: &Receiver<Message>, mut sink: Sink, lost: &Counter) {
-    let room = if let Sink::File(file) = &sink { file.room() } else { TOGETHER }.min(TOGETHER);
+    let room = sink.file.as_ref().map_or(TOGETHER, RotatingFile::room).min(TOGETHER);
     while let Ok(first) = inbox.recv() {
         thread::sleep(GATHER);
         let mut lines = Lines::default();
@@ -212,11 +229,7 @@ impl Lines {
         if self.count == 0 {
             return;
         }
-        let written = match sink {
-            Sink::Stderr => io::stderr().lock().write_all(&self.bytes),
-            Sink::File(file) => file.write_lines(&self.bytes),
-        };
-        if written.is_err() {
+        if sink.write(&self.bytes).is_err() {
             lost.inc_by(self.count);
         }
         self.bytes.clear();
@@ -248,6 +261,22 @@ mod tests {
         assert_eq!(line["latency_ms"], 1.234);
         assert_eq!(line["success"], false);
         assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn where_both_are_asked_for_a_file_that_fails_is_counted_and_stderr_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept { path: dir.path().join("telemetry.jsonl"), max_bytes: 1 << 20, keep: 1 };
+        let (log, lost) = (Target::Both(kept.clone()), Counter::default());
+        let log = EventLog::open(&log, Level::Info, lost.clone()).unwrap();
+        log.emit(&Event::info("start", json!({})));
+        log.flush(Duration::from_mins(1));
+        assert_eq!(std::fs::read_to_string(&kept.path).unwrap().lines().count(), 1);
+        let full = Target::Both(Kept { path: "/dev/full".into(), ..kept });
+        let log = EventLog::open(&full, Level::Info, lost.clone()).unwrap();
+        log.emit(&Event::info("start", json!({})));
+        log.flush(Duration::from_mins(1));
+        assert_eq!(lost.get(), 1);
     }
 
     #[test]

@@ -45,6 +45,18 @@ app.kubernetes.io/component: logs
 app.kubernetes.io/component: logs
 {{- end }}
 
+{{- define "stepspan.eventLog.args" -}}
+- --log-file=/var/log/stepspan/telemetry.jsonl
+- --log-max-size={{ int64 .Values.eventLog.maxSizeBytes }}
+- --log-keep={{ sub .Values.eventLog.files 1 }}
+{{- end }}
+
+{{- /* What is over the limit costs the pod its life: room for a file more than are kept. */}}
+{{- define "stepspan.eventLog.volume" -}}
+- name: log
+  emptyDir: {sizeLimit: {{ mul .Values.eventLog.maxSizeBytes (add .Values.eventLog.files 1) | quote }}}
+{{- end }}
+
 {{- define "stepspan.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
 {{- with .Values.image.digest }}{{ printf "%s@%s" $.Values.image.repository . }}{{ else }}{{ printf "%s:%s" .Values.image.repository $tag }}{{ end }}

@@ -20,7 +20,7 @@ use crate::telemetry::summary::{Report, Summary};
 
 /// Sum up the event log of a server: of each action how often, how well, how long
 ///
-/// Takes what `webhook` and `watch` write to stderr, or with --log-file, of any number of replicas together.
+/// Takes what `webhook` and `watch` write to stderr and --log-file, of any number of replicas together.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 summed up; 2 bad input, or no event.", after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
     time::Duration,
 };
 
@@ -21,6 +23,7 @@ use crate::{
         ids::{h, trace_id},
         namespace::describe,
         node::images,
+        stepspan::PROGRAM,
         wait::until,
     },
 };
@@ -53,6 +56,7 @@ pub fn lead_from_a_line_to_its_trace_and_back(cluster: &Cluster) -> Result<()> {
     }
     let all = nothing_else(&place, &loki)?;
     panels_show(&loki, all)?;
+    servers_keep_their_own(&place)?;
     place.end()
 }
 
@@ -173,6 +177,27 @@ fn start_anew(place: &Place<'_>) -> Result<()> {
         let other = |pod: &Value| pod["metadata"]["uid"] != old["metadata"]["uid"];
         Ok(matches!(&now[..], [pod] if ready(pod) && other(pod)).then_some(()))
     })
+}
+
+/// Webhook and watcher keep what they log in their pods too, in a form that can be summed up, and nothing of any step is in it.
+fn servers_keep_their_own(place: &Place<'_>) -> Result<()> {
+    for (component, action) in [("webhook", "review"), ("watch", "lease")] {
+        let pods = place.release.home.list(&format!("pods?labelSelector=app.kubernetes.io/component%3D{component}"))?;
+        let mut sums = Vec::new();
+        for pod in &pods {
+            let uid = text(&pod["metadata"]["uid"])?;
+            let folder = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/log");
+            let output = Command::new(PROGRAM).args(["summary", "-o", "json", &folder]).output()?;
+            ensure!(output.status.success(), "{component}: {}", String::from_utf8_lossy(&output.stderr));
+            sums.push(serde_json::from_slice::<Value>(&output.stdout)?);
+            let written = fs::read_to_string(format!("{folder}/telemetry.jsonl"))?;
+            ensure!(!written.contains("PLANTED") && !written.contains("shop/api"), "{written}");
+        }
+        let counted =
+            |sum: &Value| sum["actions"].as_array().is_some_and(|all| all.iter().any(|a| a["action"] == action));
+        ensure!(sums.iter().any(counted), "{component}: no {action}: {sums:#?}");
+    }
+    Ok(())
 }
 
 /// The panel of logs: all lines without a choice, some of them under each, none of somebody who is not there.
