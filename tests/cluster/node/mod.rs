@@ -9,6 +9,7 @@ mod faults;
 mod half_open;
 pub mod harm;
 mod install;
+mod links;
 mod load;
 mod outcome;
 mod own_secret;
@@ -41,6 +42,7 @@ pub fn all(cluster: &Shared) -> Result<Vec<Trial>> {
     trials.extend(own_secret::trials(cluster));
     trials.extend(cert_manager::trials(cluster));
     trials.extend(doctor::trials(cluster));
+    trials.extend(links::trials(cluster));
     trials.extend(watch::trials(cluster)?);
     // Each of them waits until no other trial runs, and lets none begin meanwhile: at first, none does.
     trials.sort_by_key(|trial| trial.kind() != ALONE);

@@ -56,7 +56,11 @@ pub fn import_all(tools: &NodeTools, work: &Path) -> Result<()> {
     build(work, BUSYBOX, &amended(json!({})), |root| install_busybox(&tools.busybox, root))?;
     build(work, SCRATCH, &json!({}), |root| put(&tools.busybox, &root.join("busybox")))?;
     build(work, DEBIAN, &amended(json!({})), |root| copy_tree(&tools.debian_root, root))?;
-    build(work, ARGOEXEC, &amended(json!({"User": "8737"})), |root| put(&tools.argoexec, &root.join("bin/argoexec")))?;
+    build(work, ARGOEXEC, &amended(json!({"User": "8737"})), |root| {
+        put(&tools.argoexec, &root.join("bin/argoexec"))?;
+        // As Argo's own image has it, for manifests of resources.
+        world_writable(&root.join("tmp"))
+    })?;
     import(&tools.stepspan_image)
 }
 
