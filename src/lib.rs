@@ -1,7 +1,7 @@
 //! stepspan makes every Argo Workflows step a span, by declarative policy, without editing a workflow.
 //!
 //! Data goes one way: bytes -> [`admission`] -> [`argo::StepPod`] -> [`policy`] -> [`inject`] -> [`mod@patch`] -> response bytes.
-//! All of that is the pure core: it builds and tests with `--no-default-features`, so the compiler keeps it free of servers and
+//! All of that is the pure core: it and its tests build with `--no-default-features`, so the compiler keeps it free of servers and
 //! clients.
 
 pub mod admission;
