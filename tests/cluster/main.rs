@@ -24,6 +24,7 @@ mod node;
 
 use std::{
     env,
+    fs::File,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Instant,
@@ -38,6 +39,7 @@ use crate::{
     cases::Shared,
     harness::{
         Cluster,
+        known::Known,
         node::{NodeTools, private},
         tools::Tools,
     },
@@ -99,6 +101,7 @@ fn with_node(cluster: &Shared) -> Result<Vec<Trial>> {
 
 /// Goes on in namespaces of our own, where there is all it takes.
 fn run_with_node(args: &Arguments) -> Result<ExitCode> {
+    wait_for_image()?;
     let tools = Tools::locate().and_then(|tools| NodeTools::locate().map(|_| tools));
     let Some(tools) = allowed("trials with a node", tools)? else {
         return Ok(libtest_mimic::run(args, with_node(&None)?).exit_code());
@@ -108,6 +111,17 @@ fn run_with_node(args: &Arguments) -> Result<ExitCode> {
     }
     let status = private::run(&tools.cache)?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// `scripts/image` may be at work still, in the background of `scripts/test`: it holds this lock.
+fn wait_for_image() -> Result<()> {
+    let lock = Known::ask()?.path("image")?.with_file_name(".image.lock");
+    let Ok(lock) = File::open(lock) else { return Ok(()) };
+    if lock.try_lock_shared().is_err() {
+        eprintln!("cluster: the image is being built; waiting for it");
+        lock.lock_shared()?;
+    }
+    Ok(())
 }
 
 fn run_level(args: &Arguments, trials: Trials, start: impl Fn() -> Result<Cluster>) -> Result<ExitCode> {
