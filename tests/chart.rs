@@ -12,12 +12,10 @@ use stepspan::policy::compile::Rules;
 use stepspan::policy::load::PolicyFile;
 use stepspan::yaml;
 
-#[path = "cluster/harness/known.rs"]
-mod known;
 /// What of the chart is made from something else.
 mod made;
 
-use known::Known;
+use crate::known::Known;
 
 const CHART: &str = "charts/stepspan";
 

@@ -14,6 +14,8 @@ mod chart;
 mod ci;
 /// What a person types and sees: `tests/cmd/*.trycmd`.
 mod cmd;
+/// Configurations of the OpenTelemetry Collector.
+mod collector;
 /// Grafana dashboards of the chart.
 mod dashboards;
 /// The documentation against the code.
@@ -26,6 +28,9 @@ mod fluent_bit;
 mod hostile;
 /// `dry-run -o html` in a browser.
 mod html;
+/// Where programs are that the trials with a cluster use too.
+#[path = "cluster/harness/known.rs"]
+mod known;
 /// Policies tried on recorded reviews.
 mod replay;
 /// Alerts and recording rules of the chart.
