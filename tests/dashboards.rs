@@ -143,3 +143,25 @@ fn steps_can_be_narrowed_by_each_label() {
     let exemplars = panels(&steps).flat_map(|panel| list(panel, "targets")).filter(|target| target["exemplar"] == true);
     assert!(exemplars.count() >= 5, "points lead to traces");
 }
+
+/// The data sources of the example lead to one another, and what they ask for is what lines and exemplars have.
+#[test]
+fn data_sources_lead_to_one_another() {
+    let read =
+        |name: &str| fs::read_to_string(format!("{}/examples/grafana/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let sources: Value = stepspan::yaml::read(&read("datasources.yaml"), 1).unwrap();
+    let list = list(&sources, "datasources");
+    let uids: BTreeSet<&str> = list.iter().map(|source| text(source, "uid")).collect();
+    assert_eq!(uids, ["jaeger", "loki", "prometheus"].into());
+    let all = sources.to_string();
+    let led: BTreeSet<&str> =
+        all.split("\"datasourceUid\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(led, uids, "each is led to");
+    let of = |uid: &str| &list.iter().find(|source| text(source, "uid") == uid).unwrap()["jsonData"];
+    assert_eq!(of("prometheus")["exemplarTraceIdDestinations"][0]["name"], "trace_id");
+    assert_eq!(of("loki")["derivedFields"][0]["matcherRegex"], "trace_id");
+    // One who looks may not change: 1 is View, 2 Edit, 4 Admin in Grafana's HTTP API of folder permissions.
+    let viewers: Value = serde_json::from_str(&read("viewers.json")).unwrap();
+    let team: Vec<_> = self::list(&viewers, "items").iter().filter(|item| item["teamId"].is_u64()).collect();
+    assert!(matches!(&team[..], [item] if item["permission"] == 1), "{viewers}");
+}

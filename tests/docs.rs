@@ -9,6 +9,7 @@ use stepspan::policy::compile::Rules;
 use stepspan::policy::load::{PolicyFile, schema};
 use stepspan::trace::pod::Pod;
 use stepspan::trace::{Known, Run, Spans, Tree};
+use stepspan::yaml;
 
 fn doc(name: &str) -> String {
     fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -61,8 +62,8 @@ fn collect(schema: &Value, names: &mut BTreeSet<String>, words: &mut BTreeSet<St
 
 #[cfg(feature = "webhook")]
 #[test]
-fn observability_lists_the_metrics_that_are_there() {
-    lists_metrics("observability.md", &stepspan::telemetry::metrics::Metrics::default().render().unwrap());
+fn servers_lists_the_metrics_that_are_there() {
+    lists_metrics("servers.md", &stepspan::telemetry::metrics::Metrics::default().render().unwrap());
 }
 
 #[cfg(feature = "webhook")]
@@ -101,4 +102,35 @@ fn traces_lists_attributes_and_metrics_that_are_there() {
     assert!(keys.len() > 20, "{keys:?}");
     let missing: Vec<_> = keys.iter().filter(|key| !text.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "attributes that docs/traces.md does not have: {missing:?}");
+}
+
+/// Every variable that the default policy sets, and every attribute that a step or a line of its log has.
+#[test]
+fn observability_lists_variables_and_attributes() {
+    let text = doc("observability.md");
+    let reference = doc("policy-reference.md");
+    let preset = reference.split_once("`preset: otel`").unwrap().1.split_once("`set` adds").unwrap().0;
+    let variables: BTreeSet<&str> =
+        preset.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| word.starts_with("OTEL_")).collect();
+    assert_eq!(variables.len(), 9, "{variables:?}");
+
+    let seed = ["repo", "prNumber", "ref", "commitSha", "taskId", "agent", "stepName", "workflowName", "environment"];
+    let ids = ["workflow.run_id", "workflow.job_id", "nodeId", "namespace"];
+    let values: Vec<(&str, &str)> = seed.into_iter().chain(ids).map(|key| (key, "a/b")).collect();
+    let mut keys: BTreeSet<String> =
+        stepspan_contract::attributes::named("both", &values).into_iter().map(|(key, _)| key).collect();
+    let collector: Value = yaml::read(
+        &fs::read_to_string(format!("{}/charts/stepspan/logs/collector.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+        1,
+    )
+    .unwrap();
+    let extract = &collector["processors"]["k8sattributes"]["extract"];
+    for entry in ["labels", "annotations"].iter().flat_map(|key| extract[key].as_array().unwrap()) {
+        let name = entry["tag_name"].as_str().unwrap();
+        keys.extend((!name.starts_with("exact.")).then(|| name.to_owned()));
+    }
+    assert!(keys.len() > 20, "{keys:?}");
+    let told = |name: &str| text.contains(&format!("`{name}`"));
+    let missing: Vec<_> = keys.iter().map(String::as_str).chain(variables).filter(|name| !told(name)).collect();
+    assert!(missing.is_empty(), "docs/observability.md does not have {missing:?}");
 }

@@ -31,6 +31,8 @@ mod html;
 /// Where programs are that the trials with a cluster use too.
 #[path = "cluster/harness/known.rs"]
 mod known;
+/// Links, commands and YAML of every page.
+mod pages;
 /// Policies tried on recorded reviews.
 mod replay;
 /// Alerts and recording rules of the chart.

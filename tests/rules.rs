@@ -8,6 +8,8 @@ use std::fs;
 use serde_json::Value;
 use stepspan::yaml;
 
+use crate::pages::anchors;
+
 fn text(path: &str) -> String {
     fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
@@ -25,16 +27,6 @@ fn alerts() -> Vec<Value> {
     let alerts = rules("charts/stepspan/rules/alerts.yaml");
     assert!(alerts.len() > 10);
     alerts
-}
-
-/// GitHub's anchors of headings, as far as ours need them.
-fn anchors(document: &str) -> BTreeSet<String> {
-    let headings = document.lines().filter(|line| line.starts_with('#'));
-    let anchor = |heading: &str| {
-        let kept = heading.trim_start_matches('#').trim().to_lowercase();
-        kept.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-').collect::<String>().replace(' ', "-")
-    };
-    headings.map(anchor).collect()
 }
 
 #[test]
@@ -76,7 +68,7 @@ fn every_alert_is_tried_firing_and_not() {
 /// A metric that is named otherwise than the servers name it would never fire. What they show is documented (`docs.rs` sees to it).
 #[test]
 fn rules_ask_for_metrics_that_are_documented() {
-    let documented = text("docs/observability.md") + &text("docs/traces.md");
+    let documented = text("docs/servers.md") + &text("docs/traces.md");
     let all = [rules("charts/stepspan/rules/recording.yaml"), alerts()].concat();
     let recorded: BTreeSet<&str> = all.iter().filter_map(|rule| rule["record"].as_str()).collect();
     for rule in &all {

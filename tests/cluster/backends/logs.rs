@@ -203,6 +203,9 @@ fn servers_keep_their_own(place: &Place<'_>) -> Result<()> {
 /// The panel of logs: all lines without a choice, some of them under each, none of somebody who is not there.
 fn panels_show(loki: &Loki, all: usize) -> Result<()> {
     let (_, steps) = dashboards()?.into_iter().find(|(name, _)| name == "agent-steps").context("no dashboard")?;
+    for query in told() {
+        loki.lines(query)?;
+    }
     let line = loki.lines("{service_name=\"agent-steps\"}")?.into_iter().next().context("no line")?;
     let shown = |chosen: &BTreeMap<&str, &str>| -> Result<usize> {
         let queries = queries(&steps, "loki", chosen);
@@ -218,4 +221,11 @@ fn panels_show(loki: &Loki, all: usize) -> Result<()> {
         ensure!(shown(&BTreeMap::from([(variable, "nobody")]))? == 0, "lines of nobody's {variable}");
     }
     Ok(())
+}
+
+/// The queries of the documentation.
+fn told() -> impl Iterator<Item = &'static str> {
+    const PAGE: &str = include_str!("../../../docs/observability.md");
+    let blocks = PAGE.split("```logql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines)
 }
