@@ -168,7 +168,7 @@ fn options_are_those_of_the_program() {
         for (line, block) in commands(&page) {
             let joined = block.replace("\\\n", " ");
             let parts =
-                joined.lines().flat_map(|line| line.split(" # ").next()).flat_map(|line| line.split(['|', ';']));
+                joined.lines().filter_map(|line| line.split(" # ").next()).flat_map(|line| line.split(['|', ';']));
             for part in parts.flat_map(|part| part.split("&&")) {
                 // By itself, or as kubectl's `exec ... -- stepspan ...` calls it.
                 let call = part.split_once(" -- ").map_or(part, |(_, call)| call);
