@@ -175,7 +175,7 @@ fn options_are_those_of_the_program() {
                 let Some((_, words)) = call.trim().split_once(' ').filter(|(program, _)| is_program(program)) else {
                     continue;
                 };
-                let words = words.split_whitespace().take_while(|word| !word.starts_with('>'));
+                let words = words.split_whitespace().take_while(|word| !word.starts_with(['>', '<']));
                 let args: Vec<&str> = words.chain(["--help"]).collect();
                 let output = stepspan(&args);
                 let said = String::from_utf8_lossy(&output.stderr);
@@ -185,6 +185,19 @@ fn options_are_those_of_the_program() {
         }
     }
     assert!(calls > 8, "{calls}");
+}
+
+/// Pages whose commands need nothing but this repository are run as they stand.
+#[test]
+fn what_needs_no_cluster_is_run() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_stepspan")).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    for (line, block) in commands(Path::new("docs/migration.md")) {
+        let bash =
+            Command::new("bash").args(["-e", "-c", &block]).current_dir(root()).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8_lossy(&bash.stderr);
+        assert!(bash.status.success(), "docs/migration.md:{line}: {said}");
+    }
 }
 
 fn is_program(word: &str) -> bool {
