@@ -9,7 +9,7 @@
 //! - Without `run`, every request is a read or a server-side dry-run, which has no side effects.
 //! - What may not be read is skipped, with the right that is missing; what is not there is said, never guessed.
 //! - Every request has a limit of time, every list one of length.
-//! - Of a Secret only the certificate and the names of keys are looked at; no value of one is in any text.
+//! - Of a Secret only the names of keys are looked at, and of that of the certificate both halves, whether they belong together; no value is in any text.
 
 pub mod argo;
 pub mod breaker;

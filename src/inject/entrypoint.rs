@@ -12,7 +12,7 @@ use crate::json::Json;
 use crate::patch::Op;
 use crate::policy::effective::Effective;
 use crate::policy::selector::globs_take;
-use crate::policy::value::Value as Correlated;
+use crate::policy::value::{Value as Correlated, workflow_stem};
 use crate::text::{self, clean};
 
 /// What is known of the pod when its containers are looked at.
@@ -162,7 +162,7 @@ fn config(injection: &Injection<'_>, container: &Container<'_>, env: Vec<stepspa
         grace_ms: pod.raw["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or_default().saturating_mul(1000),
         daemon: pod.daemon,
         identity_line: policy.identity_line,
-        metrics: injector.shim_metrics,
+        metrics: injector.shim_metrics.then(|| clean(workflow_stem(pod.workflow_name), text::MAX_ENV)),
         env,
     }
 }

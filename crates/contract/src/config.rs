@@ -131,8 +131,8 @@ pub struct Config {
     pub daemon: bool,
     /// Where the identity line goes.
     pub identity_line: IdentityLine,
-    /// The shim emits the step's metrics (`metrics.owner: shim`).
-    pub metrics: bool,
+    /// The shim emits the step's metrics (`metrics.owner: shim`), and this is their `workflowName`: never a run's own.
+    pub metrics: Option<String>,
     /// Variables settled in the pod, in order.
     pub env: Vec<EnvRule>,
 }
@@ -191,7 +191,7 @@ impl Config {
         }
         out.flag("daemon", self.daemon);
         out.line("line", self.identity_line.as_str());
-        out.flag("metrics", self.metrics);
+        out.optional("metrics", self.metrics.as_deref());
         for rule in &self.env {
             out.line("env", &format!("{} {}={}", rule.on_conflict.as_str(), rule.name, rule.value));
         }
@@ -243,7 +243,7 @@ impl Config {
             "grace" => self.grace_ms = value.parse().ok()?,
             "daemon" => self.daemon = value == "1",
             "line" => self.identity_line = read_identity_line(&value)?,
-            "metrics" => self.metrics = value == "1",
+            "metrics" => self.metrics = Some(value),
             "env" => self.env.push(read_rule(&value)?),
             _ => {}
         }
@@ -343,7 +343,7 @@ mod tests {
         ) -> Config {
             let (trace_id, span, uid, node_id, container) = ids;
             Config {
-                trace_id, sampled: flags[0], keep_failed: flags[1], metrics: flags[2], links, pod_name, workflow_uid: uid, node_id,
+                trace_id, sampled: flags[0], keep_failed: flags[1], metrics: flags[2].then(|| span.clone()), links, pod_name, workflow_uid: uid, node_id,
                 parent: match parent { 0 => Parent::None, 1 => Parent::Span(span), _ => Parent::Environment },
                 container: container.clone(), span_name: container.clone(), attribute_names: "both".into(), attributes,
                 attributes_from_env: from_env, endpoint: "http://c:4317".into(), protocol: "grpc".into(),

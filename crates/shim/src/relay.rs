@@ -2,7 +2,7 @@
 //! the one budget. A part so waits for nobody, whatever the Collector does.
 //!
 //! One datagram is one `ExportTraceServiceRequest`. The socket has a random name in Linux' abstract namespace (unix(7)): it needs no
-//! folder that can be written, and only processes of the pod can see it.
+//! folder that can be written, and only processes of the pod's network can see it: with `hostNetwork`, the node's.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

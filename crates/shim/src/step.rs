@@ -111,7 +111,9 @@ pub fn of_pod(env: &mut Environment, program: &str) -> Result<Step, String> {
         name: attributes::span_name(&config.span_name, &config.container, of),
         attributes: attributes::of_step(&config, &values),
         resource: resource(env, pod_name, pod_uid),
-        labels: config.metrics.then(|| crate::otlp::labels(of)),
+        labels: config.metrics.as_ref().map(|workflow| {
+            crate::otlp::labels(|key| if key == "workflowName" { Some(workflow.clone()) } else { of(key) })
+        }),
         relay: None,
         target: exporter::of_config(&config, &outside, env),
         budget: Duration::from_millis(config.budget_ms),

@@ -183,7 +183,7 @@ struct LimitArgs {
     /// Time after which an idle connection is closed; keep it above the API server's 90s
     #[arg(long, value_name = "TIME", default_value = "150s", value_parser = duration)]
     idle_timeout: Duration,
-    /// Open connections; further ones are closed at once
+    /// Open connections; of more, the one that is idle for longest gives way
     #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
     /// On SIGTERM: how long to go on serving while not ready, so that endpoints are removed first

@@ -1,7 +1,7 @@
 //! The chart without `watch`: metrics are deltas of the steps' shims, summed up by the Collector. What that loses is measured here, and told in
 //! docs/traces.md.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -49,12 +49,15 @@ pub fn what_the_shims_alone_tell(cluster: &Cluster) -> Result<()> {
     // With the Collector go its sums.
     place.collector.kill();
     place.collector.start()?;
-    let after = HARM.replacen("name: harm,", "name: after,", 1);
+    let after = HARM.replacen("name: harm,", "name: after-x7k2q,", 1);
     let only_fine = after.lines().filter(|line| !line.contains("continueOn")).collect::<Vec<_>>().join("\n");
     let only_fine = only_fine.replacen("          - {name: flaky", "        - - {name: flaky", 1) + "\n";
     let second = place.release.steps.run(&only_fine, "Succeeded")?;
     let [succeeded, failed] = argo_counts(&[&second]);
     has(&place, [succeeded, failed, succeeded + failed])?;
+    // A label of each run's own would be a series of each.
+    let workflows = place.prometheus.values("workflowName", "{job=\"collector\",repo=\"harm\"}")?;
+    ensure!(workflows == BTreeSet::from(["harm".to_owned(), "after".to_owned()]), "{workflows:?}");
     place.end()
 }
 

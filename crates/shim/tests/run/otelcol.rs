@@ -115,7 +115,7 @@ fn temp() -> TempDir {
 fn full(endpoint: &str, protocol: &str) -> Config {
     Config {
         links: vec!["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()],
-        metrics: true,
+        metrics: Some("review".into()),
         parent: Parent::Span(PARENT.into()),
         ..config(endpoint, protocol)
     }
@@ -189,6 +189,8 @@ fn has_every_metric(request: &Value) {
     let point = &histogram["dataPoints"][0];
     assert_eq!((&point["count"], point["explicitBounds"].as_array().unwrap().len()), (&json!("1"), 17));
     assert_eq!(point["exemplars"][0]["traceId"], TRACE);
+    let label = json!({"key": "workflowName", "value": {"stringValue": "review"}});
+    assert!(point["attributes"].as_array().unwrap().contains(&label), "{point:#}");
     assert_eq!(metrics[1]["sum"]["dataPoints"][0]["asInt"], "1");
     assert_eq!(metrics[1]["sum"]["isMonotonic"], true);
 }

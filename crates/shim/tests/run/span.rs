@@ -139,7 +139,7 @@ fn a_disabled_sdk_means_the_command_alone() {
 fn metrics_are_emitted_for_every_step_sampled_or_not() {
     let collector = Collector::start(Manner::Good);
     let mut config = config(&collector.url(), "http/protobuf");
-    (config.metrics, config.sampled) = (true, false);
+    (config.metrics, config.sampled) = (Some("review".into()), false);
     assert_eq!(run(&config, &["false"]).status.code(), Some(1));
     let metrics = &collector.received().metrics[0].resource_metrics[0].scope_metrics[0].metrics;
     let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
