@@ -33,6 +33,8 @@ mod html;
 mod known;
 /// Links, commands and YAML of every page.
 mod pages;
+/// Steps that hand their trace on by a queue.
+mod queue;
 /// Policies tried on recorded reviews.
 mod replay;
 /// Alerts and recording rules of the chart.
