@@ -2,13 +2,16 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-backends shim image image-check check bench advisories accept record record-runs
+.PHONY: help demo demo-cluster test test-backends shim image image-check check bench advisories accept record record-runs
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: ## Show the main job without a cluster: dry-run, then a webhook asked over TLS
 	@scripts/demo
+
+demo-cluster: ## A real cluster, the chart, a pipeline of agents on it, and all that is seen of it (as root)
+	@scripts/demo-cluster
 
 test: ## Everything that can be tested, a real API server included; builds what is missing once
 	@scripts/test

@@ -38,7 +38,7 @@ const CONTAINERS: [&str; 3] = ["main", "one", "two"];
 pub fn lead_from_a_line_to_its_trace_and_back(cluster: &Cluster) -> Result<()> {
     let place = Place::furnished(cluster, "logs", &Teller::Watch)?;
     let loki = Loki::start(cluster, &place.tools.loki, &place.folder)?;
-    collect(&place, &loki)?;
+    collect(&place, &loki, &[])?;
     let steps = &place.release.steps;
     let other = LOGS.replace("shop/api", "shop/web").replace("412", "77").replace("7f3a", "0b1c");
     for (yaml, repo, pr, task) in [(LOGS, "shop/api", "412", "task-7f3a"), (&other, "shop/web", "77", "task-0b1c")] {
@@ -60,8 +60,8 @@ pub fn lead_from_a_line_to_its_trace_and_back(cluster: &Cluster) -> Result<()> {
     place.end()
 }
 
-/// The Collector as a `DaemonSet` of the chart's, beside what the release has already.
-fn collect(place: &Place<'_>, loki: &Loki) -> Result<()> {
+/// The Collector as a `DaemonSet` of the chart's, and these values, beside what the release has already.
+pub fn collect(place: &Place<'_>, loki: &Loki, more: &[String]) -> Result<()> {
     images::import_collector(&place.cluster.tools().otelcol, &place.folder.join("image"))?;
     let home = &place.release.home;
     // It reads files of its node, as root.
@@ -74,7 +74,7 @@ fn collect(place: &Place<'_>, loki: &Loki) -> Result<()> {
         format!("logs.stateFolder={}", place.folder.join("logs").display()),
     ];
     let mut args = vec!["--reuse-values"];
-    for value in &values {
+    for value in values.iter().chain(more) {
         args.extend(["--set", value]);
     }
     place.release.upgrade(&args).map(drop)

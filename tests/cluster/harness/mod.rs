@@ -18,7 +18,7 @@ pub mod authority;
 pub mod cert_manager;
 pub mod collector;
 pub mod control_plane;
-mod crds;
+pub mod crds;
 pub mod digest;
 pub mod doctor;
 pub mod ids;

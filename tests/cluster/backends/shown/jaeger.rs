@@ -78,6 +78,10 @@ impl<'c> Jaeger<'c> {
         Ok(())
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.query)
+    }
+
     /// All spans of a trace, none where it knows no such trace. What came twice and is the same is there once.
     pub fn spans(&self, trace: &str) -> Result<Vec<Span>> {
         let answer = ask(self.query, &format!("/api/traces/{trace}"))?;

@@ -64,6 +64,10 @@ impl Loki {
         Ok(Self { port, _process: process })
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Where pods and processes send logs to, by OTLP over HTTP.
     pub fn otlp(&self) -> String {
         format!("http://{ADDRESS}:{}/otlp", self.port)

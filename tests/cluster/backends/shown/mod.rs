@@ -3,6 +3,7 @@
 //! Each is a process of a trial's own on free ports, so that it can be taken away and brought back. Spans go pods and watch -> Collector ->
 //! Jaeger; metrics are scraped by Prometheus, from pods as their annotations say and from the Collector.
 
+mod events;
 mod jaeger;
 mod loki;
 mod prometheus;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 pub use self::{
+    events::Events,
     jaeger::{Jaeger, Span},
     loki::{Line, Loki},
     prometheus::{Prometheus, rules},
@@ -38,6 +40,11 @@ pub struct BackendTools {
     pub promtool: PathBuf,
     /// Argo's CLI.
     pub argo: PathBuf,
+    pub kubectl: PathBuf,
+    /// The services of Argo Events, their definitions, and the bus.
+    pub argo_events: PathBuf,
+    pub argo_events_crds: PathBuf,
+    pub nats: PathBuf,
 }
 
 impl BackendTools {
@@ -50,11 +57,25 @@ impl BackendTools {
             prometheus: known.path("cache")?.join("prometheus/usr/bin/prometheus"),
             promtool: known.path("cache")?.join("prometheus/usr/bin/promtool"),
             argo: known.program("argo", "argo")?,
+            kubectl: known.program("kubectl", "kubernetes")?,
+            argo_events: known.program("argo-events", "argo_events")?,
+            argo_events_crds: known
+                .path("cache")?
+                .join(format!("argo-events-crds-{}", known.entry("argo_events_crds")?)),
+            nats: known.program("nats-server", "nats")?,
         };
-        ensure_there(
-            &[&tools.jaeger, &tools.loki, &tools.prometheus, &tools.promtool, &tools.argo],
-            "scripts/cluster-tools backends",
-        )?;
+        let all = [
+            &tools.jaeger,
+            &tools.loki,
+            &tools.prometheus,
+            &tools.promtool,
+            &tools.argo,
+            &tools.kubectl,
+            &tools.argo_events,
+            &tools.argo_events_crds,
+            &tools.nats,
+        ];
+        ensure_there(&all, "scripts/cluster-tools backends")?;
         Ok(tools)
     }
 }
@@ -118,7 +139,7 @@ impl<'c> Shipped<'c> {
     }
 }
 
-fn listening(process: &mut Process, host: &str, port: u16) -> Result<()> {
+pub fn listening(process: &mut Process, host: &str, port: u16) -> Result<()> {
     until(&format!("{} to listen", process.name()), LIMIT, || {
         process.ensure_running()?;
         Ok(TcpStream::connect((host, port)).is_ok().then_some(()))
@@ -126,13 +147,21 @@ fn listening(process: &mut Process, host: &str, port: u16) -> Result<()> {
     .with_context(|| process.log_tail())
 }
 
-/// What a server of this machine answers, as JSON. HTTP/1.0: nothing comes in chunks.
+/// What a server of this machine answers, as JSON.
 fn ask(port: u16, path: &str) -> Result<Value> {
+    let (_, body) = call(port, &format!("GET {path}"), "", "")?;
+    serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))
+}
+
+/// Status line and body of a server's answer to a request, such as `GET /metrics`; each header ends with CRLF. HTTP/1.0: nothing comes in chunks.
+pub fn call(port: u16, request: &str, headers: &str, body: &str) -> Result<(String, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let length = body.len();
+    let head = format!("{request} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").with_context(|| answer.clone())?;
-    serde_json::from_str(body).with_context(|| format!("{path}: {answer}"))
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| answer.clone())?;
+    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
 }

@@ -66,6 +66,10 @@ impl Prometheus {
         Ok(Self { port, _process: process })
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// The one number that an expression comes to now; 0 where there are no series.
     pub fn number(&self, expression: &str) -> Result<f64> {
         let answer = self.get("query", &[("query", expression)])?;
