@@ -20,7 +20,7 @@ fn refusal(config: &Path) -> Option<String> {
     let program = Known::ask().and_then(|known| known.program("otelcol", "otelcol")).unwrap();
     assert!(program.exists(), "{} is not there; build it with: scripts/cluster-tools api", program.display());
     let output = Command::new(program)
-        .args(["validate", "--feature-gates=filelog.allowHeaderMetadataParsing"])
+        .arg("validate")
         .arg(format!("--config={}", config.display()))
         // What its manifest gives it.
         .envs([("K8S_NODE_NAME", "node"), ("LOGS_ENDPOINT", "http://loki:3100/otlp")])

@@ -8,7 +8,7 @@ use super::init_container;
 use super::labels::Metadata;
 use super::placement;
 use super::reason::SkipReason;
-use super::trace::PodTrace;
+use super::trace::{PodTrace, container_node_id};
 use crate::argo::{PodKind, Role, StepPod};
 use crate::context::Context;
 use crate::json::Json;
@@ -82,6 +82,9 @@ pub fn plan(
     if let (true, Some(bundle)) = (with_shim, &policy.ca_bundle) {
         metadata.own(names::CA_ANNOTATION, bundle.clone());
     }
+    if with_shim {
+        metadata.own(names::SPAN_NODES_ANNOTATION, span_nodes(pod, &plan.containers));
+    }
     plan.ops = metadata.ops(pod, &policy.opt_out, with_shim, &mut plan.warnings);
     if let (true, Some(trace)) = (with_shim, &trace) {
         let injection = Injection { pod, policy, values, trace, injector: &context.injector };
@@ -109,6 +112,14 @@ fn inject(injection: &Injection<'_>, plan: &mut InjectionPlan) {
             plan.ops.extend(entrypoint::ops(injection, container, &mut plan.warnings));
         }
     }
+}
+
+/// The containers that get the shim, and the node of each.
+fn span_nodes(pod: &StepPod<'_>, decided: &[ContainerDecision]) -> String {
+    let uid = pod.workflow_uid.unwrap_or_default();
+    let traced = pod.steps().filter(|step| decided.iter().any(|c| c.name == step.name && c.skipped.is_none()));
+    let told = traced.map(|step| format!("{}={uid}/{}", step.name, container_node_id(pod, step)));
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// The pod is left as it is but for the outcome.

@@ -168,9 +168,7 @@ fn check_correlation(spec: &Spec, found: &mut Found<'_>) {
         }
         // The key's annotation would be one that means something else: the opt-out, a status, what a Workflow carries.
         let annotation = format!("{}{key}", names::ANNOTATION_PREFIX);
-        let taken =
-            [names::STATUS_ANNOTATION, names::CA_ANNOTATION, names::DYNAMIC_ANNOTATION, names::OPT_OUT_ANNOTATION];
-        if taken.contains(&annotation.as_str()) || is_carrier(&annotation) {
+        if names::OWN_ANNOTATIONS.contains(&annotation.as_str()) || is_carrier(&annotation) {
             found.at(at.clone(), format!("`{key}` is reserved"), Some("its annotation has a meaning of its own"));
         }
         if let Some(label) = &correlation.label {

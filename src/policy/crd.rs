@@ -218,8 +218,7 @@ fn rules() -> Vec<(&'static str, String, &'static str)> {
         "self.all(key, !key.matches('^([^/]*[.])?(stepspan[.]dev|argoproj[.]io|kubernetes[.]io|k8s[.]io)/'))";
     let reserved_message = "keys of stepspan, Argo and Kubernetes can't be written by policies";
     let correlation = "self.all(key, key.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))";
-    let taken = [names::STATUS_ANNOTATION, names::CA_ANNOTATION, names::DYNAMIC_ANNOTATION, names::OPT_OUT_ANNOTATION]
-        .map(|annotation| annotation.trim_start_matches(names::ANNOTATION_PREFIX));
+    let taken = names::OWN_ANNOTATIONS.map(|annotation| annotation.trim_start_matches(names::ANNOTATION_PREFIX));
     let taken = format!("self.all(key, !(key in {taken:?}) && !key.matches('^[pila][.]'))");
     let values = "self.operator in ['In', 'NotIn'] == (has(self.values) && size(self.values) > 0)";
     let variable = "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')";

@@ -94,6 +94,18 @@ proptest! {
     }
 
     #[test]
+    fn whoever_reads_the_pod_can_compute_its_spans(bytes in rows()) {
+        let case = Case::of(&bytes);
+        let after = case.run().after;
+        let told = text(&after["metadata"]["annotations"], "stepspan.dev/span-nodes");
+        let of_shims: Vec<String> = shimmed(&case.pod, &after).into_iter().map(|i| {
+            let config = config(&after["spec"]["containers"][i]);
+            format!("{}={}/{}", config.container, config.workflow_uid, config.node_id)
+        }).collect();
+        prop_assert_eq!(told, of_shims.join(" "));
+    }
+
+    #[test]
     fn sampling_is_decided_by_the_trace_alone(uid in "[0-9a-f]{12}", a in 0.0..1.0f64, b in 0.0..1.0f64) {
         let sampled = |ratio: f64| {
             let mut pod = named("container-3.7");

@@ -44,9 +44,15 @@ pub const ANNOTATION_PREFIX: &str = "stepspan.dev/";
 pub const STATUS_ANNOTATION: &str = "stepspan.dev/status";
 /// The CA bundle of the policy, projected into the pod by the downward API.
 pub const CA_ANNOTATION: &str = "stepspan.dev/ca-bundle";
+/// Each container that has the shim and the node it is of, `main=<Workflow UID>/<node id>`, a space between two: what is left to compute the id
+/// of its span for whoever knows the pod's UID, such as a collector of logs.
+pub const SPAN_NODES_ANNOTATION: &str = "stepspan.dev/span-nodes";
 /// Names the values that were unknown offline.
 pub const DYNAMIC_ANNOTATION: &str = "stepspan.dev/dynamic";
 /// The default opt-out: the value `false` leaves a pod alone.
 pub const OPT_OUT_ANNOTATION: &str = "stepspan.dev/inject";
+/// Those that have a meaning of their own: no correlation key can have one of them.
+pub const OWN_ANNOTATIONS: [&str; 5] =
+    [STATUS_ANNOTATION, CA_ANNOTATION, SPAN_NODES_ANNOTATION, DYNAMIC_ANNOTATION, OPT_OUT_ANNOTATION];
 /// The traceparent of the pod's node: trace id, node span id and the sampling decision.
 pub const TRACE_CONTEXT_ANNOTATION: &str = "trace.context";
