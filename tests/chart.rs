@@ -14,6 +14,8 @@ use stepspan::yaml;
 
 /// What of the chart is made from something else.
 mod made;
+/// What pages say of it.
+mod told;
 
 use crate::known::Known;
 

@@ -21,7 +21,7 @@ fn root() -> &'static Path {
 }
 
 /// Paths below the repository.
-fn pages() -> Vec<PathBuf> {
+pub fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -39,7 +39,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-fn text(page: &Path) -> String {
+pub fn text(page: &Path) -> String {
     fs::read_to_string(root().join(page)).unwrap()
 }
 
@@ -140,7 +140,7 @@ fn stepspan(args: &[&str]) -> std::process::Output {
 }
 
 /// The commands of a page: lines of `sh`, and those behind a `$` of `console`.
-fn commands(page: &Path) -> Vec<(usize, String)> {
+pub fn commands(page: &Path) -> Vec<(usize, String)> {
     let mut all = blocks(page, &["sh", "bash"]);
     for (line, block) in blocks(page, &["console"]) {
         let typed = block.lines().filter_map(|line| line.strip_prefix("$ ")).map(|line| format!("{line}\n"));
