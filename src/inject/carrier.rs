@@ -18,7 +18,7 @@ use crate::json::{Json, Object};
 use crate::patch::Op;
 use crate::policy::PolicySet;
 use crate::policy::syntax::{is_label_value, is_parameter};
-use stepspan_contract::names::ANNOTATION_PREFIX;
+use stepspan_contract::names::{ANNOTATION_PREFIX, OPT_OUT_ANNOTATION};
 
 /// Longest value carried, in bytes.
 pub const MAX_CARRIED: usize = 1024;
@@ -144,8 +144,11 @@ impl Carried {
 }
 
 /// The patch that makes a Workflow carry what the policies of its namespace name. Touches `spec.podMetadata` alone; entries that
-/// are there already stay.
+/// are there already stay. One that is opted out itself is left alone, as the chart's match condition does before we are asked.
 pub fn carry(workflow: &Json<'_>, namespace: &str, policies: &PolicySet) -> Vec<Op> {
+    if workflow["metadata"]["annotations"][OPT_OUT_ANNOTATION].as_str() == Some("false") {
+        return Vec::new();
+    }
     let Some(spec) = workflow.get("spec").filter(|s| s.as_object().is_some()) else { return Vec::new() };
     let existing = spec.get("podMetadata").and_then(|m| m.get("annotations")).and_then(Json::as_object);
     // Cut before looking at what is there of it, so that a second look adds nothing.

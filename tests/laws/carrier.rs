@@ -22,6 +22,21 @@ proptest! {
     }
 }
 
+/// The annotation on the Workflow itself, not among those of its pods.
+#[test]
+fn what_is_opted_out_carries_nothing() {
+    let policy = json!({"apiVersion": "stepspan.dev/v1alpha1", "kind": "InjectionPolicy", "metadata": {"name": "p"},
+        "spec": {"correlation": {"repo": {"from": [{"parameter": "repo"}]}}}});
+    let context = Context::default();
+    let set = set(std::slice::from_ref(&policy), &context);
+    for (value, is_carried) in [("false", false), ("true", true)] {
+        let workflow = json!({"metadata": {"name": "w", "annotations": {"stepspan.dev/inject": value}},
+            "spec": {"arguments": {"parameters": [{"name": "repo", "value": "shop/api"}]}}});
+        let after = outcome(&body(&workflow, "Workflow"), &workflow, &set, &context).after;
+        assert_eq!(after != workflow, is_carried, "{value}: {after}");
+    }
+}
+
 /// More than fit: the first ones stay the ones.
 #[test]
 fn a_hundred_sources_settle_at_once() {
