@@ -1,7 +1,8 @@
 //! What an operator sees of runs on a real node: in Jaeger, Loki and Prometheus, behind the Collector as `examples/collector` ships it. What
 //! runs there is the chart, with `watch` and without.
 //!
-//! `shown/` starts and asks what shows it. Trials are alone on the machine: they share a cluster whose Workflows every release watches.
+//! `shown/` starts and asks what shows it. Trials are alone on the machine, and each takes the Workflows of those before away: every release
+//! watches all of the cluster.
 
 mod check;
 mod dashboards;

@@ -30,8 +30,6 @@ const PIPELINE: &str = include_str!("../../../examples/pipeline/pipeline.yaml");
 const RUN: &str = include_str!("../../../examples/pipeline/run.yaml");
 /// Six runs of steps, one of them a second attempt; three parts of `verify`, one of `test`.
 const COMMANDS: usize = 10;
-/// Its own: the watcher counts all Workflows of the cluster, and other trials have run of the example's repository.
-const REPO: &str = "shop/pipeline";
 /// A folder: what is shown is shown to somebody, and pages are put there.
 const DEMO: &str = "STEPSPAN_DEMO";
 
@@ -44,10 +42,10 @@ pub fn agents_from_end_to_end(cluster: &Cluster) -> Result<()> {
     say("the pipeline: examples/pipeline");
     let of_node = "image: localhost/busybox:1\n        imagePullPolicy: IfNotPresent";
     steps.create_template(&yaml::read(&PIPELINE.replace("image: busybox:1.37", of_node), 1)?)?;
-    let ended = steps.run(&RUN.replace("shop/api", REPO), "Succeeded")?;
+    let ended = steps.run(RUN, "Succeeded")?;
 
     whole(&place.jaeger, &ended, COMMANDS).with_context(|| describe(&ended))?;
-    counted(&place.prometheus, "pods", REPO, argo_counts(&[&ended]))?;
+    counted(&place.prometheus, "pods", "shop/api", argo_counts(&[&ended]))?;
     has_links(&ended)?;
     has_lines(&loki, &ended)?;
     let waterfall = traced(&place, &ended, "table")?;
@@ -70,8 +68,8 @@ fn say(what: &str) {
 fn has_links(ended: &Value) -> Result<()> {
     let outputs = ended["status"]["outputs"]["parameters"].as_array().with_context(|| describe(ended))?;
     for (name, value) in [
-        ("prHtmlUrl", &*format!("https://github.com/{REPO}/pull/412")),
-        ("actionsRunUrl", &format!("https://github.com/{REPO}/actions/runs/77")),
+        ("prHtmlUrl", "https://github.com/shop/api/pull/412"),
+        ("actionsRunUrl", "https://github.com/shop/api/actions/runs/77"),
         ("previewUrl", "https://pr-412.preview.example"),
         ("traceId", &trace_id(ended)?),
     ] {
@@ -85,7 +83,7 @@ fn has_lines(loki: &Loki, ended: &Value) -> Result<()> {
     let trace = trace_id(ended)?;
     let mut lines = Vec::new();
     until("the lines of all steps", LIMIT, || {
-        lines = loki.lines(&format!("{{service_name=\"agent-steps\"}} | repo=\"{REPO}\" | prNumber=\"412\""))?;
+        lines = loki.lines("{service_name=\"agent-steps\"} | repo=\"shop/api\" | prNumber=\"412\"")?;
         let said = |words: &str| lines.iter().any(|line| line.text.contains(words));
         let all = ["checked out", "no findings", "was not warm", "ok 2", "deployed https", "the preview shows"];
         Ok(all.iter().all(|words| said(words)).then_some(()))

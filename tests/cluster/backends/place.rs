@@ -1,13 +1,14 @@
 //! Where a trial happens: a release of the chart, and what shows what it tells.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use serde_json::json;
 
 use super::shown::{BackendTools, Jaeger, Prometheus, Shipped};
 use crate::{
-    harness::Cluster,
+    cases::watch::text,
+    harness::{Cluster, wait::until},
     node::{
         parity::patient_policy,
         release::{RELEASE, Release},
@@ -36,6 +37,7 @@ impl<'c> Place<'c> {
     /// Installs a release, and starts Prometheus. Collector and Jaeger are the trial's to start.
     pub fn prepare(cluster: &'c Cluster, stem: &str, teller: &Teller) -> Result<Self> {
         let tools = BackendTools::locate()?;
+        clear(cluster)?;
         let mut release = Release::prepare(cluster, stem)?;
         let jaeger = Jaeger::prepare(cluster)?;
         let folder = cluster.dir().join(format!("backends-{}", release.home.name()));
@@ -74,4 +76,22 @@ impl<'c> Place<'c> {
     pub fn start_jaeger(&mut self) -> Result<()> {
         self.jaeger.start(&self.tools.jaeger)
     }
+}
+
+/// Takes away the Workflows of trials before: each release counts all of its cluster, and lines of all steps' pods are read.
+fn clear(cluster: &Cluster) -> Result<()> {
+    const LIMIT: Duration = Duration::from_mins(4);
+    const WORKFLOWS: &str = "/apis/argoproj.io/v1alpha1/workflows";
+    const PODS: &str = "/api/v1/pods?labelSelector=workflows.argoproj.io%2Fworkflow";
+    for workflow in cluster.api().list(WORKFLOWS)? {
+        let (namespace, name) = (text(&workflow["metadata"]["namespace"])?, text(&workflow["metadata"]["name"])?);
+        cluster
+            .api()
+            .delete(&format!("/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}"))?
+            .settled()?;
+    }
+    until("the Workflows of trials before to go, with their pods", LIMIT, || {
+        let gone = cluster.api().list(WORKFLOWS)?.is_empty() && cluster.api().list(PODS)?.is_empty();
+        Ok(gone.then_some(()))
+    })
 }
