@@ -33,6 +33,7 @@ const LOGS: &str = include_str!("workflows/logs.yaml");
 /// Lines of one run that begin with `says:`, and what is said of careless ones.
 const SAID: usize = 22;
 const COMMANDS: usize = 6;
+const ALL: &str = "{service_name=~\".+\"}";
 const CONTAINERS: [&str; 3] = ["main", "one", "two"];
 
 pub fn lead_from_a_line_to_its_trace_and_back(cluster: &Cluster) -> Result<()> {
@@ -48,14 +49,14 @@ pub fn lead_from_a_line_to_its_trace_and_back(cluster: &Cluster) -> Result<()> {
         each_is_its_steps(&ended, &spans, &lines)?;
         as_written(&lines)?;
         let tasks = said(&loki, &format!("| taskId=\"{task}\""))?;
-        ensure!(tasks == lines, "a task's lines are not its pull request's");
+        ensure!(words(&tasks) == words(&lines), "a task's lines are not its pull request's");
         ensure!(place.jaeger.knows(tasks[0].of("trace_id"))?, "no trace {}", tasks[0].of("trace_id"));
         let traces = said(&loki, &format!("| trace_id=\"{}\"", trace_id(&ended)?))?;
-        ensure!(traces == lines, "a trace's lines are not its pull request's");
+        ensure!(words(&traces) == words(&lines), "a trace's lines are not its pull request's");
         start_anew(&place)?;
     }
-    let all = nothing_else(&place, &loki)?;
-    panels_show(&loki, all)?;
+    nothing_else(&place, &loki)?;
+    panels_show(&loki)?;
     servers_keep_their_own(&place)?;
     place.end()
 }
@@ -85,12 +86,17 @@ fn said(loki: &Loki, filter: &str) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     until(&format!("all that was said by {filter}"), LIMIT, || {
         lines = loki.lines(&format!("{{service_name=\"agent-steps\"}} {filter}"))?;
-        Ok((lines.iter().filter(|line| line.text.contains("says:")).count() >= SAID).then_some(()))
+        Ok((words(&lines).len() >= SAID).then_some(()))
     })
     .with_context(|| lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>().join("\n"))?;
-    let count = lines.iter().filter(|line| line.text.contains("says:")).count();
+    let count = words(&lines).len();
     ensure!(count == SAID, "{count} lines instead of {SAID}: some came twice");
     Ok(lines)
+}
+
+/// The steps' own; what Argo adds may come later.
+fn words(lines: &[Line]) -> Vec<&Line> {
+    lines.iter().filter(|line| line.text.contains("says:")).collect()
 }
 
 /// Each line is of this Workflow, of the span that its container's command had, by the formulas and in Jaeger; and each command has lines.
@@ -152,8 +158,8 @@ fn as_written(lines: &[Line]) -> Result<()> {
 }
 
 /// Only steps' own containers, of the namespace that is watched over; and nowhere a secret.
-fn nothing_else(place: &Place<'_>, loki: &Loki) -> Result<usize> {
-    let all = loki.lines("{service_name=~\".+\"}")?;
+fn nothing_else(place: &Place<'_>, loki: &Loki) -> Result<()> {
+    let all = loki.lines(ALL)?;
     for line in &all {
         ensure!(line.of("k8s_namespace_name") == place.release.steps.name(), "{line:?}");
         ensure!(CONTAINERS.contains(&line.of("k8s_container_name")), "{line:?}");
@@ -162,7 +168,7 @@ fn nothing_else(place: &Place<'_>, loki: &Loki) -> Result<usize> {
         }
     }
     ensure!(all.len() > 2 * SAID, "{} lines", all.len());
-    Ok(all.len())
+    Ok(())
 }
 
 /// The Collector's pod goes, and the next one goes on where it was.
@@ -202,7 +208,7 @@ fn servers_keep_their_own(place: &Place<'_>) -> Result<()> {
 }
 
 /// The panel of logs: all lines without a choice, some of them under each, none of somebody who is not there.
-fn panels_show(loki: &Loki, all: usize) -> Result<()> {
+fn panels_show(loki: &Loki) -> Result<()> {
     let (_, steps) = dashboards()?.into_iter().find(|(name, _)| name == "agent-steps").context("no dashboard")?;
     for query in told() {
         loki.lines(query)?;
@@ -213,7 +219,11 @@ fn panels_show(loki: &Loki, all: usize) -> Result<()> {
         let [(_, query)] = &queries[..] else { bail!("{queries:?}") };
         Ok(loki.lines(query)?.len())
     };
-    ensure!(shown(&BTreeMap::new())? == all, "{} of {all} lines", shown(&BTreeMap::new())?);
+    // What Argo writes last may still be on its way.
+    let all = until("all lines to be shown without a choice", LIMIT, || {
+        let all = loki.lines(ALL)?.len();
+        Ok((shown(&BTreeMap::new())? == all).then_some(all))
+    })?;
     for (variable, key) in
         [("repo", "repo"), ("prNumber", "prNumber"), ("agent", "agent"), ("taskId", "taskId"), ("traceId", "trace_id")]
     {
