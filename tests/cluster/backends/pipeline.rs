@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    io::{IsTerminal, stdin},
+    io::{IsTerminal, stderr, stdin},
     os::unix::fs::symlink,
     path::Path,
     process::Command,
@@ -97,7 +97,7 @@ fn has_lines(loki: &Loki, ended: &Value) -> Result<()> {
 fn traced(place: &Place<'_>, ended: &Value, format: &str) -> Result<String> {
     let output = Command::new(PROGRAM)
         .args(["trace", text(&ended["metadata"]["name"])?, "-n", place.release.steps.name(), "-o", format])
-        .args(["--color", if env::var_os(DEMO).is_some() && format == "table" { "always" } else { "never" }])
+        .args(["--color", if env::var_os(DEMO).is_some() && stderr().is_terminal() { "always" } else { "never" }])
         .arg("--kubeconfig")
         .arg(place.cluster.dir().join("admin.kubeconfig"))
         .output()?;
@@ -128,6 +128,7 @@ fn show(place: &Place<'_>, loki: &Loki, ended: &Value, folder: &Path) -> Result<
     );
     eprintln!("in the cluster       kubectl get pods; argo get {name}; stepspan status");
     if !stdin().is_terminal() {
+        say("no terminal: it ends here. At one, a shell inside can ask all of that");
         return Ok(());
     }
     let programs = folder.join("bin");
